@@ -1,0 +1,42 @@
+import type { Status } from './errors.js'
+import type { PeerId } from './peer-id.js'
+import type { LogIndex, Term } from './types.js'
+
+export type RaftState = 'LEADER' | 'TRANSFERRING' | 'CANDIDATE' | 'FOLLOWER' | 'ERROR' | 'UNINITIALIZED' | 'SHUTTING' | 'SHUTDOWN'
+
+/** Where an event happened. */
+export interface EventOrigin {
+  readonly groupId: string
+  readonly peerId: PeerId
+}
+
+/**
+ * One structured event per change an operator or a checker cares about. Names are part of the public interface:
+ * logs, metrics, `events` and the simulator's invariants read them.
+ */
+export type RaftEvent = EventOrigin &
+  (
+    | { readonly name: 'node.started'; readonly term: Term; readonly firstIndex: LogIndex; readonly lastIndex: LogIndex }
+    | { readonly name: 'node.founded'; readonly founders: number }
+    | { readonly name: 'node.rebuild-needed'; readonly reason: string }
+    | { readonly name: 'node.error'; readonly status: Status }
+    | { readonly name: 'node.stopped' }
+    | { readonly name: 'state.changed'; readonly from: RaftState; readonly to: RaftState; readonly term: Term; readonly reason: Status }
+    | { readonly name: 'term.raised'; readonly term: Term; readonly from: Term }
+    | { readonly name: 'meta.durable'; readonly term: Term; readonly votedFor: PeerId }
+    | { readonly name: 'prevote.started'; readonly term: Term }
+    | { readonly name: 'election.started'; readonly term: Term; readonly reason: string }
+    | { readonly name: 'vote.granted'; readonly term: Term; readonly candidate: PeerId }
+    | { readonly name: 'election.won'; readonly term: Term; readonly votes: number; readonly voters: number; readonly afterMs: number }
+    | { readonly name: 'leader.followed'; readonly leader: PeerId; readonly term: Term }
+    | { readonly name: 'leader.lost'; readonly leader: PeerId; readonly term: Term; readonly reason: Status }
+    | { readonly name: 'leader.ready'; readonly term: Term; readonly index: LogIndex }
+    | { readonly name: 'leader.handover'; readonly target: PeerId; readonly term: Term }
+    | { readonly name: 'log.durable'; readonly index: LogIndex }
+    | { readonly name: 'log.truncated'; readonly lastKept: LogIndex }
+    | { readonly name: 'commit.advanced'; readonly index: LogIndex }
+    | { readonly name: 'apply.advanced'; readonly index: LogIndex }
+    | { readonly name: 'configuration.committed'; readonly index: LogIndex; readonly peers: string }
+    | { readonly name: 'peer.up'; readonly peer: PeerId }
+    | { readonly name: 'peer.down'; readonly peer: PeerId; readonly status: Status }
+  )

@@ -1,0 +1,183 @@
+import { type Checksum, ChecksumType } from './environment.js'
+import { assert } from './errors.js'
+import { type LogId, type LogIndex, type Term, plus } from './types.js'
+
+/** Kind of a log entry (braft EntryType). */
+export const EntryType = { NO_OP: 1, DATA: 2, CONFIGURATION: 3 } as const
+export type EntryType = (typeof EntryType)[keyof typeof EntryType]
+
+/** Every entry starts with this many bytes (braft's segment format). */
+export const ENTRY_HEADER_BYTES = 24
+
+/** One entry before it is encoded. */
+export interface NewEntry {
+  readonly type: EntryType
+  readonly data: Uint8Array
+}
+
+/**
+ * A run of consecutive entries in the bytes of braft's segments: for each a 24-byte header (term, type, checksums,
+ * length) and its data. The same bytes go to the disk and to the followers; an entry is never an object of its own.
+ *
+ * header: u64 term | u8 type | u8 checksum type | u16 0 | u32 data length | u32 data checksum | u32 checksum of bytes 0..20
+ * (all big-endian). The index of an entry is not in its bytes: it is `firstIndex` plus its ordinal.
+ */
+export class EntryBatch {
+  private constructor(
+    readonly firstIndex: LogIndex,
+    readonly count: number,
+    /** The entries' bytes, back to back. */
+    readonly bytes: Buffer,
+    /** offsets[i] is where entry i starts in `bytes`; offsets[count] is where the last one ends. */
+    private readonly offsets: Uint32Array,
+    private readonly start: number,
+  ) {}
+
+  get lastIndex(): LogIndex {
+    return (this.firstIndex + this.count - 1) as LogIndex
+  }
+
+  get lastId(): LogId {
+    return { index: this.lastIndex, term: this.termAt(this.lastIndex) }
+  }
+
+  /** Bytes of all entries, headers included. */
+  get byteLength(): number {
+    return this.bytes.length
+  }
+
+  private offset(index: LogIndex): number {
+    const ordinal = index - this.firstIndex
+    assert(ordinal >= 0 && ordinal <= this.count, 'index outside of the batch', { index, first: this.firstIndex, count: this.count })
+    return this.offsets[this.start + ordinal]! - this.offsets[this.start]!
+  }
+
+  termAt(index: LogIndex): Term {
+    const at = this.offset(index)
+    return (this.bytes.readUInt32BE(at) * 0x1_0000_0000 + this.bytes.readUInt32BE(at + 4)) as Term
+  }
+
+  typeAt(index: LogIndex): EntryType {
+    return this.bytes[this.offset(index) + 8]! as EntryType
+  }
+
+  /** The data of an entry; a view, not a copy. */
+  dataAt(index: LogIndex): Buffer {
+    return this.bytes.subarray(this.offset(index) + ENTRY_HEADER_BYTES, this.offset(plus(index, 1)))
+  }
+
+  /** Bytes of one entry, header included. */
+  byteLengthAt(index: LogIndex): number {
+    return this.offset(plus(index, 1)) - this.offset(index)
+  }
+
+  /** Where the entry starts in `bytes`. */
+  offsetAt(index: LogIndex): number {
+    return this.offset(index)
+  }
+
+  /** The entries from `first` to `last` inclusive, sharing the bytes. */
+  slice(first: LogIndex, last: LogIndex): EntryBatch {
+    if (first === this.firstIndex && last === this.lastIndex) return this
+    assert(first >= this.firstIndex && last <= this.lastIndex && first <= last, 'slice outside of the batch', { first, last, batchFirst: this.firstIndex, batchLast: this.lastIndex })
+    const bytes = this.bytes.subarray(this.offset(first), this.offset(plus(last, 1)))
+    return new EntryBatch(first, last - first + 1, bytes, this.offsets, this.start + (first - this.firstIndex))
+  }
+
+  /**
+   * The last index such that the entries from `first` to it stay within `maxBytes`; at least `first` itself.
+   */
+  lastWithin(first: LogIndex, maxBytes: number): LogIndex {
+    const from = this.offset(first)
+    let low = first as number
+    let high = this.lastIndex as number
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2)
+      if (this.offset((middle + 1) as LogIndex) - from <= maxBytes) low = middle
+      else high = middle - 1
+    }
+    return low as LogIndex
+  }
+
+  /** Encodes `entries` as the log from `firstIndex` on, all of `term`, with CRC-32C. The data is copied once, here. */
+  static encode(firstIndex: LogIndex, term: Term, entries: readonly NewEntry[], checksum: Checksum): EntryBatch {
+    assert(entries.length > 0, 'an empty batch')
+    const offsets = new Uint32Array(entries.length + 1)
+    for (let i = 0; i < entries.length; i++) offsets[i + 1] = offsets[i]! + ENTRY_HEADER_BYTES + entries[i]!.data.length
+    const bytes = Buffer.allocUnsafe(offsets[entries.length]!)
+    for (let i = 0; i < entries.length; i++) {
+      const at = offsets[i]!
+      const { type, data } = entries[i]!
+      bytes.set(data, at + ENTRY_HEADER_BYTES)
+      bytes.writeUInt32BE(Math.floor(term / 0x1_0000_0000), at)
+      bytes.writeUInt32BE(term % 0x1_0000_0000, at + 4)
+      bytes.writeUInt32BE(((type << 24) | (ChecksumType.CRC32C << 16)) >>> 0, at + 8)
+      bytes.writeUInt32BE(data.length, at + 12)
+      bytes.writeUInt32BE(checksum.crc32c(bytes.subarray(at + ENTRY_HEADER_BYTES, offsets[i + 1]!)), at + 16)
+      bytes.writeUInt32BE(checksum.crc32c(bytes.subarray(at, at + 20)), at + 20)
+    }
+    return new EntryBatch(firstIndex, entries.length, bytes, offsets, 0)
+  }
+
+  /**
+   * Reads bytes that came from a disk or a peer. Every header and every data checksum is verified.
+   * Answers the entries up to the first bad one and why it is bad; `problem` is null when all bytes are good.
+   */
+  static parse(firstIndex: LogIndex, bytes: Buffer, checksum: Checksum): ParsedEntries {
+    const offsets: number[] = [0]
+    let at = 0
+    let problem: EntryProblem | null = null
+    while (at < bytes.length) {
+      problem = checkEntry(bytes, at, checksum)
+      if (problem) break
+      at += ENTRY_HEADER_BYTES + bytes.readUInt32BE(at + 12)
+      offsets.push(at)
+    }
+    const count = offsets.length - 1
+    const batch = count > 0 ? new EntryBatch(firstIndex, count, bytes.subarray(0, at), Uint32Array.from(offsets), 0) : null
+    return { batch, goodBytes: at, problem }
+  }
+
+  /** Joins batches that follow each other into one. */
+  static concat(batches: readonly EntryBatch[]): EntryBatch {
+    assert(batches.length > 0, 'nothing to join')
+    if (batches.length === 1) return batches[0]!
+    const count = batches.reduce((sum, b) => sum + b.count, 0)
+    const offsets = new Uint32Array(count + 1)
+    let i = 0
+    let base = 0
+    let next = batches[0]!.firstIndex
+    for (const batch of batches) {
+      assert(batch.firstIndex === next, 'batches do not follow each other', { next, first: batch.firstIndex })
+      for (let k = 0; k < batch.count; k++) offsets[i++] = base + batch.offsets[batch.start + k]! - batch.offsets[batch.start]!
+      base += batch.byteLength
+      next = plus(next, batch.count)
+    }
+    offsets[count] = base
+    return new EntryBatch(batches[0]!.firstIndex, count, Buffer.concat(batches.map((b) => b.bytes), base), offsets, 0)
+  }
+}
+
+/** What is wrong with the bytes at an entry: cut short, or not what was written. */
+export type EntryProblem = 'short header' | 'short data' | 'header checksum' | 'data checksum' | 'checksum type' | 'entry type'
+
+export interface ParsedEntries {
+  readonly batch: EntryBatch | null
+  readonly goodBytes: number
+  readonly problem: EntryProblem | null
+}
+
+/** Verifies the entry that starts at `at`; null when it is good. */
+export function checkEntry(bytes: Buffer, at: number, checksum: Checksum): EntryProblem | null {
+  if (bytes.length - at < ENTRY_HEADER_BYTES) return 'short header'
+  const kind = bytes[at + 9]
+  if (kind !== ChecksumType.CRC32C && kind !== ChecksumType.MURMUR32) return 'checksum type'
+  const sum = kind === ChecksumType.CRC32C ? checksum.crc32c : checksum.murmur32
+  if (sum(bytes.subarray(at, at + 20)) !== bytes.readUInt32BE(at + 20)) return 'header checksum'
+  const type = bytes[at + 8]!
+  if (type < EntryType.NO_OP || type > EntryType.CONFIGURATION) return 'entry type'
+  const length = bytes.readUInt32BE(at + 12)
+  if (bytes.length - at - ENTRY_HEADER_BYTES < length) return 'short data'
+  const data = bytes.subarray(at + ENTRY_HEADER_BYTES, at + ENTRY_HEADER_BYTES + length)
+  return sum(data) === bytes.readUInt32BE(at + 16) ? null : 'data checksum'
+}

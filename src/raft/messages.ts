@@ -1,0 +1,146 @@
+import type { Status } from './errors.js'
+import type { EntryBatch } from './log-entry.js'
+import type { PeerId } from './peer-id.js'
+import type { LogIndex, Term } from './types.js'
+
+/**
+ * What members say to each other, free of any wire format. Each corresponds to a message of braft's raft.proto or of
+ * raftctl.v1.Peer; adapters in src/rpc translate.
+ */
+
+/** From whom to whom, in which group. */
+export interface Addressed {
+  readonly groupId: string
+  readonly serverId: PeerId
+  readonly peerId: PeerId
+}
+
+export interface TermLeader {
+  readonly peerId: PeerId
+  readonly term: Term
+}
+
+/** Also the request of a pre-vote, with `term` one above the sender's. */
+export interface RequestVoteRequest extends Addressed {
+  readonly term: Term
+  readonly lastLogTerm: Term
+  readonly lastLogIndex: LogIndex
+  /** The leader that handed over or was disrupted: its stickiness does not protect it from this vote. */
+  readonly disruptedLeader: TermLeader | null
+}
+
+export interface RequestVoteResponse {
+  readonly term: Term
+  readonly granted: boolean
+  readonly disrupted: boolean
+  readonly previousTerm: Term
+  readonly rejectedByLease: boolean
+}
+
+/** Without entries it is a probe or a heartbeat. */
+export interface AppendEntriesRequest extends Addressed {
+  readonly term: Term
+  readonly prevLogTerm: Term
+  readonly prevLogIndex: LogIndex
+  readonly committedIndex: LogIndex
+  readonly entries: EntryBatch | null
+}
+
+export interface AppendEntriesResponse {
+  /** The follower's term; a success carries exactly the leader's. */
+  readonly term: Term
+  readonly success: boolean
+  /** The follower's last index; always present on failure and in answers to a request without entries. */
+  readonly lastLogIndex: LogIndex
+  readonly readonly: boolean
+  /** The follower is being rebuilt: the leader counts this answer for nothing. */
+  readonly rebuilding: boolean
+}
+
+export interface TimeoutNowRequest extends Addressed {
+  readonly term: Term
+  readonly oldLeaderSteppedDown: boolean
+}
+
+export interface TimeoutNowResponse {
+  readonly term: Term
+  readonly success: boolean
+}
+
+export interface InstallSnapshotRequest extends Addressed {
+  readonly term: Term
+  readonly lastIncludedIndex: LogIndex
+  readonly lastIncludedTerm: Term
+  readonly peers: readonly PeerId[]
+  readonly oldPeers: readonly PeerId[]
+  readonly uri: string
+}
+
+export interface InstallSnapshotResponse {
+  readonly term: Term
+  readonly success: boolean
+}
+
+/** A follower asks its leader up to where it must have applied before it may answer a linearizable read. */
+export interface ReadIndexRequest extends Addressed {}
+
+export interface ReadIndexResponse {
+  readonly index: LogIndex
+}
+
+/** The leader of `term` hands over: its followers may vote for another at once. */
+export interface ReleaseRequest extends Addressed {
+  readonly term: Term
+}
+
+export interface ReleaseResponse {
+  readonly term: Term
+}
+
+/** Whether a data directory may have a past (DESIGN: an empty directory never votes for a past it may have lost). */
+export type Standing = 'founding' | 'rebuilding' | 'member'
+
+/** Who a directory is; exchanged before members trust each other. */
+export interface HelloRequest extends Addressed {
+  readonly incarnation: string
+  readonly standing: Standing
+}
+
+export interface HelloResponse {
+  readonly incarnation: string
+  readonly standing: Standing
+  /** The answering process, new at every start. */
+  readonly bootId: string
+  /** The founders and their incarnations by PeerId key, once this member knows all of them. */
+  readonly founders: ReadonlyMap<string, string> | null
+}
+
+/** Every call between members: its request and its answer. */
+export interface PeerCalls {
+  hello: { request: HelloRequest; response: HelloResponse }
+  preVote: { request: RequestVoteRequest; response: RequestVoteResponse }
+  requestVote: { request: RequestVoteRequest; response: RequestVoteResponse }
+  timeoutNow: { request: TimeoutNowRequest; response: TimeoutNowResponse }
+  installSnapshot: { request: InstallSnapshotRequest; response: InstallSnapshotResponse }
+  readIndex: { request: ReadIndexRequest; response: ReadIndexResponse }
+  release: { request: ReleaseRequest; response: ReleaseResponse }
+}
+
+export type PeerMethod = keyof PeerCalls
+
+/** The answer of a call; `response` is there exactly when `status` is OK. */
+export type Answer<R> = (status: Status, response?: R) => void
+
+/** What a member answers; NodeImpl implements it, adapters and the simulator call it on the executor. */
+export interface PeerHandler {
+  handleHello(request: HelloRequest, answer: Answer<HelloResponse>): void
+  handlePreVote(request: RequestVoteRequest, answer: Answer<RequestVoteResponse>): void
+  handleRequestVote(request: RequestVoteRequest, answer: Answer<RequestVoteResponse>): void
+  handleAppendEntries(request: AppendEntriesRequest, answer: Answer<AppendEntriesResponse>): void
+  handleInstallSnapshot(request: InstallSnapshotRequest, answer: Answer<InstallSnapshotResponse>): void
+  handleTimeoutNow(request: TimeoutNowRequest, answer: Answer<TimeoutNowResponse>): void
+  handleReadIndex(request: ReadIndexRequest, answer: Answer<ReadIndexResponse>): void
+  handleRelease(request: ReleaseRequest, answer: Answer<ReleaseResponse>): void
+  /** An append stream from `peer` broke: its process may be gone. */
+  handleStreamBroken(peer: PeerId): void
+}

@@ -1,0 +1,69 @@
+import type { ConfigurationEntry } from './configuration.js'
+import type { RaftState } from './events.js'
+import type { RaftError } from './errors.js'
+import type { Standing } from './messages.js'
+import type { PeerId } from './peer-id.js'
+import type { LogId, LogIndex, Term } from './types.js'
+
+/** How a leader sees one of its peers. */
+export interface PeerStatus {
+  readonly peerId: PeerId
+  /** Newest index the peer is known to hold durably. */
+  readonly matchIndex: LogIndex
+  readonly nextIndex: LogIndex
+  readonly inflightRequests: number
+  readonly inflightBytes: number
+  readonly state: 'probe' | 'replicate' | 'snapshot' | 'blocked'
+  /** Since the send time of the newest request it answered; null when it never did. */
+  readonly lastContactMs: number | null
+  readonly consecutiveErrors: number
+  readonly lastError: string
+  readonly rebuilding: boolean
+}
+
+/** One timer as raft_stat prints it. */
+export interface TimerStatus {
+  readonly timeoutMs: number
+  /** Until it fires; null when it is stopped. */
+  readonly firesInMs: number | null
+}
+
+/** A node as it sees itself at one moment (braft NodeStatus, and what raft_stat prints). */
+export interface NodeStatus {
+  readonly groupId: string
+  readonly peerId: PeerId
+  readonly state: RaftState
+  readonly readonly: boolean
+  readonly term: Term
+  readonly votedFor: PeerId
+  /** PeerId.EMPTY when unknown. */
+  readonly leaderId: PeerId
+  /** Since the leader was last heard; null on the leader and without one. */
+  readonly leaderContactMs: number | null
+  /** Since this leader is followed, or this node leads; null without a leader. */
+  readonly leaderForMs: number | null
+  readonly configuration: ConfigurationEntry
+  readonly configurationCommitted: boolean
+  readonly firstIndex: LogIndex
+  readonly lastId: LogId
+  /** Newest index that is durable here. */
+  readonly durableIndex: LogIndex
+  readonly committedIndex: LogIndex
+  readonly appliedIndex: LogIndex
+  /** First index without a decision; 0 when not leading. */
+  readonly pendingIndex: LogIndex
+  readonly pendingTasks: number
+  readonly snapshotId: LogId
+  /** What the state machine is busy with, in raft_stat's words. */
+  readonly machineActivity: string
+  readonly electionTimer: TimerStatus
+  readonly voteTimer: TimerStatus
+  readonly stepdownTimer: TimerStatus
+  readonly electionTimeoutMs: number
+  readonly heartbeatMs: number
+  readonly standing: Standing
+  readonly incarnation: string
+  readonly error: RaftError | null
+  /** On the leader only. */
+  readonly peers: readonly PeerStatus[]
+}

@@ -1,0 +1,86 @@
+/** What a member does in its group, as braft writes it in the fourth part of a PeerId. */
+export const PeerRole = { REPLICA: 0, WITNESS: 1 } as const
+export type PeerRole = (typeof PeerRole)[keyof typeof PeerRole]
+
+const IPV4 = /^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}$/
+const DNS_NAME = /^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*$/
+const IPV6 = /^\[[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9]+)?\]$/
+
+/**
+ * The protocol's identity of a member: `host:port:idx:role`, always printed with four parts.
+ * Host is IPv4, a DNS name or `[v6]`. Two ids are equal when host, port and idx are; the role is ignored, as in braft.
+ */
+export class PeerId {
+  /** braft's ANY_PEER, "nobody": also how an empty vote is written. */
+  static readonly EMPTY = new PeerId('0.0.0.0', 0, 0, PeerRole.REPLICA)
+
+  /** Identity without the role: use it as a map key. */
+  readonly key: string
+
+  constructor(
+    readonly host: string,
+    readonly port: number,
+    readonly idx = 0,
+    readonly role: PeerRole = PeerRole.REPLICA,
+  ) {
+    this.key = `${host}:${port}:${idx}`
+  }
+
+  /** Where to dial: `host:port`. */
+  get address(): string {
+    return `${this.host}:${this.port}`
+  }
+
+  get isEmpty(): boolean {
+    return this.port === 0 && this.host === '0.0.0.0' && this.idx === 0
+  }
+
+  /** braft members can only be dialled by IPv4. */
+  get isIpv4(): boolean {
+    return IPV4.test(this.host)
+  }
+
+  equals(other: PeerId): boolean {
+    return this.key === other.key
+  }
+
+  toString(): string {
+    return `${this.key}:${this.role}`
+  }
+
+  /** Reads `host:port[:idx[:role]]`; null when it is not one. Stricter than braft: nothing may follow, ports are checked. */
+  static parse(text: string): PeerId | null {
+    let host: string
+    let rest: string
+    if (text.startsWith('[')) {
+      const end = text.indexOf(']')
+      if (end < 0) return null
+      host = text.slice(0, end + 1)
+      rest = text.slice(end + 1)
+      if (!IPV6.test(host) || !rest.startsWith(':')) return null
+      rest = rest.slice(1)
+    } else {
+      const colon = text.indexOf(':')
+      if (colon <= 0) return null
+      host = text.slice(0, colon)
+      rest = text.slice(colon + 1)
+      if (!IPV4.test(host) && (!DNS_NAME.test(host) || /^[\d.]+$/.test(host))) return null
+    }
+    const parts = rest.split(':')
+    if (parts.length > 3 || !parts.every((p, i) => /^\d{1,10}$/.test(p) || (i > 0 && p === ''))) return null
+    const [port = 0, idx = 0, role = 0] = parts.map(Number)
+    if (port > 65535 || idx > 0x7fffffff || role > PeerRole.WITNESS) return null
+    if (port === 0 && host !== '0.0.0.0') return null
+    return new PeerId(host, port, idx, role as PeerRole)
+  }
+
+  /** braft's order of a configuration: IPv4 as an integer, then port, then idx; other hosts after, by name. */
+  static compare(a: PeerId, b: PeerId): number {
+    const byHost = a.isIpv4 && b.isIpv4 ? ipv4Number(a.host) - ipv4Number(b.host) : a.isIpv4 !== b.isIpv4 ? (a.isIpv4 ? -1 : 1) : a.host < b.host ? -1 : a.host > b.host ? 1 : 0
+    return byHost || a.port - b.port || a.idx - b.idx
+  }
+}
+
+function ipv4Number(host: string): number {
+  return host.split('.').reduce((sum, part) => sum * 256 + Number(part), 0)
+}

@@ -1,0 +1,54 @@
+import type { Closure } from './closure.js'
+import type { Configuration } from './configuration.js'
+import type { RaftError, Status } from './errors.js'
+import type { PeerId } from './peer-id.js'
+import type { LogIndex, Term } from './types.js'
+
+/** Something to be written to the replicated log. */
+export interface Task {
+  /** What the state machine will be handed on every member. Must not change afterwards. */
+  readonly data: Uint8Array
+  /** Run once: with OK by the state machine when the task was applied, with an error when it was not taken or lost. */
+  readonly done: Closure | null
+  /** When given, the task is refused (EPERM) unless this is the leader's current term. */
+  readonly expectedTerm?: Term
+}
+
+/**
+ * The committed tasks that `StateMachine.onApply` must take, in order. Valid only during that call.
+ *
+ *     for (; iterator.valid(); iterator.next()) { ...iterator.data()...; iterator.done()?.run(Status.OK) }
+ */
+export interface Iterator {
+  valid(): boolean
+  next(): void
+  index(): LogIndex
+  term(): Term
+  /** A view into the log's memory: copy what outlives the call. */
+  data(): Buffer
+  /** The proposer's closure when the task was proposed here in this leadership, else null. Whoever takes it must run it. */
+  done(): Closure | null
+  /** Stops the node: the last `ntail` tasks taken did not happen. Nothing is applied after it (braft). */
+  setErrorAndRollback(ntail: number, status: Status): void
+}
+
+export interface LeaderChange {
+  readonly leaderId: PeerId
+  readonly term: Term
+  readonly status: Status
+}
+
+/** The replicated state. Every method is called by FSMCaller, one at a time, in log order (braft StateMachine). */
+export abstract class StateMachine {
+  /** Must advance the iterator to its end. */
+  abstract onApply(iterator: Iterator): void
+  onLeaderStart(_term: Term): void {}
+  onLeaderStop(_status: Status): void {}
+  onConfigurationCommitted(_configuration: Configuration, _index: LogIndex): void {}
+  onStartFollowing(_change: LeaderChange): void {}
+  onStopFollowing(_change: LeaderChange): void {}
+  /** Called once; nothing is applied after it. */
+  onError(_error: RaftError): void {}
+  /** The last call. */
+  onShutdown(): void {}
+}

@@ -1,0 +1,68 @@
+import type { Done } from './closure.js'
+import type { ConfigurationEntry } from './configuration.js'
+import type { Status } from './errors.js'
+import type { EntryBatch } from './log-entry.js'
+import type { Standing } from './messages.js'
+import type { PeerId } from './peer-id.js'
+import type { LogIndex, Term } from './types.js'
+
+/** What a log held when it was opened. */
+export interface LogRecovery {
+  readonly firstIndex: LogIndex
+  readonly lastIndex: LogIndex
+  /** Every configuration found, in order of index. */
+  readonly configurations: readonly ConfigurationEntry[]
+  /** What was cut from the end because a crash left it half written; null when nothing was. */
+  readonly tornTail: { readonly file: string; readonly offset: number; readonly bytes: number; readonly problem: string } | null
+}
+
+/**
+ * Entries on stable storage. LogManager is the only caller and has at most one change under way (append, truncate or
+ * reset); reads may overlap with it. After a failed change the storage is unusable. Every `done` runs later.
+ */
+export interface LogStorage {
+  init(done: (status: Status, recovery?: LogRecovery) => void): void
+  /** The first index that can be read; one more than `lastLogIndex` when empty. */
+  readonly firstLogIndex: LogIndex
+  readonly lastLogIndex: LogIndex
+  /** Appends batches that follow `lastLogIndex`. OK means durable: data, and the name of every new segment. */
+  appendEntries(batches: readonly EntryBatch[], done: Done): void
+  /** Entries from `from` on, at least one, as many as fit `maxBytes` and are at hand in one read. ENOENT when out of range. */
+  getEntries(from: LogIndex, maxBytes: number, done: (status: Status, batch?: EntryBatch) => void): void
+  /** Term of a stored entry, from memory; 0 when out of range. */
+  getTerm(index: LogIndex): Term
+  truncatePrefix(firstKept: LogIndex, done: Done): void
+  truncateSuffix(lastKept: LogIndex, done: Done): void
+  /** Empties the log; the next entry will be `nextIndex`. */
+  reset(nextIndex: LogIndex, done: Done): void
+  /** Writes what is lazily kept and closes the files. */
+  close(done: Done): void
+}
+
+export interface RaftMeta {
+  readonly term: Term
+  /** PeerId.EMPTY when no vote was given in `term`. */
+  readonly votedFor: PeerId
+}
+
+/** Term and vote. One save at a time; a failed save leaves the storage unusable. */
+export interface RaftMetaStorage {
+  /** Nothing stored yet answers term 1 without a vote, as in braft. */
+  load(done: (status: Status, meta?: RaftMeta) => void): void
+  save(meta: RaftMeta, done: Done): void
+}
+
+/** Who this data directory is (DESIGN §4.8). */
+export interface NodeIdentity {
+  readonly standing: Standing
+  /** 128 random bits in hex, drawn when the directory was first used. */
+  readonly incarnation: string
+  /** Incarnation of every founder by PeerId key, once known. */
+  readonly founders: ReadonlyMap<string, string> | null
+}
+
+export interface IdentityStorage {
+  /** Reads the identity, or draws an incarnation and stores `standing` first. */
+  load(standing: Standing, done: (status: Status, identity?: NodeIdentity) => void): void
+  save(identity: NodeIdentity, done: Done): void
+}
