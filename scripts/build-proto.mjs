@@ -11,7 +11,7 @@ const out = join(root, 'src/generated')
 const modules = {
   braft: ['raft', 'enum', 'errno', 'cli', 'file_service', 'builtin_service', 'local_file_meta', 'local_storage', 'rpc_meta', 'examples'],
   raftctl: ['peer', 'control'],
-  kv: ['kv', 'kv_command'],
+  kv: ['mvcc', 'kv', 'kv_command'],
 }
 const bin = (name) => join(root, 'node_modules/protobufjs-cli/bin', name)
 
