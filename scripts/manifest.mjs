@@ -13,7 +13,13 @@ const root = args.includes('--root') ? resolve(args[args.indexOf('--root') + 1])
 const file = join(root, 'oclif.manifest.json')
 
 if (args.includes('--check')) process.exitCode = await check()
-else execFileSync(process.execPath, [join(home, 'node_modules/oclif/bin/run.js'), 'manifest', root], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] })
+else write()
+
+function write() {
+  const env = { ...process.env, OCLIF_SKIP_NEW_VERSION_CHECK: 'true' }
+  const oclif = join(home, 'node_modules/oclif/bin/run.js')
+  execFileSync(process.execPath, [oclif, 'manifest', root], { cwd: root, env, stdio: ['ignore', 'ignore', 'inherit'] })
+}
 
 async function check() {
   if (!existsSync(file)) return fail('oclif.manifest.json is missing')
