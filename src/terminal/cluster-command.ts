@@ -1,0 +1,131 @@
+import { isIP } from 'node:net'
+import { BaseCommand } from './base-command.js'
+import type { Context } from './context-files.js'
+import { contextNames, readContext, readSelection } from './context-files.js'
+import { CliError } from './errors.js'
+import { connectionFlags, durationMs, outputFlags } from './flags.js'
+import type { Envelope } from './json.js'
+
+export interface TlsFiles {
+  readonly ca: string | null
+  readonly cert: string | null
+  readonly key: string | null
+  readonly serverName: string | null
+}
+
+/** Everything that is needed to reach a cluster, with flags, environment, context and files already weighed. */
+export interface Connection {
+  /** Null when endpoints were given without a context. */
+  readonly context: Context | null
+  readonly endpoints: readonly string[]
+  readonly group: string
+  readonly timeoutMs: number
+  readonly connectTimeoutMs: number
+  /** Ask exactly these endpoints: no discovery, no routing. */
+  readonly direct: boolean
+  /** The cluster that must answer; null: any. */
+  readonly clusterId: string | null
+  readonly tls: TlsFiles | null
+  readonly tokenFile: string | null
+}
+
+interface ConnectionFlagValues {
+  context?: string
+  endpoint?: string
+  group?: string
+  timeout?: number
+  'connect-timeout'?: number
+  direct?: boolean
+  tls?: boolean
+  ca?: string
+  cert?: string
+  key?: string
+  'server-name'?: string
+  'token-file'?: string
+}
+
+const DEFAULT_GROUP = 'kv'
+const DEFAULT_TIMEOUT = '5s'
+const DEFAULT_CONNECT_TIMEOUT = '2s'
+
+/** A command that talks to a cluster. `connection(flags)` says where: flag, environment, context, files, default, in that order. */
+export abstract class ClusterCommand extends BaseCommand {
+  static override baseFlags = { ...connectionFlags, ...outputFlags }
+
+  private resolved: Connection | null = null
+
+  protected override envelope(): Envelope {
+    const connection = this.resolved
+    return { ...super.envelope(), context: connection?.context?.name ?? null, clusterId: connection?.clusterId ?? null }
+  }
+
+  /** Throws E_NO_CONTEXT when nothing says where, E_READ_ONLY when the context only allows reads. */
+  protected connection(flags: ConnectionFlagValues): Connection {
+    const directory = (name: Parameters<typeof this.directorySetting>[0]) => this.directorySetting(name)
+    const context = this.chooseContext(flags)
+    const endpoints = flags.endpoint ?? context?.endpoints.join(',') ?? this.setting('endpoint')
+    if (endpoints === undefined) throw nowhere()
+    const tokenFile = flags['token-file'] ?? this.setting('token-file') ?? null
+    const tls = this.chooseTls(flags, context)
+    if (tokenFile !== null && tls === null)
+      throw new CliError('E_USAGE', '--token-file without TLS would send the token in the clear', { hint: 'Add --tls or --ca FILE.' })
+    this.resolved = {
+      context,
+      endpoints: endpoints.split(',').map((text) => endpoint(text.trim())),
+      group: flags.group ?? context?.group ?? this.setting('group') ?? DEFAULT_GROUP,
+      timeoutMs: flags.timeout ?? durationMs(this.setting('timeout') ?? DEFAULT_TIMEOUT),
+      connectTimeoutMs: flags['connect-timeout'] ?? durationMs(this.setting('connect-timeout') ?? DEFAULT_CONNECT_TIMEOUT),
+      direct: flags.direct ?? false,
+      clusterId: context?.clusterId ?? null,
+      tls,
+      tokenFile,
+    }
+    if (flags.endpoint === undefined && directory('endpoint') !== undefined && context === null)
+      this.out.detail('endpoint from ./raftctl.yaml')
+    if (context?.readOnly) this.refuseWhenReadOnly(`context ${context.name} is read-only`)
+    return this.resolved
+  }
+
+  /** An endpoint on the command line or in the environment stands for itself: only a context named beside it is used then. */
+  private chooseContext(flags: ConnectionFlagValues): Context | null {
+    const named = flags.context
+    if (named !== undefined) return readContext(named)
+    if (flags.endpoint !== undefined) return null
+    const fromDirectory = this.directorySetting('context')
+    if (fromDirectory !== undefined) return readContext(fromDirectory)
+    const { current } = readSelection()
+    if (current !== null) return readContext(current)
+    if (this.setting('endpoint') !== undefined) return null
+    const fromUser = this.setting('context')
+    return fromUser === undefined ? null : readContext(fromUser)
+  }
+
+  private chooseTls(flags: ConnectionFlagValues, context: Context | null): TlsFiles | null {
+    const ca = flags.ca ?? context?.ca ?? this.setting('ca') ?? null
+    const cert = flags.cert ?? context?.cert ?? this.setting('cert') ?? null
+    const key = flags.key ?? context?.key ?? this.setting('key') ?? null
+    const serverName = flags['server-name'] ?? context?.serverName ?? this.setting('server-name') ?? null
+    if ((cert === null) !== (key === null))
+      throw new CliError('E_USAGE', '--cert and --key belong together', { hint: 'Give both, or neither.' })
+    const wanted = flags.tls ?? context?.tls ?? this.setting('tls') === 'true'
+    return wanted || ca !== null || cert !== null || serverName !== null ? { ca, cert, key, serverName } : null
+  }
+}
+
+function nowhere(): CliError {
+  const names = contextNames()
+  return new CliError('E_NO_CONTEXT', 'no cluster to talk to: no context is selected and no endpoint is given', {
+    hint: names.length > 0 ? `raftctl context use ${names[0]}    or    -e host:port` : 'raftctl cluster start    or    -e host:port',
+    details: { contexts: names },
+  })
+}
+
+/** Checks and normalises `host:port`, `[v6]:port`. */
+export function endpoint(text: string): string {
+  const match = /^(?:\[([0-9A-Fa-f:.%]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})$/.exec(text)
+  const port = Number(match?.[3])
+  if (match && port > 0 && port <= 65_535 && (match[1] === undefined || isIP(match[1]) === 6)) return text
+  throw new CliError('E_USAGE', `${JSON.stringify(text)} is not an endpoint`, {
+    hint: 'Write host:port, such as 127.0.0.1:7001 or [::1]:7001.',
+  })
+}

@@ -1,0 +1,174 @@
+import type { Command, Interfaces } from '@oclif/core'
+import { CommandHelp, Help } from '@oclif/core'
+import { commandError } from './command-not-found.js'
+import { readSelection } from './context-files.js'
+import type { ExitCode } from './exit-codes.js'
+import { EXIT_CODES } from './exit-codes.js'
+import type { Impact } from './flags.js'
+import { asksForJson, writeError } from './startup-error.js'
+
+/** The static properties of BaseCommand, as the manifest keeps them. */
+interface RaftctlCommand {
+  readonly impact?: Impact
+  readonly schema?: string
+  readonly exitCodes?: readonly number[]
+  readonly outputColumns?: Readonly<Record<string, string>>
+  readonly seeAlso?: readonly string[]
+}
+
+type Loadable = Command.Loadable & RaftctlCommand
+
+const IMPACTS: Record<Impact, string> = {
+  read: 'read-only: changes nothing in the cluster',
+  leadership: 'changes who leads; writes pause for a moment',
+  membership: 'changes who the members are',
+  data: 'changes or removes data',
+  unsafe: 'can lose data that was acknowledged',
+}
+
+const ALWAYS = [0, 1, 2]
+
+/** Help of one command: what it does, then how it is used by example, then the flags. */
+class RaftctlCommandHelp extends CommandHelp {
+  protected override sections() {
+    const command = this.command as Loadable
+    const byHeader = new Map(super.sections().map((section) => [section.header, section]))
+    const standard = (header: string) => {
+      const section = byHeader.get(header)
+      return section ? [section] : []
+    }
+    const own = (header: string, body: string | undefined) => (body ? [{ header, generate: () => body }] : [])
+    return [
+      ...standard('USAGE'),
+      ...standard('EXAMPLES'),
+      ...standard('DESCRIPTION'),
+      ...standard('ARGUMENTS'),
+      ...standard('FLAGS'),
+      ...own('OUTPUT COLUMNS', this.columnGlossary(command)),
+      ...own('EXIT CODES', exitCodeList(command)),
+      ...own('IMPACT', IMPACTS[command.impact ?? 'read']),
+      ...own('SEE ALSO', command.seeAlso?.map((id) => `${this.config.bin} ${id}`).join('\n')),
+      ...standard('ALIASES'),
+    ]
+  }
+
+  /** What a flag does comes first, where else it is set from comes last. */
+  protected override flags(flags: Command.Flag.Any[]): [string, string | undefined][] | undefined {
+    if (flags.length === 0) return undefined
+    return flags.map((flag) => [this.flagHelpLabel(flag), `${flag.summary ?? flag.description ?? ''}${flag.env ? ` [${flag.env}]` : ''}`])
+  }
+
+  /** oclif trims the list as a whole, and with it the indent of a first flag that has no short form. */
+  override renderList(input: (string | undefined)[][], options: Parameters<CommandHelp['renderList']>[1]): string {
+    const indent = /^\s*/.exec(input[0]?.[0] ?? '')?.[0] ?? ''
+    return indent + super.renderList(input, options)
+  }
+
+  /** Mandatory parts only; `[flags]` stands for the rest. */
+  protected override defaultUsage(): string {
+    const args = Object.values(this.command.args ?? {}).filter((arg) => !arg.hidden)
+    const words = args.map((arg) => (arg.required ? arg.name.toUpperCase() : `[${arg.name.toUpperCase()}]`))
+    return [this.command.id, ...words, '[flags]'].join(' ')
+  }
+
+  private columnGlossary(command: Loadable): string | undefined {
+    const entries = Object.entries(command.outputColumns ?? {})
+    if (entries.length === 0) return undefined
+    return this.renderList(
+      entries.map(([name, meaning]) => [name, meaning]),
+      { indentation: 2, stripAnsi: true },
+    )
+  }
+}
+
+function exitCodeList(command: RaftctlCommand): string {
+  const codes = [...new Set([...ALWAYS, ...(command.exitCodes ?? [])])].sort((a, b) => a - b)
+  return codes.map((code) => `${String(code).padStart(3)}  ${EXIT_CODES[code as ExitCode]}`).join('\n')
+}
+
+/** The help of raftctl: named by `helpClass` in package.json. */
+export default class RaftctlHelp extends Help {
+  protected override CommandHelpClass = RaftctlCommandHelp
+
+  constructor(config: Interfaces.Config, options: Partial<Interfaces.HelpOptions> = {}) {
+    super(config, { flagSortOrder: 'none', ...options })
+  }
+
+  override async showHelp(argv: string[]): Promise<void> {
+    const words = argv.filter((word) => !word.startsWith('-'))
+    const id = this.idOf(words)
+    if (words.length > 0 && id === null) return this.refuse(words)
+    if (words.length === 0 && process.argv.length <= 2 && process.stdout.isTTY === true) return this.showFirstRun()
+    if (asksForJson(argv) && id !== null) {
+      const command = this.config.findCommand(id)
+      if (command) return this.showJson(command as Loadable)
+    }
+    await super.showHelp(argv.filter((word) => word !== '--json'))
+  }
+
+  /** The command or topic that the words begin with; null when they name neither. */
+  private idOf(words: readonly string[]): string | null {
+    const parts = words.flatMap((word) => word.split(':'))
+    for (let length = parts.length; length > 0; length--) {
+      const id = parts.slice(0, length).join(':')
+      if (this.config.findCommand(id)) return id
+      if (this.config.findTopic(id)) return length === parts.length ? id : null
+    }
+    return null
+  }
+
+  private refuse(words: readonly string[]): void {
+    const error = commandError(words.join(':'), this.config)
+    writeError(error, process.argv.slice(2))
+    process.exitCode = error.exitCode
+  }
+
+  private showJson(command: Loadable): void {
+    const flags = Object.entries(command.flags ?? {}).filter(([, flag]) => !flag.hidden)
+    const document = {
+      schema: 'raftctl.help/1',
+      ok: true,
+      exitCode: 0,
+      data: {
+        command: command.id.replaceAll(':', ' '),
+        summary: command.summary ?? '',
+        impact: command.impact ?? 'read',
+        schema: command.schema ?? null,
+        exitCodes: [...new Set([...ALWAYS, ...(command.exitCodes ?? [])])].sort((a, b) => a - b),
+        args: Object.entries(command.args ?? {}).map(([name, arg]) => ({
+          name,
+          required: arg.required === true,
+          description: arg.description ?? '',
+        })),
+        flags: flags.map(([name, flag]) => ({
+          name,
+          char: flag.char ?? null,
+          group: flag.helpGroup ?? null,
+          takesValue: flag.type === 'option',
+          env: flag.env ?? null,
+          description: flag.summary ?? flag.description ?? '',
+        })),
+      },
+      warnings: [],
+    }
+    this.log(JSON.stringify(document, null, 2))
+  }
+
+  /** `raftctl` alone on a terminal. */
+  private showFirstRun(): void {
+    const { bin } = this.config
+    const { current } = readSelection()
+    this.log(
+      [
+        `${bin} ${this.config.version}: run, watch, change and verify Raft clusters`,
+        `context  ${current ?? 'none yet'}`,
+        '',
+        `  ${bin} cluster start           three nodes on this machine`,
+        `  ${bin} status                  who leads, who is behind, who is down`,
+        `  ${bin} kv put hello world      write a key through Raft`,
+        '',
+        `  ${bin} --help                  every command`,
+      ].join('\n'),
+    )
+  }
+}

@@ -1,0 +1,86 @@
+import type { Hue, Style, SymbolName } from './colour.js'
+import { paint, plain, symbol } from './colour.js'
+import type { CliError } from './errors.js'
+import * as format from './format.js'
+import type { Column } from './table.js'
+import { renderTable } from './table.js'
+
+export interface OutputOptions {
+  readonly stdout: (text: string) => void
+  readonly stderr: (text: string) => void
+  readonly style: Style
+  readonly errorStyle: Style
+  readonly quiet: boolean
+  readonly verbose: boolean
+  readonly columns?: readonly string[]
+  readonly wide: boolean
+  readonly noHeaders: boolean
+}
+
+/**
+ * What a command prints with when a person reads: data on stdout, everything else on stderr.
+ * In JSON mode no command gets one; the document is built from the result instead.
+ */
+export class Output {
+  readonly count = format.count
+  readonly bytes = format.bytes
+  readonly duration = format.duration
+
+  constructor(private readonly options: OutputOptions) {}
+
+  get style(): Style {
+    return this.options.style
+  }
+
+  /** One line of the answer. */
+  line(text = ''): void {
+    this.options.stdout(`${plain(this.options.style, text)}\n`)
+  }
+
+  /** Bytes of the answer as they are, nothing added. */
+  raw(text: string): void {
+    this.options.stdout(text)
+  }
+
+  table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): void {
+    const { style, wide, noHeaders, columns: chosen } = this.options
+    const text = renderTable(columns, rows, { style, wide, noHeaders, ...(chosen ? { columns: chosen } : {}) })
+    if (text !== '') this.line(text)
+  }
+
+  /** Something worth knowing that is not the answer. */
+  note(text: string): void {
+    if (!this.options.quiet) this.options.stderr(`${plain(this.options.errorStyle, text)}\n`)
+  }
+
+  /** What is being done, with --verbose. */
+  detail(text: string): void {
+    if (this.options.verbose) this.options.stderr(`${paint(this.options.errorStyle, 'dim', plain(this.options.errorStyle, text))}\n`)
+  }
+
+  warning(text: string): void {
+    this.note(`${paint(this.options.errorStyle, 'yellow', '!')} ${text}`)
+  }
+
+  /** `✗ E_CODE  what happened`, then what to type next. */
+  error(error: CliError): void {
+    const style = this.options.errorStyle
+    const head = `${paint(style, 'red', symbol(style, 'failed'))} ${paint(style, 'bold', error.code)}  ${error.message}`
+    this.options.stderr(`${plain(style, head)}\n`)
+    if (!this.options.quiet && error.hint !== '')
+      for (const line of error.hint.split('\n')) this.options.stderr(`  ${plain(style, line)}\n`)
+  }
+
+  paint(hue: Hue, text: string): string {
+    return paint(this.options.style, hue, text)
+  }
+
+  symbol(name: SymbolName): string {
+    return symbol(this.options.style, name)
+  }
+
+  /** The same output into another place, for a frame that is drawn at once. */
+  into(stdout: (text: string) => void): Output {
+    return new Output({ ...this.options, stdout })
+  }
+}
