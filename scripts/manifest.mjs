@@ -30,7 +30,8 @@ async function check() {
   const ids = new Set([...Object.keys(written.commands), ...Object.keys(actual.commands)])
   const stale = [...ids].filter((id) => !isDeepStrictEqual(written.commands[id], actual.commands[id])).sort()
   if (stale.length > 0) return fail(`oclif.manifest.json does not describe the compiled command: ${stale.join(', ')}`)
-  if (written.version !== actual.version) return fail(`oclif.manifest.json is of version ${written.version}, the package of ${actual.version}`)
+  if (written.version !== actual.version)
+    return fail(`oclif.manifest.json is of version ${written.version}, the package of ${actual.version}`)
   console.log(`manifest: ${ids.size} commands, up to date`)
   return 0
 }

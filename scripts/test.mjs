@@ -84,7 +84,10 @@ function select() {
   const all = readdirSync(join(root, 'test'), { recursive: true })
     .filter((file) => file.endsWith('.test.ts'))
     .map((file) => join('test', file))
-  const chosen = patterns.length === 0 ? all : patterns.flatMap((pattern) => (isFile(pattern) ? [pattern] : all.filter((file) => file.includes(pattern))))
+  const chosen =
+    patterns.length === 0
+      ? all
+      : patterns.flatMap((pattern) => (isFile(pattern) ? [pattern] : all.filter((file) => file.includes(pattern))))
   const byLength = (a, b) => b.timeoutSeconds - a.timeoutSeconds || a.name.localeCompare(b.name)
   return [...new Set(chosen)].map(test).sort(byLength)
 }

@@ -16,7 +16,11 @@ export async function leftProcesses(token, graceMs) {
 
 function scan(token) {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
-  return pids.flatMap((pid) => (read(`/proc/${pid}/environ`).includes(token) ? [{ pid: Number(pid), command: read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim() }] : []))
+  return pids.flatMap((pid) =>
+    read(`/proc/${pid}/environ`).includes(token)
+      ? [{ pid: Number(pid), command: read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim() }]
+      : [],
+  )
 }
 
 function read(path) {

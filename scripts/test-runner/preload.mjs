@@ -21,7 +21,10 @@ if (isMainThread && state.enabled) {
 }
 
 function openHandles() {
-  const names = process._getActiveHandles().filter((handle) => !isStandardStream(handle)).map(describe)
+  const names = process
+    ._getActiveHandles()
+    .filter((handle) => !isStandardStream(handle))
+    .map(describe)
   const timers = process.getActiveResourcesInfo().filter((name) => name === 'Timeout' || name === 'Immediate')
   return [...names, ...timers]
 }

@@ -25,12 +25,18 @@ export class TestFile {
   /** Runs the file with `directory` for its report and its temporary files. */
   async run(directory) {
     const startedAt = Date.now()
-    if (!existsSync(this.compiled)) return this.#verdict([], [`it is not compiled: run npm run build (or look at its compile errors)`], startedAt)
+    if (!existsSync(this.compiled))
+      return this.#verdict([], [`it is not compiled: run npm run build (or look at its compile errors)`], startedAt)
     const report = join(directory, 'report.jsonl')
     const exit = await this.#spawn(report, directory)
     const left = await leftProcesses(this.token, this.timedOut ? 0 : 2000)
     for (const { pid } of left) kill(pid)
-    const events = existsSync(report) ? readFileSync(report, 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line)) : []
+    const events = existsSync(report)
+      ? readFileSync(report, 'utf8')
+          .trimEnd()
+          .split('\n')
+          .map((line) => JSON.parse(line))
+      : []
     return this.#verdict(events, this.#problems(events, exit, left), startedAt)
   }
 
