@@ -1,0 +1,117 @@
+import type { AppendStream, AppendStreamEvents, Executor } from '../raft/environment.js'
+import { ErrorCode, Status } from '../raft/errors.js'
+import type { AppendEntriesRequest } from '../raft/messages.js'
+import type { Faults } from './faults.js'
+import { MAX_MESSAGE_BYTES } from './grpc.js'
+import { MetadataKey, type ProcessIdentity } from './identity.js'
+import { type StreamRoute, decodeAck, encodeFrame } from './peer-codec.js'
+import type { PeerConnection, PeerStream } from './peer-connection.js'
+import { Peer } from './peer-definition.js'
+
+/** More than this waiting in the process means that the peer does not read: the stream breaks. */
+const BUFFERED_BYTES_MAX = MAX_MESSAGE_BYTES
+
+export interface AppendStreamContext {
+  readonly connection: PeerConnection
+  readonly executor: Executor
+  readonly identity: ProcessIdentity
+  readonly faults: Faults
+  /** The peer must have taken the stream by then. */
+  readonly connectTimeoutMs: number
+}
+
+/** Opens the stream of append frames of one group to one peer. */
+export function openAppendStream(context: AppendStreamContext, route: StreamRoute, events: AppendStreamEvents): AppendStream {
+  return new GrpcAppendStream(context, route, events)
+}
+
+/**
+ * The sending end of raftctl.v1.Peer/Append. Events reach the engine through the executor; after `close` or `broken`
+ * there are none.
+ */
+class GrpcAppendStream implements AppendStream {
+  private over = false
+  private readonly stream: PeerStream | null
+  private readonly opening: NodeJS.Timeout
+  /** Frames that a delay fault holds back, in order. */
+  private delayed: Promise<void> | null = null
+
+  constructor(
+    private readonly context: AppendStreamContext,
+    private readonly route: StreamRoute,
+    private readonly events: AppendStreamEvents,
+  ) {
+    const { connection, identity, faults, connectTimeoutMs } = context
+    const late = Status.error(ErrorCode.EHOSTDOWN, `${route.to} did not take the append stream within ${connectTimeoutMs} ms`)
+    this.opening = setTimeout(() => this.break(late), connectTimeoutMs)
+    const headers = {
+      ...identity.peerMetadata(),
+      [MetadataKey.group]: encodeURIComponent(route.groupId),
+      [MetadataKey.from]: route.from.toString(),
+      [MetadataKey.to]: route.to.toString(),
+    }
+    this.stream = faults.isCut(route.to)
+      ? null
+      : connection.open(`/${Peer.name}/Append`, headers, {
+          opened: (received) => this.opened(received[MetadataKey.clusterId] as string | undefined),
+          message: (bytes) => this.receive(bytes),
+          ended: (status) => this.break(status.ok ? Status.error(ErrorCode.ECONNRESET, `${route.to} ended the append stream`) : status),
+        })
+  }
+
+  send(seq: number, request: AppendEntriesRequest): void {
+    if (this.over || !this.stream) return
+    const { head, entries } = encodeFrame(seq, request)
+    if (this.stream.bufferedBytes + head.length + (entries?.length ?? 0) > BUFFERED_BYTES_MAX) {
+      return this.break(Status.error(ErrorCode.EAGAIN, `${this.route.to} does not read: ${this.stream.bufferedBytes} bytes wait`))
+    }
+    const pieces = entries ? [head, entries] : [head]
+    const delayMs = this.context.faults.delayTo(this.route.to)
+    if (delayMs > 0 || this.delayed) this.sendLater(pieces, delayMs)
+    else this.stream.write(pieces)
+  }
+
+  close(): void {
+    if (this.over) return
+    this.over = true
+    clearTimeout(this.opening)
+    this.stream?.cancel()
+  }
+
+  /** Keeps the order of the frames, also across a change of the delay. */
+  private sendLater(pieces: readonly Buffer[], delayMs: number): void {
+    const due = new Promise<void>((resolve) => setTimeout(resolve, delayMs))
+    const previous = this.delayed
+    const sent = Promise.all([previous, due]).then(() => {
+      if (!this.over) this.stream?.write(pieces)
+      if (this.delayed === sent) this.delayed = null
+    })
+    this.delayed = sent
+  }
+
+  private opened(clusterId: string | undefined): void {
+    clearTimeout(this.opening)
+    const mismatch = this.context.identity.clusterMismatch(clusterId)
+    if (mismatch) this.break(Status.error(ErrorCode.EINVAL, `${this.route.to} is of another cluster: ${mismatch}`))
+  }
+
+  private receive(bytes: Buffer): void {
+    const ack = decodeAck(bytes)
+    if (!ack) return this.break(Status.error(ErrorCode.EREQUEST, `an unreadable answer from ${this.route.to}`))
+    this.context.executor.post(() => {
+      if (!this.over) this.events.answer(ack.seq, ack.status, ack.response)
+    }, 'append answer')
+  }
+
+  private break(status: Status): void {
+    if (this.over) return
+    clearTimeout(this.opening)
+    this.stream?.cancel()
+    // What was received before is answered first; nothing is after.
+    this.context.executor.post(() => {
+      if (this.over) return
+      this.over = true
+      this.events.broken(status)
+    }, 'append stream broken')
+  }
+}

@@ -1,0 +1,110 @@
+import type { raftctl } from '../generated/raftctl.js'
+import type { ConfigurationEntry } from '../raft/configuration.js'
+import type { NodeStatus } from '../raft/node-status.js'
+import type { PeerId } from '../raft/peer-id.js'
+import type { ProcessIdentity } from './identity.js'
+
+/** What a process knows of a group beyond what the engine says. */
+export interface GroupFacts {
+  readonly dataDir: string
+  readonly logBytes: number
+  readonly dataBytes: number
+  /** Slowest of a hundred recent durable writes; null before the first. */
+  readonly syncP99Ms: number | null
+  /** kv, counter or atomic. */
+  readonly machine: string
+  /** Of the key-value machine; null for others. */
+  readonly machineRevision: number | null
+  readonly alarms: readonly string[]
+}
+
+/** Labels of members; '' for one without a name. */
+export type NameOf = (peer: PeerId) => string
+
+/** raftctl.v1.Membership of a configuration. */
+export function membershipOf(entry: ConfigurationEntry, committed: boolean, nameOf: NameOf): raftctl.v1.Membership.$Properties {
+  const member = (role: string) => (peer: PeerId) => ({ peer_id: peer.toString(), name: nameOf(peer), role })
+  return {
+    members: [...entry.conf.peers.map(member('voter')), ...entry.learners.map(member('learner'))],
+    old_members: entry.old.peers.map(member('voter')),
+    config_index: entry.configIndex,
+    entry_index: entry.id.index,
+    stage: entry.isStable ? 'none' : 'joint',
+    committed,
+  }
+}
+
+/** PeerId as the wire has it: '' for nobody. */
+export function peerText(peer: PeerId): string {
+  return peer.isEmpty ? '' : peer.toString()
+}
+
+export interface ProcessView {
+  readonly identity: ProcessIdentity
+  readonly facts: GroupFacts
+  readonly nameOf: NameOf
+  readonly uptimeMs: number
+  readonly faultsEnabled: boolean
+}
+
+/** raftctl.v1.NodeStatus: what the engine says of itself, and where and how it runs. */
+export function nodeStatusOf(status: NodeStatus, view: ProcessView): raftctl.v1.NodeStatus.$Properties {
+  const { identity, facts } = view
+  return {
+    group: status.groupId,
+    peer_id: status.peerId.toString(),
+    name: identity.name,
+    cluster_id: identity.clusterId ?? '',
+    incarnation: status.incarnation,
+    boot_id: identity.bootId,
+    generation: identity.generation,
+    standing: status.standing,
+    state: status.state,
+    term: status.term,
+    voted_for: peerText(status.votedFor),
+    leader_id: peerText(status.leaderId),
+    ...whole('leader_contact_ms', status.leaderContactMs),
+    ...whole('leader_for_ms', status.leaderForMs),
+    first_index: status.firstIndex,
+    last_index: status.lastId.index,
+    last_term: status.lastId.term,
+    durable_index: status.durableIndex,
+    commit_index: status.committedIndex,
+    applied_index: status.appliedIndex,
+    ...(status.snapshotId.index > 0 ? { snapshot: { index: status.snapshotId.index, term: status.snapshotId.term } } : {}),
+    membership: membershipOf(status.configuration, status.configurationCommitted, view.nameOf),
+    progress: status.peers.map((peer) => ({
+      peer_id: peer.peerId.toString(),
+      match_index: peer.matchIndex,
+      next_index: peer.nextIndex,
+      inflight_requests: peer.inflightRequests,
+      inflight_bytes: peer.inflightBytes,
+      state: peer.state,
+      ...whole('last_contact_ms', peer.lastContactMs),
+      consecutive_errors: peer.consecutiveErrors,
+      last_error: peer.lastError,
+      rebuilding: peer.rebuilding,
+    })),
+    election_timeout_ms: status.electionTimeoutMs,
+    heartbeat_ms: Math.round(status.heartbeatMs),
+    log_bytes: facts.logBytes,
+    data_bytes: facts.dataBytes,
+    data_dir: facts.dataDir,
+    ...(facts.syncP99Ms === null ? {} : { sync_p99_ms: facts.syncP99Ms }),
+    version: identity.version,
+    pid: process.pid,
+    uptime_ms: Math.round(view.uptimeMs),
+    error: status.error ? status.error.status.toString() : '',
+    alarms: [...facts.alarms],
+    read_only: status.readonly,
+    faults_enabled: view.faultsEnabled,
+    machine: facts.machine,
+    ...whole('machine_revision', facts.machineRevision),
+    mixed: false,
+  }
+}
+
+/** An absent number is unknown, not zero. */
+function whole<K extends string>(key: K, value: number | null): { [P in K]?: number } {
+  return value === null ? {} : ({ [key]: Math.max(0, Math.round(value)) } as { [P in K]: number })
+}

@@ -1,0 +1,90 @@
+import type { PeerId } from '../raft/peer-id.js'
+
+/** gRPC metadata of raftctl's own calls. Values are ASCII; names and groups travel percent-encoded. */
+export const MetadataKey = {
+  clusterId: 'raftctl-cluster-id',
+  peerId: 'raftctl-peer-id',
+  incarnation: 'raftctl-incarnation',
+  bootId: 'raftctl-boot-id',
+  generation: 'raftctl-generation',
+  version: 'raftctl-version',
+  group: 'raftctl-group',
+  from: 'raftctl-from',
+  to: 'raftctl-to',
+  errno: 'raftctl-errno',
+} as const
+
+/** Reads one metadata value of a request. */
+export type MetadataReader = (key: string) => string | undefined
+
+/**
+ * Who this process is, as it tells everybody it speaks to.
+ *
+ * Owned by the node process; the cluster id is unknown until the founders know each other (or it was given), and never
+ * changes after that.
+ */
+export class ProcessIdentity {
+  private knownClusterId: string | null
+  private knownIncarnation = ''
+
+  constructor(
+    readonly peerId: PeerId,
+    readonly name: string,
+    readonly bootId: string,
+    readonly version: string,
+    clusterId: string | null,
+  ) {
+    this.knownClusterId = clusterId
+  }
+
+  /** 128 bits in hex, or null while unknown. */
+  get clusterId(): string | null {
+    return this.knownClusterId
+  }
+
+  /** Of the data directory; empty until it was read. */
+  get incarnation(): string {
+    return this.knownIncarnation
+  }
+
+  /** Counts the recoveries of the cluster by hand. */
+  get generation(): number {
+    return 0
+  }
+
+  setIncarnation(incarnation: string): void {
+    this.knownIncarnation = incarnation
+  }
+
+  /** Learns the cluster id. False when another one is known already. */
+  adoptClusterId(clusterId: string): boolean {
+    this.knownClusterId ??= clusterId
+    return this.knownClusterId === clusterId
+  }
+
+  /** What every call to a peer carries. */
+  peerMetadata(): Record<string, string> {
+    const metadata: Record<string, string> = {
+      [MetadataKey.peerId]: this.peerId.toString(),
+      [MetadataKey.bootId]: this.bootId,
+      [MetadataKey.generation]: String(this.generation),
+      [MetadataKey.version]: this.version,
+    }
+    if (this.knownIncarnation !== '') metadata[MetadataKey.incarnation] = this.knownIncarnation
+    if (this.knownClusterId) metadata[MetadataKey.clusterId] = this.knownClusterId
+    return metadata
+  }
+
+  /** What every response of ours carries in its initial metadata. */
+  responseMetadata(): Record<string, string> {
+    const metadata: Record<string, string> = { [MetadataKey.peerId]: this.peerId.toString(), [MetadataKey.bootId]: this.bootId }
+    if (this.knownClusterId) metadata[MetadataKey.clusterId] = this.knownClusterId
+    return metadata
+  }
+
+  /** Why a caller that expects `expected` is in the wrong place; null when it is not, or nobody can tell yet. */
+  clusterMismatch(expected: string | undefined): string | null {
+    if (!expected || !this.knownClusterId || expected === this.knownClusterId) return null
+    return `${this.peerId.address} belongs to cluster ${this.knownClusterId}, the caller expects ${expected}`
+  }
+}

@@ -1,0 +1,287 @@
+import http2 from 'node:http2'
+import net from 'node:net'
+import { ErrorCode, Status } from '../raft/errors.js'
+import { MAX_MESSAGE_BYTES } from './grpc.js'
+import { MetadataKey } from './identity.js'
+import { GRPC_PREFIX_BYTES } from './peer-codec.js'
+
+/** After a failed attempt to connect, calls fail at once for this long, doubling up to the maximum. */
+const BACKOFF_INITIAL_MS = 20
+const BACKOFF_MAX_MS = 200
+const PING_INTERVAL_MS = 2000
+const PING_TIMEOUT_MS = 2000
+/** An unread answer may hold this much back; acknowledgements are small. */
+const WINDOW_BYTES = 1024 * 1024
+
+export interface StreamEvents {
+  /** The peer took the call: its initial metadata. */
+  opened(headers: http2.IncomingHttpHeaders): void
+  message(bytes: Buffer): void
+  /** The last event, once: OK when the peer ended the call well. */
+  ended(status: Status): void
+}
+
+/** One call on a connection. */
+export interface PeerStream {
+  /** Writes the pieces of one or more messages, each with its gRPC prefix. What is written in one turn leaves together. */
+  write(pieces: readonly Uint8Array[]): void
+  /** No more messages from this side. */
+  end(): void
+  /** Bytes that wait in this process. */
+  readonly bufferedBytes: number
+  /** Ends the call here; `ended` is not called any more. */
+  cancel(): void
+}
+
+/**
+ * One HTTP/2 connection to one peer, speaking gRPC; all calls and streams to that peer share it.
+ *
+ * Written on node:http2: a gRPC client library costs ten times as much per message, copies every payload, and hides
+ * when a connection is lost. Connects on demand, gives up after `connectTimeoutMs`, finds half-open connections by ping.
+ * When the connection is lost every stream ends at once, with a status that says how.
+ */
+export class PeerConnection {
+  private session: http2.ClientHttp2Session | null = null
+  private readonly streams = new Set<Stream>()
+  private failures = 0
+  private closedUntil = 0
+  private lastFailure = Status.OK
+
+  constructor(
+    private readonly address: { readonly host: string; readonly port: number },
+    private readonly connectTimeoutMs: number,
+  ) {}
+
+  /** Starts a call of `path`; never throws, never calls back from inside. */
+  open(path: string, headers: Readonly<Record<string, string>>, events: StreamEvents): PeerStream {
+    const stream = new Stream(events, (gone) => this.streams.delete(gone))
+    if (performance.now() < this.closedUntil) {
+      const failure = this.lastFailure
+      setImmediate(() => stream.finish(failure))
+      return stream
+    }
+    this.streams.add(stream)
+    stream.start(this.ensureSession(), { ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers', ...headers })
+    return stream
+  }
+
+  /** The peer was heard from: there is something to connect to. */
+  resetBackoff(): void {
+    this.closedUntil = 0
+    this.failures = 0
+  }
+
+  /** Ends every call with `status` and hangs up. The connection can be used again. */
+  close(status: Status): void {
+    const session = this.session
+    this.session = null
+    this.endStreams(status)
+    session?.destroy()
+  }
+
+  private endStreams(status: Status): void {
+    for (const stream of [...this.streams]) stream.finish(status)
+  }
+
+  private ensureSession(): http2.ClientHttp2Session {
+    if (this.session && !this.session.closed && !this.session.destroyed) return this.session
+    const { host, port } = this.address
+    const session = http2.connect(`http://${host}:${port}`, {
+      settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
+      createConnection: () => net.connect({ host: host.replace(/^\[|\]$/g, ''), port, noDelay: true }),
+    })
+    this.session = session
+    this.watch(session)
+    return session
+  }
+
+  private watch(session: http2.ClientHttp2Session): void {
+    let failure = Status.error(ErrorCode.ECONNRESET, 'the connection was closed')
+    let connected = false
+    const connecting = setTimeout(() => {
+      failure = Status.error(ErrorCode.EHOSTDOWN, `no connection within ${this.connectTimeoutMs} ms`)
+      session.destroy()
+    }, this.connectTimeoutMs)
+    let ping: NodeJS.Timeout | null = null
+    session.on('connect', () => {
+      connected = true
+      clearTimeout(connecting)
+      this.resetBackoff()
+      ping = setInterval(() => this.ping(session), PING_INTERVAL_MS)
+      ping.unref()
+    })
+    session.on('error', (error: NodeJS.ErrnoException) => {
+      if (failure.code === ErrorCode.ECONNRESET) failure = connectionFailure(error)
+    })
+    session.on('goaway', () => {
+      // No new calls on it; what is under way may still be answered.
+      if (this.session === session) this.session = null
+    })
+    session.on('close', () => {
+      clearTimeout(connecting)
+      if (ping) clearInterval(ping)
+      if (this.session === session) this.session = null
+      if (!connected) this.backOff(failure)
+      for (const stream of [...this.streams]) if (stream.session === session) stream.finish(failure)
+    })
+  }
+
+  private backOff(failure: Status): void {
+    this.lastFailure = failure
+    this.closedUntil = performance.now() + Math.min(BACKOFF_INITIAL_MS * 2 ** this.failures, BACKOFF_MAX_MS)
+    this.failures++
+  }
+
+  private ping(session: http2.ClientHttp2Session): void {
+    if (session.destroyed || session.closed || this.streams.size === 0) return
+    const late = setTimeout(() => session.destroy(new Error(`no answer to a ping within ${PING_TIMEOUT_MS} ms`)), PING_TIMEOUT_MS)
+    late.unref()
+    if (!session.ping(() => clearTimeout(late))) clearTimeout(late)
+  }
+}
+
+/** How a lost or refused connection reads to the engine. */
+function connectionFailure(error: NodeJS.ErrnoException): Status {
+  if (error.code === 'ECONNREFUSED') return Status.error(ErrorCode.ECONNREFUSED, 'connection refused')
+  if (error.code === 'ECONNRESET' || error.code === 'EPIPE') return Status.error(ErrorCode.ECONNRESET, error.message)
+  return Status.error(ErrorCode.EHOSTDOWN, error.message)
+}
+
+class Stream implements PeerStream {
+  session: http2.ClientHttp2Session | null = null
+  private stream: http2.ClientHttp2Stream | null = null
+  private finished = false
+  private corked = false
+  private outcome: Status | null = null
+  private readonly reader = new MessageReader()
+
+  constructor(
+    private readonly events: StreamEvents,
+    private readonly gone: (stream: Stream) => void,
+  ) {}
+
+  start(session: http2.ClientHttp2Session, headers: http2.OutgoingHttpHeaders): void {
+    const stream = session.request(headers)
+    this.session = session
+    this.stream = stream
+    stream.on('response', (headers) => {
+      if (this.finished) return
+      if (headers[':status'] !== 200) return this.finish(Status.error(ErrorCode.EREQUEST, `HTTP status ${headers[':status']}`))
+      if (headers['grpc-status'] !== undefined) this.outcome = statusOf(headers)
+      else this.events.opened(headers)
+    })
+    stream.on('trailers', (trailers) => {
+      this.outcome = statusOf(trailers)
+    })
+    stream.on('data', (chunk: Buffer) => this.receive(chunk))
+    stream.on('end', () => this.outcome && this.finish(this.outcome))
+    // 'close' follows every error, and where the whole connection is lost its own 'close' knows why.
+    stream.on('error', () => {})
+    stream.on('close', () => {
+      if (this.outcome || !session.destroyed) this.finish(this.outcome ?? Status.error(ErrorCode.ECONNRESET, 'the stream was reset'))
+    })
+  }
+
+  get bufferedBytes(): number {
+    return this.stream?.writableLength ?? 0
+  }
+
+  write(pieces: readonly Uint8Array[]): void {
+    const stream = this.stream
+    if (!stream || this.finished || stream.destroyed || stream.writableEnded) return
+    if (!this.corked) {
+      this.corked = true
+      stream.cork()
+      process.nextTick(() => {
+        this.corked = false
+        stream.uncork()
+      })
+    }
+    for (const piece of pieces) stream.write(piece)
+  }
+
+  end(): void {
+    if (this.stream && !this.stream.destroyed) this.stream.end()
+  }
+
+  cancel(): void {
+    if (this.finished) return
+    this.finished = true
+    this.gone(this)
+    this.stream?.close(http2.constants.NGHTTP2_CANCEL)
+  }
+
+  finish(status: Status): void {
+    if (this.finished) return
+    this.finished = true
+    this.gone(this)
+    if (this.stream && !this.stream.destroyed) this.stream.close(http2.constants.NGHTTP2_CANCEL)
+    this.events.ended(status)
+  }
+
+  private receive(chunk: Buffer): void {
+    if (this.finished) return
+    const problem = this.reader.push(chunk, (message) => !this.finished && this.events.message(message))
+    if (problem) this.finish(Status.error(ErrorCode.EREQUEST, problem))
+  }
+}
+
+/** Cuts a byte stream into gRPC messages. */
+export class MessageReader {
+  private chunks: Buffer[] = []
+  private length = 0
+  /** Of the message at the front, prefix included; 0 while its prefix is not complete. */
+  private wanted = 0
+
+  /** Calls `take` for every message that is complete; answers what is wrong with the stream, or null. */
+  push(chunk: Buffer, take: (message: Buffer) => void): string | null {
+    let rest = this.length === 0 ? chunk : null
+    if (!rest) {
+      this.chunks.push(chunk)
+      this.length += chunk.length
+      if (this.length < Math.max(this.wanted, GRPC_PREFIX_BYTES)) return null
+      rest = Buffer.concat(this.chunks, this.length)
+      this.chunks = []
+      this.length = 0
+    }
+    this.wanted = 0
+    while (rest.length >= GRPC_PREFIX_BYTES) {
+      const size = rest.readUInt32BE(1)
+      if (rest[0] !== 0) return 'a compressed message'
+      if (size > MAX_MESSAGE_BYTES) return `a message of ${size} bytes`
+      this.wanted = GRPC_PREFIX_BYTES + size
+      if (rest.length < this.wanted) break
+      take(rest.subarray(GRPC_PREFIX_BYTES, this.wanted))
+      rest = rest.subarray(this.wanted)
+      this.wanted = 0
+    }
+    if (rest.length > 0) {
+      this.chunks.push(rest)
+      this.length = rest.length
+    }
+    return null
+  }
+}
+
+const GRPC_UNAVAILABLE = '14'
+const GRPC_DEADLINE_EXCEEDED = '4'
+
+/** The outcome of a call from its trailers: our own error number when the peer sent one. */
+function statusOf(trailers: http2.IncomingHttpHeaders): Status {
+  const code = trailers['grpc-status']
+  if (code === '0') return Status.OK
+  const message = decodeMessage(String(trailers['grpc-message'] ?? ''))
+  const errno = Number(trailers[MetadataKey.errno])
+  if (Number.isInteger(errno) && errno > 0) return new Status(errno, message)
+  if (code === GRPC_DEADLINE_EXCEEDED) return Status.error(ErrorCode.ETIMEDOUT, message)
+  if (code === GRPC_UNAVAILABLE) return Status.error(ErrorCode.EHOSTDOWN, message)
+  return Status.error(ErrorCode.EREQUEST, `gRPC status ${code}: ${message}`)
+}
+
+function decodeMessage(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}

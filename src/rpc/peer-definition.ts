@@ -1,0 +1,20 @@
+import { bidiStream, defineService, rawCodec, serverStream, unary } from './grpc.js'
+
+const raw = unary(rawCodec, rawCodec)
+
+/**
+ * raftctl.v1.Peer: what members say to each other (proto/peer.proto). All messages pass as bytes: peer-messages.ts and
+ * peer-codec.ts translate them to the engine's, at both ends.
+ */
+export const Peer = defineService('raftctl.v1.Peer', {
+  Hello: raw,
+  PreVote: raw,
+  RequestVote: raw,
+  Append: bidiStream(rawCodec, rawCodec),
+  InstallSnapshot: raw,
+  TimeoutNow: raw,
+  Release: raw,
+  ReadIndex: raw,
+  Heartbeats: raw,
+  GetFile: serverStream(rawCodec, rawCodec),
+})

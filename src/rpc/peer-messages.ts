@@ -1,0 +1,224 @@
+import { braft } from '../generated/braft.js'
+import { raftctl } from '../generated/raftctl.js'
+import type {
+  HelloRequest,
+  HelloResponse,
+  InstallSnapshotRequest,
+  PeerCalls,
+  PeerMethod,
+  RequestVoteRequest,
+  RequestVoteResponse,
+  Standing,
+} from '../raft/messages.js'
+import { PeerId } from '../raft/peer-id.js'
+import { asTerm, fromInt64, logIndex } from '../raft/types.js'
+import { asBuffer } from './grpc.js'
+
+const v1 = raftctl.v1
+
+/** Translates one kind of call between the engine's messages and protobuf bytes. Decoders throw on bytes that are no such message. */
+export interface PeerMethodCodec<M extends PeerMethod> {
+  /** Of raftctl.v1.Peer. */
+  readonly name: string
+  encodeRequest(request: PeerCalls[M]['request']): Buffer
+  decodeRequest(bytes: Uint8Array): PeerCalls[M]['request']
+  encodeResponse(response: PeerCalls[M]['response']): Buffer
+  decodeResponse(bytes: Uint8Array): PeerCalls[M]['response']
+}
+
+interface WireAddress {
+  readonly group_id: string
+  readonly server_id: string
+  readonly peer_id: string
+}
+
+function addressed(message: WireAddress) {
+  return { groupId: message.group_id, serverId: peerIdOf(message.server_id), peerId: peerIdOf(message.peer_id) }
+}
+
+function wireAddress(request: { groupId: string; serverId: PeerId; peerId: PeerId }): WireAddress {
+  return { group_id: request.groupId, server_id: request.serverId.toString(), peer_id: request.peerId.toString() }
+}
+
+function peerIdOf(text: string): PeerId {
+  const peer = PeerId.parse(text)
+  if (!peer) throw new Error(`"${text}" is no PeerId (host:port:idx:role)`)
+  return peer
+}
+
+function standingOf(text: string): Standing {
+  if (text === 'founding' || text === 'rebuilding' || text === 'member') return text
+  throw new Error(`"${text}" is no standing`)
+}
+
+type TermNumber = Parameters<typeof fromInt64>[0]
+const termOf = (value: TermNumber) => asTerm(fromInt64(value))
+const indexOf = (value: TermNumber) => logIndex(fromInt64(value))
+
+function encodeVoteRequest(request: RequestVoteRequest): Buffer {
+  const disrupted = request.disruptedLeader
+  const message = {
+    ...wireAddress(request),
+    term: request.term,
+    last_log_term: request.lastLogTerm,
+    last_log_index: request.lastLogIndex,
+    disrupted_leader: disrupted ? { peer_id: disrupted.peerId.toString(), term: disrupted.term } : null,
+  }
+  return asBuffer(braft.RequestVoteRequest.encode(message).finish())
+}
+
+function decodeVoteRequest(bytes: Uint8Array): RequestVoteRequest {
+  const message = braft.RequestVoteRequest.decode(bytes)
+  const disrupted = message.disrupted_leader
+  return {
+    ...addressed(message),
+    term: termOf(message.term),
+    lastLogTerm: termOf(message.last_log_term),
+    lastLogIndex: indexOf(message.last_log_index),
+    disruptedLeader: disrupted ? { peerId: peerIdOf(disrupted.peer_id), term: termOf(disrupted.term) } : null,
+  }
+}
+
+function encodeVoteResponse(response: RequestVoteResponse): Buffer {
+  const message = {
+    term: response.term,
+    granted: response.granted,
+    disrupted: response.disrupted,
+    previous_term: response.previousTerm,
+    rejected_by_lease: response.rejectedByLease,
+  }
+  return asBuffer(braft.RequestVoteResponse.encode(message).finish())
+}
+
+function decodeVoteResponse(bytes: Uint8Array): RequestVoteResponse {
+  const message = braft.RequestVoteResponse.decode(bytes)
+  return {
+    term: termOf(message.term),
+    granted: message.granted,
+    disrupted: message.disrupted ?? false,
+    previousTerm: termOf(message.previous_term),
+    rejectedByLease: message.rejected_by_lease ?? false,
+  }
+}
+
+const vote = {
+  encodeRequest: encodeVoteRequest,
+  decodeRequest: decodeVoteRequest,
+  encodeResponse: encodeVoteResponse,
+  decodeResponse: decodeVoteResponse,
+}
+
+/** What a member tells of itself besides the engine's answer. */
+export interface HelloExtras {
+  readonly name: string
+  readonly clusterId: string | null
+}
+
+export function encodeHelloRequest(request: HelloRequest, name: string): Buffer {
+  return asBuffer(v1.HelloRequest.encode({ ...wireAddress(request), incarnation: request.incarnation, standing: request.standing, name }).finish())
+}
+
+export function decodeHelloRequest(bytes: Uint8Array): { request: HelloRequest; name: string } {
+  const message = v1.HelloRequest.decode(bytes)
+  return { request: { ...addressed(message), incarnation: message.incarnation, standing: standingOf(message.standing) }, name: message.name }
+}
+
+export function encodeHelloResponse(response: HelloResponse, extras: HelloExtras): Buffer {
+  const message = {
+    incarnation: response.incarnation,
+    standing: response.standing,
+    boot_id: response.bootId,
+    founders: Object.fromEntries(response.founders ?? []),
+    cluster_id: extras.clusterId ?? '',
+    name: extras.name,
+  }
+  return asBuffer(v1.HelloResponse.encode(message).finish())
+}
+
+export function decodeHelloResponse(bytes: Uint8Array): { response: HelloResponse; extras: HelloExtras } {
+  const message = v1.HelloResponse.decode(bytes)
+  const founders = new Map(Object.entries(message.founders))
+  return {
+    response: {
+      incarnation: message.incarnation,
+      standing: standingOf(message.standing),
+      bootId: message.boot_id,
+      founders: founders.size > 0 ? founders : null,
+    },
+    extras: { name: message.name, clusterId: message.cluster_id === '' ? null : message.cluster_id },
+  }
+}
+
+function encodeInstallRequest(request: InstallSnapshotRequest): Buffer {
+  const meta = {
+    last_included_index: request.lastIncludedIndex,
+    last_included_term: request.lastIncludedTerm,
+    peers: request.peers.map(String),
+    old_peers: request.oldPeers.map(String),
+  }
+  return asBuffer(braft.InstallSnapshotRequest.encode({ ...wireAddress(request), term: request.term, meta, uri: request.uri }).finish())
+}
+
+function decodeInstallRequest(bytes: Uint8Array): InstallSnapshotRequest {
+  const message = braft.InstallSnapshotRequest.decode(bytes)
+  return {
+    ...addressed(message),
+    term: termOf(message.term),
+    lastIncludedIndex: indexOf(message.meta.last_included_index),
+    lastIncludedTerm: termOf(message.meta.last_included_term),
+    peers: (message.meta.peers ?? []).map(peerIdOf),
+    oldPeers: (message.meta.old_peers ?? []).map(peerIdOf),
+    uri: message.uri,
+  }
+}
+
+/** Every unary call between members except hello, which carries more than the engine's message. */
+export const peerMethodCodecs: { readonly [M in Exclude<PeerMethod, 'hello'>]: PeerMethodCodec<M> } = {
+  preVote: { name: 'PreVote', ...vote },
+  requestVote: { name: 'RequestVote', ...vote },
+  timeoutNow: {
+    name: 'TimeoutNow',
+    encodeRequest: (request) =>
+      asBuffer(
+        braft.TimeoutNowRequest.encode({
+          ...wireAddress(request),
+          term: request.term,
+          old_leader_stepped_down: request.oldLeaderSteppedDown,
+        }).finish(),
+      ),
+    decodeRequest: (bytes) => {
+      const message = braft.TimeoutNowRequest.decode(bytes)
+      return { ...addressed(message), term: termOf(message.term), oldLeaderSteppedDown: message.old_leader_stepped_down ?? false }
+    },
+    encodeResponse: (response) => asBuffer(braft.TimeoutNowResponse.encode(response).finish()),
+    decodeResponse: (bytes) => termAndSuccess(braft.TimeoutNowResponse.decode(bytes)),
+  },
+  installSnapshot: {
+    name: 'InstallSnapshot',
+    encodeRequest: encodeInstallRequest,
+    decodeRequest: decodeInstallRequest,
+    encodeResponse: (response) => asBuffer(braft.InstallSnapshotResponse.encode(response).finish()),
+    decodeResponse: (bytes) => termAndSuccess(braft.InstallSnapshotResponse.decode(bytes)),
+  },
+  readIndex: {
+    name: 'ReadIndex',
+    encodeRequest: (request) => asBuffer(v1.ReadIndexRequest.encode(wireAddress(request)).finish()),
+    decodeRequest: (bytes) => addressed(v1.ReadIndexRequest.decode(bytes)),
+    encodeResponse: (response) => asBuffer(v1.ReadIndexResponse.encode(response).finish()),
+    decodeResponse: (bytes) => ({ index: indexOf(v1.ReadIndexResponse.decode(bytes).index) }),
+  },
+  release: {
+    name: 'Release',
+    encodeRequest: (request) => asBuffer(v1.ReleaseRequest.encode({ ...wireAddress(request), term: request.term }).finish()),
+    decodeRequest: (bytes) => {
+      const message = v1.ReleaseRequest.decode(bytes)
+      return { ...addressed(message), term: termOf(message.term) }
+    },
+    encodeResponse: (response) => asBuffer(v1.ReleaseResponse.encode(response).finish()),
+    decodeResponse: (bytes) => ({ term: termOf(v1.ReleaseResponse.decode(bytes).term) }),
+  },
+}
+
+function termAndSuccess(message: { term: TermNumber; success: boolean }) {
+  return { term: termOf(message.term), success: message.success }
+}
