@@ -47,6 +47,8 @@ export const ErrorCode = {
   ECORRUPT: 10100,
   /** raftctl's own: this directory lost its past and may not vote before it is rebuilt. */
   EREBUILD: 10101,
+  /** raftctl's own: leadership was lost after the task entered the log; it may or may not be committed by a successor. */
+  EOUTCOMEUNKNOWN: 10102,
 } as const
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode]

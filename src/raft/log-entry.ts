@@ -1,5 +1,5 @@
 import { type Checksum, ChecksumType } from './environment.js'
-import { assert } from './errors.js'
+import { AssertionError, assert } from './errors.js'
 import { type LogId, type LogIndex, type Term, plus } from './types.js'
 
 /** Kind of a log entry (braft EntryType). */
@@ -48,7 +48,8 @@ export class EntryBatch {
 
   private offset(index: LogIndex): number {
     const ordinal = index - this.firstIndex
-    assert(ordinal >= 0 && ordinal <= this.count, 'index outside of the batch', { index, first: this.firstIndex, count: this.count })
+    // Not assert(): this runs for every entry, and the context object would be made every time.
+    if (ordinal < 0 || ordinal > this.count) throw new AssertionError(`index ${index} outside of the batch from ${this.firstIndex} of ${this.count}`)
     return this.offsets[this.start + ordinal]! - this.offsets[this.start]!
   }
 
@@ -169,15 +170,22 @@ export interface ParsedEntries {
 
 /** Verifies the entry that starts at `at`; null when it is good. */
 export function checkEntry(bytes: Buffer, at: number, checksum: Checksum): EntryProblem | null {
+  const problem = checkEntryHeader(bytes, at, checksum)
+  if (problem) return problem
+  const length = bytes.readUInt32BE(at + 12)
+  if (bytes.length - at - ENTRY_HEADER_BYTES < length) return 'short data'
+  const sum = bytes[at + 9] === ChecksumType.CRC32C ? checksum.crc32c : checksum.murmur32
+  const data = bytes.subarray(at + ENTRY_HEADER_BYTES, at + ENTRY_HEADER_BYTES + length)
+  return sum(data) === bytes.readUInt32BE(at + 16) ? null : 'data checksum'
+}
+
+/** Verifies the 24-byte header at `at`, not the data behind it; null when it is good. */
+export function checkEntryHeader(bytes: Buffer, at: number, checksum: Checksum): EntryProblem | null {
   if (bytes.length - at < ENTRY_HEADER_BYTES) return 'short header'
   const kind = bytes[at + 9]
   if (kind !== ChecksumType.CRC32C && kind !== ChecksumType.MURMUR32) return 'checksum type'
   const sum = kind === ChecksumType.CRC32C ? checksum.crc32c : checksum.murmur32
   if (sum(bytes.subarray(at, at + 20)) !== bytes.readUInt32BE(at + 20)) return 'header checksum'
   const type = bytes[at + 8]!
-  if (type < EntryType.NO_OP || type > EntryType.CONFIGURATION) return 'entry type'
-  const length = bytes.readUInt32BE(at + 12)
-  if (bytes.length - at - ENTRY_HEADER_BYTES < length) return 'short data'
-  const data = bytes.subarray(at + ENTRY_HEADER_BYTES, at + ENTRY_HEADER_BYTES + length)
-  return sum(data) === bytes.readUInt32BE(at + 16) ? null : 'data checksum'
+  return type < EntryType.NO_OP || type > EntryType.CONFIGURATION ? 'entry type' : null
 }

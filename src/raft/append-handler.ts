@@ -1,0 +1,111 @@
+import { ErrorCode, Status } from './errors.js'
+import type { Answer, AppendEntriesRequest, AppendEntriesResponse } from './messages.js'
+import type { NodeImpl } from './node-impl.js'
+import { type LogIndex, type Term, maxIndex, minIndex, plus } from './types.js'
+
+/** How far back the hint of a refused append looks for the start of a conflicting term. */
+const CONFLICT_SCAN_MAX = 4096
+
+/**
+ * The follower's side of replication (Raft §5.3; braft NodeImpl::handle_append_entries_request).
+ *
+ * An answer leaves only when what it claims is durable: the term always, and for a success every entry up to the last one.
+ */
+export class AppendHandler {
+  constructor(private readonly node: NodeImpl) {}
+
+  handle(request: AppendEntriesRequest, answer: Answer<AppendEntriesResponse>): void {
+    const { node } = this
+    const refuse = node.refusal()
+    if (refuse) return answer(refuse)
+    if (request.term < node.meta.term) return this.reject(answer, node.log.lastIndex)
+    this.followLeader(request)
+    if (!request.serverId.equals(node.leaderId)) return this.refuseSecondLeader(request, answer)
+    node.stickiness.noteContact()
+    if (!this.matches(request)) return this.reject(answer, this.conflictHint(request))
+    if (!request.entries) return this.acceptEmpty(request, answer)
+    this.store(request, answer)
+  }
+
+  /** Steps down to the sender when it leads a newer term, or this one and no leader was known. */
+  private followLeader(request: AppendEntriesRequest): void {
+    const { node } = this
+    const newer = request.term > node.meta.term
+    if (newer || node.state !== 'FOLLOWER') {
+      if (!newer && (node.state === 'LEADER' || node.state === 'TRANSFERRING')) return
+      node.stepDown(request.term, Status.error(ErrorCode.ENEWLEADER, `${request.serverId} leads term ${request.term}`))
+    }
+    if (node.leaderId.isEmpty) node.follow(request.serverId)
+  }
+
+  /** Two leaders in one term: somebody is broken. Leave the term, so that neither goes on in it (braft ELEADERCONFLICT). */
+  private refuseSecondLeader(request: AppendEntriesRequest, answer: Answer<AppendEntriesResponse>): void {
+    const { node } = this
+    const status = Status.error(ErrorCode.ELEADERCONFLICT, `${request.serverId} and ${node.leaderId} both lead term ${request.term}`)
+    node.stepDown((request.term + 1) as Term, status)
+    this.reject(answer, node.log.lastIndex)
+  }
+
+  private matches(request: AppendEntriesRequest): boolean {
+    const { log, ballotBox } = this.node
+    const { prevLogIndex: prev, prevLogTerm } = request
+    // What is committed here is in every later leader's log (Raft §5.4.3), also where this log no longer holds it.
+    if (prev <= ballotBox.lastCommittedIndex) return true
+    return prev <= log.lastIndex && log.termAt(prev) === prevLogTerm
+  }
+
+  /**
+   * Where the leader should look next: this log's end, or, when that lies behind the conflict, the entry before the first
+   * one of the conflicting term: a long divergent tail costs a round trip per term, not per entry (Raft §5.3).
+   */
+  private conflictHint(request: AppendEntriesRequest): LogIndex {
+    const { log, ballotBox } = this.node
+    if (request.prevLogIndex > log.lastIndex) return log.lastIndex
+    const term = log.termAt(request.prevLogIndex)
+    const floor = maxIndex(ballotBox.lastCommittedIndex, (request.prevLogIndex - CONFLICT_SCAN_MAX) as LogIndex)
+    let index = request.prevLogIndex
+    while (index > floor && log.termAt(index) === term) index = (index - 1) as LogIndex
+    return index
+  }
+
+  private acceptEmpty(request: AppendEntriesRequest, answer: Answer<AppendEntriesResponse>): void {
+    const { node } = this
+    const { term } = request
+    node.ballotBox.setLastCommitted(minIndex(request.committedIndex, request.prevLogIndex))
+    node.meta.whenDurable((status) => {
+      if (!status.ok) return answer(status)
+      if (node.meta.term !== term) return this.reject(answer, node.log.lastIndex)
+      answer(Status.OK, this.response({ success: true, lastLogIndex: node.log.lastIndex }))
+    })
+  }
+
+  private store(request: AppendEntriesRequest, answer: Answer<AppendEntriesResponse>): void {
+    const { node } = this
+    const batch = request.entries!
+    const { term } = request
+    if (batch.firstIndex !== plus(request.prevLogIndex, 1)) {
+      return answer(Status.error(ErrorCode.EINVAL, `entries start at ${batch.firstIndex}, not after ${request.prevLogIndex}`))
+    }
+    const last = batch.lastIndex
+    node.log.reconcile(batch, (written) => {
+      if (!written.ok) return answer(Status.error(ErrorCode.EIO, written.message))
+      node.meta.whenDurable((status) => {
+        if (!status.ok) return answer(status)
+        if (node.meta.term !== term) return this.reject(answer, node.log.lastIndex)
+        node.ballotBox.setLastCommitted(minIndex(request.committedIndex, last))
+        answer(Status.OK, this.response({ success: true, lastLogIndex: last }))
+      })
+    })
+  }
+
+  private reject(answer: Answer<AppendEntriesResponse>, lastLogIndex: LogIndex): void {
+    this.node.meta.whenDurable((status) => {
+      if (!status.ok) return answer(status)
+      answer(Status.OK, this.response({ success: false, lastLogIndex }))
+    })
+  }
+
+  private response(fields: Pick<AppendEntriesResponse, 'success' | 'lastLogIndex'>): AppendEntriesResponse {
+    return { term: this.node.meta.term, readonly: false, rebuilding: this.node.identity?.standing === 'rebuilding', ...fields }
+  }
+}

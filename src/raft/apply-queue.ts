@@ -1,0 +1,101 @@
+import type { Closure } from './closure.js'
+import { ErrorCode, Status } from './errors.js'
+import { EntryBatch, EntryType, type NewEntry } from './log-entry.js'
+import type { NodeImpl } from './node-impl.js'
+import type { Task } from './raft.js'
+import { type LogIndex, plus } from './types.js'
+
+const BATCH_ENTRIES_MAX = 1024
+const BATCH_BYTES_MAX = 512 * 1024
+const PENDING_TASKS_MAX = 65_536
+const PENDING_BYTES_MAX = 64 * 1024 * 1024
+
+/**
+ * Tasks on their way into the leader's log: everything queued in one turn becomes one batch, one disk write and one
+ * request per follower. No timer: a batch is what came while the last one was written.
+ */
+export class ApplyQueue {
+  private tasks: Task[] = []
+  /** Data of all tasks that are not committed yet, queued here or already in the log. */
+  private bytes = 0
+  private readonly proposed: { last: LogIndex; bytes: number }[] = []
+  private posted = false
+
+  constructor(private readonly node: NodeImpl) {}
+
+  get length(): number {
+    return this.tasks.length
+  }
+
+  push(task: Task): void {
+    const { options, closures } = this.node
+    const pending = this.tasks.length + closures.length
+    if (pending >= (options.pendingTasksMax ?? PENDING_TASKS_MAX) || this.bytes >= (options.pendingBytesMax ?? PENDING_BYTES_MAX)) {
+      return this.refuse(task, Status.error(ErrorCode.EBUSY, `${pending} tasks are waiting to be committed`))
+    }
+    this.tasks.push(task)
+    this.bytes += task.data.length
+    if (this.posted) return
+    this.posted = true
+    this.node.env.executor.post(() => this.drain(), 'apply')
+  }
+
+  /** Everything up to `index` is committed and no longer held for its proposers. */
+  onCommitted(index: LogIndex): void {
+    while (this.proposed.length > 0 && this.proposed[0]!.last <= index) this.bytes -= this.proposed.shift()!.bytes
+  }
+
+  /** Leadership is gone or never was: refuses what is queued and forgets what was proposed. */
+  rejectAll(status: Status): void {
+    const tasks = this.tasks
+    this.tasks = []
+    this.proposed.length = 0
+    this.bytes = 0
+    for (const task of tasks) task.done?.run(status)
+  }
+
+  /** A refusal is told later, never from inside `apply`. */
+  private refuse(task: Task, status: Status): void {
+    if (task.done) this.node.env.executor.post(() => task.done!.run(status), 'apply.refused')
+  }
+
+  private drain(): void {
+    this.posted = false
+    const refusal = this.refusal()
+    if (refusal) return this.rejectAll(refusal)
+    while (this.tasks.length > 0) this.proposeBatch()
+    this.node.replicators.replicate()
+  }
+
+  private refusal(): Status | null {
+    const { state } = this.node
+    if (state === 'LEADER') return null
+    if (state === 'TRANSFERRING') return Status.error(ErrorCode.EBUSY, 'is transferring leadership')
+    return Status.error(ErrorCode.EPERM, this.node.isActive() ? 'is not leader' : `node is in state ${state}`)
+  }
+
+  private proposeBatch(): void {
+    const { node } = this
+    const entries: NewEntry[] = []
+    const closures: (Closure | null)[] = []
+    let bytes = 0
+    let taken = 0
+    while (taken < this.tasks.length && entries.length < BATCH_ENTRIES_MAX && bytes < BATCH_BYTES_MAX) {
+      const task = this.tasks[taken++]!
+      if (task.expectedTerm !== undefined && task.expectedTerm !== node.meta.term) {
+        this.bytes -= task.data.length
+        this.refuse(task, Status.error(ErrorCode.EPERM, `the term is ${node.meta.term}, not ${task.expectedTerm}`))
+        continue
+      }
+      bytes += task.data.length
+      entries.push({ type: EntryType.DATA, data: task.data })
+      closures.push(task.done)
+    }
+    this.tasks = taken === this.tasks.length ? [] : this.tasks.slice(taken)
+    if (entries.length === 0) return
+    const batch = EntryBatch.encode(plus(node.log.lastIndex, 1), node.meta.term, entries, node.env.checksum)
+    this.proposed.push({ last: batch.lastIndex, bytes })
+    node.propose(batch)
+    node.closures.push(closures)
+  }
+}

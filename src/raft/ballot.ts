@@ -1,0 +1,31 @@
+import type { Configuration, ConfigurationEntry } from './configuration.js'
+import type { LogIndex } from './types.js'
+import { NO_INDEX, minIndex } from './types.js'
+
+/** One ballot for a range of entries that were proposed under the same configuration. */
+export interface Ballot {
+  readonly first: LogIndex
+  last: LogIndex
+  readonly configuration: ConfigurationEntry
+}
+
+/** The newest index held by a quorum of `configuration`, and of its old half while joint (Raft thesis §4.3). */
+export function quorumIndex(configuration: ConfigurationEntry, matchIndexes: ReadonlyMap<string, LogIndex>): LogIndex {
+  const index = majorityIndex(configuration.conf, matchIndexes)
+  return configuration.isStable ? index : minIndex(index, majorityIndex(configuration.old, matchIndexes))
+}
+
+/** Match indexes of one half, newest first. Reused: nothing is allocated per acknowledgement. */
+const sorted: LogIndex[] = []
+
+function majorityIndex(conf: Configuration, matchIndexes: ReadonlyMap<string, LogIndex>): LogIndex {
+  if (conf.isEmpty) return NO_INDEX
+  sorted.length = 0
+  for (const peer of conf.peers) {
+    const match = matchIndexes.get(peer.key) ?? NO_INDEX
+    let at = sorted.length
+    for (; at > 0 && sorted[at - 1]! < match; at--) sorted[at] = sorted[at - 1]!
+    sorted[at] = match
+  }
+  return sorted[conf.quorum - 1]!
+}

@@ -1,0 +1,253 @@
+import type { Call, Timer } from './environment.js'
+import { ErrorCode, Status } from './errors.js'
+import type { Answer, RequestVoteRequest, RequestVoteResponse, TermLeader } from './messages.js'
+import type { NodeImpl } from './node-impl.js'
+import type { TimerStatus } from './node-status.js'
+import type { PeerId } from './peer-id.js'
+import { type Term, compareLogId } from './types.js'
+
+interface Round {
+  readonly kind: 'pre-vote' | 'vote'
+  /** The term the node was in when the round began; a round of another term is stale. */
+  readonly term: Term
+  readonly startedAt: number
+  readonly granted: Set<string>
+  readonly refused: Set<string>
+  readonly calls: Set<Call>
+  readonly disruptedLeader: TermLeader | null
+}
+
+/** A brand-new group has nobody to disturb: its members ask for votes again within this time. */
+const NEW_GROUP_RETRY_MS = 150
+
+/**
+ * Elections: the election timer, pre-votes and votes (Raft §5.2, thesis §9.6; braft NodeImpl::pre_vote, elect_self).
+ *
+ * A follower waits until it has not heard from its leader for T + U(0, T/2), asks whether it could win (pre-vote), and only
+ * then raises the term. A round that is lost or undecided is repeated after T/10 + U(0, T/4).
+ *
+ * Invariants
+ * - a request for votes leaves only when the term and the own vote are durable.
+ * - answers count only in the round they were asked in.
+ */
+export class Election {
+  private round: Round | null = null
+  private timer: Timer | null = null
+  private timerDeadline = 0
+  private timerKind: 'election' | 'vote' | null = null
+  private jitter: number
+
+  constructor(private readonly node: NodeImpl) {
+    this.jitter = node.env.random.unit()
+  }
+
+  /** Follower: wait for the leader anew. Called at every step-down and at start. */
+  restartTimer(): void {
+    this.abandonRound()
+    this.jitter = this.node.env.random.unit()
+    const { node } = this
+    if (this.isNewGroup()) return this.arm('election', this.jitter * NEW_GROUP_RETRY_MS)
+    this.arm('election', node.electionTimeoutMs * (1 + this.jitter / 2))
+  }
+
+  stop(): void {
+    this.abandonRound()
+    this.timer?.cancel()
+    this.timer = null
+    this.timerKind = null
+  }
+
+  /** The leader's process is known to be gone: campaign soon, before the timer would. */
+  campaignSoon(): void {
+    this.arm('election', this.node.env.random.unit() * (this.node.electionTimeoutMs / 10))
+  }
+
+  timerStatus(kind: 'election' | 'vote'): TimerStatus {
+    const { electionTimeoutMs, env } = this.node
+    return { timeoutMs: electionTimeoutMs, firesInMs: this.timerKind === kind ? Math.max(0, Math.round(this.timerDeadline - env.clock.now())) : null }
+  }
+
+  private isNewGroup(): boolean {
+    const { meta, log } = this.node
+    return meta.term === 1 && meta.votedFor.isEmpty && log.lastIndex === 0
+  }
+
+  private arm(kind: 'election' | 'vote', delayMs: number): void {
+    const { clock } = this.node.env
+    this.timer?.cancel()
+    this.timerKind = kind
+    this.timerDeadline = clock.now() + delayMs
+    this.timer = clock.schedule(delayMs, () => this.onTimer(), kind)
+  }
+
+  private onTimer(): void {
+    const { node } = this
+    if (node.state === 'CANDIDATE') return this.onVoteTimeout()
+    if (node.state !== 'FOLLOWER') return
+    const wait = node.stickiness.contactDeadline(this.jitter) - node.env.clock.now()
+    if (wait > 0) return this.arm('election', wait)
+    this.preVote()
+  }
+
+  private onVoteTimeout(): void {
+    this.node.stepDown(this.node.meta.term, Status.error(ErrorCode.ERAFTTIMEDOUT, 'the vote was not decided in time'))
+    this.arm('election', this.retryDelay())
+  }
+
+  private retryDelay(): number {
+    const { electionTimeoutMs: t, env } = this.node
+    return this.isNewGroup() ? env.random.unit() * NEW_GROUP_RETRY_MS : t / 10 + (env.random.unit() * t) / 4
+  }
+
+  /** Asks whether an election could be won, without raising any term. */
+  preVote(): void {
+    const { node } = this
+    this.arm('election', this.retryDelay())
+    if (!node.configuration.contains(node.serverId)) return
+    node.loseLeader(Status.error(ErrorCode.ERAFTTIMEDOUT, 'the leader was not heard in time'))
+    // Grants of an earlier, undecided round in the same term still hold: peers slower than the retry must count too.
+    const earlier = this.round?.kind === 'pre-vote' && this.round.term === node.meta.term ? this.round : null
+    if (earlier && node.env.clock.now() - earlier.startedAt < node.electionTimeoutMs) {
+      for (const peer of node.configuration.voters) if (!earlier.granted.has(peer.key)) this.ask(earlier, peer)
+      return
+    }
+    this.abandonRound()
+    this.begin('pre-vote', null)
+    node.observe({ name: 'prevote.started', term: node.meta.term })
+    this.count()
+  }
+
+  /** Raises the term and asks for votes (braft elect_self). */
+  electSelf(reason: string, disruptedLeader: TermLeader | null): void {
+    const { node } = this
+    if (!node.configuration.contains(node.serverId)) return
+    this.abandonRound()
+    node.loseLeader(Status.error(ErrorCode.ERAFTTIMEDOUT, reason))
+    node.setState('CANDIDATE', Status.OK)
+    node.raiseTerm((node.meta.term + 1) as Term, node.serverId)
+    node.observe({ name: 'election.started', term: node.meta.term, reason })
+    this.arm('vote', node.electionTimeoutMs / 2 + (node.env.random.unit() * node.electionTimeoutMs) / 4)
+    const round = this.open('vote', disruptedLeader)
+    node.meta.whenDurable((status) => {
+      if (!status.ok || this.round !== round) return
+      round.granted.add(node.serverId.key)
+      for (const peer of node.configuration.voters) this.ask(round, peer)
+      this.count()
+    })
+  }
+
+  private open(kind: Round['kind'], disruptedLeader: TermLeader | null): Round {
+    const { meta, env } = this.node
+    this.round = { kind, term: meta.term, startedAt: env.clock.now(), granted: new Set(), refused: new Set(), calls: new Set(), disruptedLeader }
+    return this.round
+  }
+
+  private begin(kind: Round['kind'], disruptedLeader: TermLeader | null): void {
+    const round = this.open(kind, disruptedLeader)
+    round.granted.add(this.node.serverId.key)
+    for (const peer of this.node.configuration.voters) this.ask(round, peer)
+  }
+
+  private ask(round: Round, peer: PeerId): void {
+    const { node } = this
+    if (peer.equals(node.serverId)) return
+    // What is not on this disk yet may be lost by a crash: it is no reason to be elected.
+    const last = node.log.durableId
+    const request: RequestVoteRequest = {
+      groupId: node.groupId,
+      serverId: node.serverId,
+      peerId: peer,
+      term: round.kind === 'pre-vote' ? ((round.term + 1) as Term) : round.term,
+      lastLogTerm: last.term,
+      lastLogIndex: last.index,
+      disruptedLeader: round.disruptedLeader,
+    }
+    const method = round.kind === 'pre-vote' ? 'preVote' : 'requestVote'
+    const call = node.env.transport.call(peer, method, request, node.electionTimeoutMs, (status, response) => {
+      round.calls.delete(call)
+      if (this.round !== round || node.meta.term !== round.term) return
+      if (status.ok) this.onAnswer(round, peer, response!)
+    })
+    round.calls.add(call)
+  }
+
+  private onAnswer(round: Round, peer: PeerId, response: RequestVoteResponse): void {
+    const { node } = this
+    if (response.term > node.meta.term) return node.onHigherTerm(response.term, peer)
+    if (response.granted) {
+      round.granted.add(peer.key)
+      round.refused.delete(peer.key)
+    } else round.refused.add(peer.key)
+    this.count()
+  }
+
+  private count(): void {
+    const { node, round } = this
+    if (!round) return
+    if (node.configuration.hasQuorum((peer) => round.granted.has(peer.key))) {
+      this.abandonRound()
+      if (round.kind === 'pre-vote') return this.electSelf('pre-vote won', round.disruptedLeader)
+      const votes = node.configuration.voters.filter((peer) => round.granted.has(peer.key)).length
+      const afterMs = node.env.clock.now() - round.startedAt
+      node.observe({ name: 'election.won', term: round.term, votes, voters: node.configuration.voters.length, afterMs })
+      return node.becomeLeader()
+    }
+    const lost = !node.configuration.hasQuorum((peer) => !round.refused.has(peer.key))
+    if (!lost) return
+    this.abandonRound()
+    if (round.kind === 'vote') node.stepDown(node.meta.term, Status.error(ErrorCode.ERAFTTIMEDOUT, 'the vote was lost'))
+    this.arm('election', this.retryDelay())
+  }
+
+  private abandonRound(): void {
+    for (const call of this.round?.calls ?? []) call.cancel()
+    this.round = null
+  }
+
+  handlePreVote(request: RequestVoteRequest, answer: Answer<RequestVoteResponse>): void {
+    const { node } = this
+    const refuse = node.refusal()
+    if (refuse) return answer(refuse)
+    const grantable = request.term >= node.meta.term && this.isUpToDate(request)
+    if (!grantable) return this.answerVote(answer, { granted: false })
+    node.stickiness.check(request.disruptedLeader, (sticky) => {
+      if (node.refusal()) return answer(node.refusal()!)
+      this.answerVote(answer, { granted: !sticky && request.term >= node.meta.term, rejectedByLease: sticky })
+    })
+  }
+
+  handleRequestVote(request: RequestVoteRequest, answer: Answer<RequestVoteResponse>): void {
+    const { node } = this
+    const refuse = node.refusal()
+    if (refuse) return answer(refuse)
+    const previousTerm = node.meta.term
+    if (request.term < node.meta.term) return this.answerVote(answer, { granted: false, previousTerm })
+    const upToDate = this.isUpToDate(request)
+    if (node.stickiness.holds(request.disruptedLeader)) return this.answerVote(answer, { granted: false, rejectedByLease: upToDate, previousTerm })
+    const disrupted = request.term > node.meta.term && (node.state === 'LEADER' || node.state === 'TRANSFERRING')
+    if (request.term > node.meta.term) node.stepDown(request.term, Status.error(ErrorCode.EHIGHERTERMREQUEST, `${request.serverId} asks for votes in a higher term`))
+    if (upToDate && node.meta.votedFor.isEmpty && node.state === 'FOLLOWER') {
+      node.stepDown(request.term, Status.error(ErrorCode.EVOTEFORCANDIDATE, `votes for ${request.serverId}`))
+      node.meta.update(request.term, request.serverId)
+      node.observe({ name: 'vote.granted', term: request.term, candidate: request.serverId })
+    }
+    node.meta.whenDurable((status) => {
+      if (!status.ok) return answer(status)
+      const granted = request.term === node.meta.term && node.meta.votedFor.equals(request.serverId)
+      this.answerVote(answer, { granted, disrupted, previousTerm })
+    })
+  }
+
+  private isUpToDate(request: RequestVoteRequest): boolean {
+    return compareLogId({ term: request.lastLogTerm, index: request.lastLogIndex }, this.node.log.lastId) >= 0
+  }
+
+  private answerVote(answer: Answer<RequestVoteResponse>, fields: Pick<RequestVoteResponse, 'granted'> & Partial<RequestVoteResponse>): void {
+    const { node } = this
+    node.meta.whenDurable((status) => {
+      if (!status.ok) return answer(status)
+      const disrupted = node.state === 'LEADER'
+      answer(Status.OK, { term: node.meta.term, disrupted, previousTerm: node.meta.term, rejectedByLease: false, ...fields })
+    })
+  }
+}

@@ -1,0 +1,115 @@
+import type { Call, Timer } from './environment.js'
+import type { Done } from './closure.js'
+import { ErrorCode, Status } from './errors.js'
+import type { HelloResponse } from './messages.js'
+import type { NodeImpl } from './node-impl.js'
+import type { PeerId } from './peer-id.js'
+import type { NodeIdentity } from './storage.js'
+
+const ASK_AGAIN_MS = 100
+const ASK_TIMEOUT_MS = 1000
+
+/**
+ * Founds a group: an empty directory becomes a member only when every founder is known to be as empty as it is.
+ *
+ * A directory that lost its past looks just like a new one. It may not vote: it could vote twice in a term, or elect a
+ * leader that lacks entries which it acknowledged. So a founding member asks every peer in the initial configuration, and
+ * votes only once each has answered 'founding' or shows a founding record with this very incarnation. The record (the
+ * incarnation of every founder) is durable before the first vote. A peer whose record does not name this incarnation
+ * knew an earlier life of this directory: then it must be rebuilt and nothing else.
+ */
+export class Founding {
+  private readonly known = new Map<string, string>()
+  private readonly calls = new Map<string, Call>()
+  private timer: Timer | null = null
+  private stopped = false
+
+  constructor(
+    private readonly node: NodeImpl,
+    private readonly identity: NodeIdentity,
+    private readonly done: (status: Status, identity?: NodeIdentity) => void,
+  ) {}
+
+  start(): void {
+    this.known.set(this.node.serverId.key, this.identity.incarnation)
+    this.ask()
+  }
+
+  stop(): void {
+    this.stopped = true
+    this.timer?.cancel()
+    for (const call of this.calls.values()) call.cancel()
+    this.calls.clear()
+  }
+
+  private missing(): PeerId[] {
+    return this.node.options.initialConf.peers.filter((peer) => !this.known.has(peer.key))
+  }
+
+  private ask(): void {
+    if (this.stopped) return
+    const missing = this.missing()
+    if (missing.length === 0) return this.found()
+    for (const peer of missing) if (!this.calls.has(peer.key)) this.askPeer(peer)
+    const { clock, random } = this.node.env
+    this.timer = clock.schedule(ASK_AGAIN_MS / 2 + random.unit() * ASK_AGAIN_MS, () => this.ask(), 'founding')
+  }
+
+  private askPeer(peer: PeerId): void {
+    const { incarnation, standing } = this.identity
+    const request = { groupId: this.node.groupId, serverId: this.node.serverId, peerId: peer, incarnation, standing }
+    const call = this.node.env.transport.call(peer, 'hello', request, ASK_TIMEOUT_MS, (status, response) => {
+      this.calls.delete(peer.key)
+      if (this.stopped || !status.ok) return
+      this.hear(peer, response!)
+    })
+    this.calls.set(peer.key, call)
+  }
+
+  private hear(peer: PeerId, answer: HelloResponse): void {
+    const { incarnation } = this.identity
+    const namesUs = answer.founders?.get(this.node.serverId.key) === incarnation
+    if (answer.standing !== 'founding' && !namesUs) {
+      return this.finish(Status.error(ErrorCode.EREBUILD, `${peer} belongs to a group that knew an earlier life of this directory`))
+    }
+    this.known.set(peer.key, answer.incarnation)
+    if (this.missing().length === 0) this.found()
+  }
+
+  private found(): void {
+    const identity: NodeIdentity = { ...this.identity, standing: 'member', founders: new Map(this.known) }
+    this.stop()
+    this.node.options.identityStorage!.save(identity, (status) => this.finish(status, identity))
+  }
+
+  private finish(status: Status, identity?: NodeIdentity): void {
+    this.stop()
+    this.done(status, identity)
+  }
+}
+
+/** Loads the identity of this directory; `done` once it may act, that is after founding where that is still due. */
+export function establishIdentity(node: NodeImpl, done: Done): void {
+  const storage = node.options.identityStorage
+  if (!storage) {
+    node.identity = { standing: 'member', incarnation: node.options.bootId, founders: null }
+    return done(Status.OK)
+  }
+  storage.load(node.options.standing ?? 'founding', (status, identity) => {
+    if (!status.ok) return done(status)
+    node.identity = identity!
+    if (identity!.standing === 'rebuilding') return done(Status.error(ErrorCode.EREBUILD, 'this directory is being rebuilt'))
+    if (identity!.standing === 'member') return done(Status.OK)
+    node.founding = new Founding(node, identity!, (founded, next) => {
+      node.founding = null
+      if (!founded.ok) {
+        if (founded.code === ErrorCode.EREBUILD) node.observe({ name: 'node.rebuild-needed', reason: founded.message })
+        return done(founded)
+      }
+      node.identity = next!
+      node.observe({ name: 'node.founded', founders: next!.founders!.size })
+      done(Status.OK)
+    })
+    node.founding.start()
+  })
+}

@@ -1,0 +1,331 @@
+import type { Done } from './closure.js'
+import { type Configuration, ConfigurationEntry, decodeConfiguration } from './configuration.js'
+import { ConfigurationManager } from './configuration-manager.js'
+import type { Environment } from './environment.js'
+import { ErrorCode, type RaftError, Status, assert } from './errors.js'
+import type { EventOrigin } from './events.js'
+import { type EntryBatch, EntryType } from './log-entry.js'
+import { LogMemory } from './log-memory.js'
+import { LogWriter } from './log-writer.js'
+import type { LogRecovery, LogStorage } from './storage.js'
+import { type LogId, type LogIndex, NO_INDEX, NO_TERM, type Term, maxIndex, minIndex, plus } from './types.js'
+
+export interface LogManagerOptions {
+  readonly environment: Environment
+  readonly origin: EventOrigin
+  readonly storage: LogStorage
+  /** In force until the log says otherwise. */
+  readonly initialConf: Configuration
+  /** Batches that wait for the disk are written together up to this many bytes; default 1 MiB. */
+  readonly maxWriteBytes?: number
+  /** Entries that are durable and applied stay in memory for followers while all of it costs no more; default 16 MiB. */
+  readonly maxCacheBytes?: number
+  /** The log can no longer be written or trusted. Called once. */
+  readonly onError: (error: RaftError) => void
+}
+
+interface Waiter {
+  readonly appends: number
+  readonly fn: () => void
+}
+
+/** A read that the disk is working on. */
+interface Read {
+  readonly from: LogIndex
+  /** Lowered when the end of the log is cut meanwhile. */
+  last: LogIndex
+  /** The log was cut while the disk was reading: a failure may come of that. */
+  disturbed: boolean
+}
+
+/**
+ * The log in memory and on disk; the only caller of LogStorage.
+ *
+ * Owns the newest entries (LogMemory), the order of disk changes (LogWriter), the configurations by index and those who
+ * wait for more entries. NodeImpl appends and reconciles, Replicator and FSMCaller read.
+ *
+ * Invariants
+ * - What is visible here (lastIndex, termAt, configurations) changes at the call; the disk follows in the same order.
+ * - durableIndex ≤ lastIndex: every entry up to it is on disk exactly as it is here. Cutting the end takes it back, and
+ *   a write that was under way then counts no further than what was kept.
+ * - An entry leaves memory only when it is durable and applied. Nothing that is committed or applied is ever cut.
+ * - After a failure nothing is written and every waiter has been told.
+ */
+export class LogManager {
+  readonly configurations: ConfigurationManager
+  private readonly memory = new LogMemory()
+  private readonly writer: LogWriter
+  private readonly maxCacheBytes: number
+  private first = plus(NO_INDEX, 1)
+  private last = NO_INDEX
+  /** The entry just below `first`, known when it was cut while this process ran. */
+  private base: LogId = { index: NO_INDEX, term: NO_TERM }
+  private applied = NO_INDEX
+  private committed = NO_INDEX
+  private readonly reads = new Set<Read>()
+  private readonly waiters = new Map<number, Waiter>()
+  private appends = 0
+  private lastWaiterId = 0
+  private wakePosted = false
+  private closed: Done | null = null
+  private writerIdle = false
+
+  constructor(private readonly options: LogManagerOptions) {
+    this.configurations = new ConfigurationManager(new ConfigurationEntry({ index: NO_INDEX, term: NO_TERM }, options.initialConf))
+    this.maxCacheBytes = options.maxCacheBytes ?? 16 * 1024 * 1024
+    this.writer = new LogWriter({
+      environment: options.environment,
+      storage: options.storage,
+      maxWriteBytes: options.maxWriteBytes ?? 1024 * 1024,
+      onDurable: (index) => this.handleDurable(index),
+      onError: (error) => options.onError(error),
+    })
+  }
+
+  /** Opens the storage and takes over what it holds. */
+  init(done: (status: Status, recovery?: LogRecovery) => void): void {
+    this.options.storage.init((status, recovery) => {
+      if (!status.ok) return done(status)
+      assert(recovery && recovery.firstIndex >= 1 && recovery.lastIndex >= recovery.firstIndex - 1, 'a log storage opened without a log', {
+        recovery,
+      })
+      this.first = recovery.firstIndex
+      this.last = recovery.lastIndex
+      this.writer.start(recovery.lastIndex)
+      for (const configuration of recovery.configurations) this.configurations.add(configuration)
+      done(status, recovery)
+    })
+  }
+
+  /** One more than `lastIndex` when the log is empty. */
+  get firstIndex(): LogIndex {
+    return this.first
+  }
+
+  /** Newest entry, durable or not. */
+  get lastIndex(): LogIndex {
+    return this.last
+  }
+
+  get lastId(): LogId {
+    return { index: this.last, term: this.termAt(this.last) }
+  }
+
+  /** Newest entry that is on disk as it is here. */
+  get durableIndex(): LogIndex {
+    return this.writer.durableIndex
+  }
+
+  get durableId(): LogId {
+    return { index: this.durableIndex, term: this.termAt(this.durableIndex) }
+  }
+
+  /** 0 for index 0 and where the log has nothing; the entry just below the first is known if it was cut in this process. */
+  termAt(index: LogIndex): Term {
+    if (index === this.base.index) return this.base.term
+    if (index < this.first || index > this.last) return NO_TERM
+    return this.memory.has(index) ? this.memory.termAt(index) : this.options.storage.getTerm(index)
+  }
+
+  /** Appends a batch that follows `lastIndex`; `done` when it is durable. */
+  append(batch: EntryBatch, done: (status: Status) => void): void {
+    if (this.refused(done)) return
+    this.put(batch, done)
+  }
+
+  /**
+   * Follower: makes the log agree with a batch of the leader whose predecessor already matches. What is there with the
+   * same terms stays, the first real conflict and all after it goes, the rest is appended. `done` when everything up to
+   * the batch's last index is durable. A conflict within what is committed is fatal (ECORRUPT). (Raft §5.3)
+   */
+  reconcile(batch: EntryBatch, done: (status: Status) => void): void {
+    if (this.refused(done)) return
+    assert(batch.firstIndex <= this.last + 1, 'a batch leaves a gap', { first: batch.firstIndex, lastIndex: this.last })
+    let index = maxIndex(batch.firstIndex, this.first)
+    const known = minIndex(batch.lastIndex, this.last)
+    while (index <= known && batch.termAt(index) === this.termAt(index)) index = plus(index, 1)
+
+    if (index > batch.lastIndex) return this.writer.wait(batch.lastIndex, done)
+    if (index <= this.last) {
+      const floor = maxIndex(this.committed, this.applied)
+      if (index <= floor) {
+        const problem = `the leader sent entry ${index} of term ${batch.termAt(index)}, but ${index} of term ${this.termAt(index)} is committed here`
+        this.writer.fail(Status.error(ErrorCode.ECORRUPT, problem))
+        this.writer.wait(batch.lastIndex, done)
+        return
+      }
+      this.truncateSuffix(plus(index, -1))
+    }
+    this.put(batch.slice(index, batch.lastIndex), done)
+  }
+
+  /** `done` once everything appended before this call is durable, or the write failed. */
+  whenDurable(done: Done): void {
+    this.writer.wait(NO_INDEX, done)
+  }
+
+  /** Cuts what lies below `firstKept` and was applied; what is not durable yet stays. */
+  truncatePrefix(firstKept: LogIndex): void {
+    assert(firstKept <= this.applied + 1, 'entries that were not applied would be cut', { firstKept, applied: this.applied })
+    const first = minIndex(firstKept, plus(this.durableIndex, 1))
+    if (first <= this.first || this.unusable) return
+    this.base = { index: plus(first, -1), term: this.termAt(plus(first, -1)) }
+    this.first = first
+    this.memory.truncatePrefix(first)
+    this.configurations.truncatePrefix(first)
+    for (const read of this.reads) read.disturbed = true
+    this.writer.truncatePrefix(first)
+  }
+
+  /** Entries out of memory, at least one, within `maxBytes` and up to `last`; null when `from` is not in memory. */
+  cached(from: LogIndex, last: LogIndex, maxBytes: number): EntryBatch | null {
+    return from > last ? null : this.memory.get(from, last, maxBytes)
+  }
+
+  /** As `cached`, else from disk. ELOGDELETED: cut off at the front. ECANCELED: cut off at the end meanwhile. */
+  read(from: LogIndex, last: LogIndex, maxBytes: number, done: (status: Status, batch?: EntryBatch) => void): void {
+    assert(from <= last && last <= this.last, 'read outside of the log', { from, last, lastIndex: this.last })
+    const failure = this.unusable ?? this.outOfReach(from)
+    const batch = failure ? null : this.cached(from, last, maxBytes)
+    if (failure || batch) {
+      this.options.environment.executor.post(() => (failure ? done(failure) : done(Status.OK, batch!)), 'log.read')
+      return
+    }
+    const onDisk = this.memory.isEmpty ? last : minIndex(last, plus(this.memory.firstIndex, -1))
+    this.readStorage({ from, last: onDisk, disturbed: false }, maxBytes, done)
+  }
+
+  /** Everything up to `index` was applied: it may leave memory once it is durable. An older word changes nothing. */
+  setApplied(index: LogIndex): void {
+    assert(index <= this.last, 'applied beyond the log', { index, lastIndex: this.last })
+    this.applied = maxIndex(this.applied, index)
+    this.shrink()
+  }
+
+  /** Everything up to `index` is committed: it is never cut from the end. An older word changes nothing. */
+  setCommitted(index: LogIndex): void {
+    assert(index <= this.last, 'committed beyond the log', { index, lastIndex: this.last })
+    this.committed = maxIndex(this.committed, index)
+  }
+
+  /** Calls `fn` once after the next append, or soon if `lastIndex` is not `expectedLast` any more. */
+  wait(expectedLast: LogIndex, fn: () => void): number {
+    const id = ++this.lastWaiterId
+    const isLate = expectedLast !== this.last
+    this.waiters.set(id, { appends: isLate ? this.appends - 1 : this.appends, fn })
+    if (isLate) this.postWake()
+    return id
+  }
+
+  removeWaiter(id: number): void {
+    this.waiters.delete(id)
+  }
+
+  /** Takes no more entries, lets the disk finish what it was given, and closes the storage. */
+  close(done: Done): void {
+    assert(!this.closed, 'a log is closed twice')
+    this.closed = done
+    this.waiters.clear()
+    this.writer.whenIdle(() => {
+      this.writerIdle = true
+      this.closeStorage()
+    })
+  }
+
+  private closeStorage(): void {
+    if (!this.closed || !this.writerIdle || this.reads.size > 0) return
+    this.options.storage.close(this.closed)
+  }
+
+  /** Why nothing may be asked of the log any more. */
+  private get unusable(): Status | null {
+    return this.writer.failure ?? (this.closed ? Status.error(ErrorCode.ESHUTDOWN, 'the log is closed') : null)
+  }
+
+  private refused(done: Done): boolean {
+    const failure = this.unusable
+    if (failure) this.options.environment.executor.post(() => done(failure), 'log.refused')
+    return failure !== null
+  }
+
+  private put(batch: EntryBatch, done: Done): void {
+    assert(batch.firstIndex === this.last + 1, 'a batch does not follow the log', { first: batch.firstIndex, lastIndex: this.last })
+    for (let index = batch.firstIndex; index <= batch.lastIndex; index = plus(index, 1)) {
+      if (batch.typeAt(index) !== EntryType.CONFIGURATION) continue
+      const configuration = decodeConfiguration(batch.dataAt(index), { index, term: batch.termAt(index) })
+      assert(configuration, 'a configuration entry holds no configuration', { index })
+      this.configurations.add(configuration)
+    }
+    this.memory.push(batch)
+    this.last = batch.lastIndex
+    this.appends++
+    this.writer.append(batch, done)
+    if (this.waiters.size > 0) this.postWake()
+  }
+
+  private truncateSuffix(lastKept: LogIndex): void {
+    assert(lastKept >= this.committed && lastKept >= this.applied, 'committed entries would be cut', {
+      lastKept,
+      committed: this.committed,
+    })
+    this.memory.truncateSuffix(lastKept)
+    this.configurations.truncateSuffix(lastKept)
+    this.last = lastKept
+    for (const read of this.reads) {
+      read.last = minIndex(read.last, lastKept)
+      read.disturbed = true
+    }
+    this.writer.truncateSuffix(lastKept)
+    this.options.environment.observer.event({ ...this.options.origin, name: 'log.truncated', lastKept })
+  }
+
+  private handleDurable(index: LogIndex): void {
+    this.shrink()
+    this.options.environment.observer.event({ ...this.options.origin, name: 'log.durable', index })
+  }
+
+  private shrink(): void {
+    this.memory.shrink(this.maxCacheBytes, minIndex(this.applied, this.durableIndex))
+  }
+
+  private readStorage(read: Read, maxBytes: number, done: (status: Status, batch?: EntryBatch) => void): void {
+    read.disturbed = false
+    this.reads.add(read)
+    this.options.storage.getEntries(read.from, maxBytes, (status, batch) => {
+      this.reads.delete(read)
+      const failure = this.unusable ?? this.outOfReach(read.from)
+      if (failure) done(failure)
+      else if (read.last < read.from) done(Status.error(ErrorCode.ECANCELED, `entry ${read.from} was replaced`))
+      else if (status.ok) {
+        assert(batch && batch.firstIndex === read.from, 'a log storage answered other entries', {
+          from: read.from,
+          first: batch?.firstIndex,
+        })
+        done(status, batch.slice(read.from, minIndex(read.last, batch.lastIndex)))
+      } else if (read.disturbed) this.readStorage(read, maxBytes, done)
+      else {
+        this.writer.fail(status)
+        done(status)
+      }
+      if (this.closed) this.closeStorage()
+    })
+  }
+
+  private outOfReach(from: LogIndex): Status | null {
+    return from < this.first ? Status.error(ErrorCode.ELOGDELETED, `entry ${from} was cut, the log starts at ${this.first}`) : null
+  }
+
+  private postWake(): void {
+    if (this.wakePosted) return
+    this.wakePosted = true
+    this.options.environment.executor.post(() => this.wake(), 'log.wake')
+  }
+
+  private wake(): void {
+    this.wakePosted = false
+    for (const [id, waiter] of [...this.waiters]) {
+      if (waiter.appends === this.appends || !this.waiters.delete(id)) continue
+      waiter.fn()
+    }
+  }
+}

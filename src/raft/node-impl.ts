@@ -1,0 +1,443 @@
+import { AppendHandler } from './append-handler.js'
+import { ApplyQueue } from './apply-queue.js'
+import { BallotBox } from './ballot-box.js'
+import type { Done } from './closure.js'
+import { ClosureQueue } from './closure-queue.js'
+import { type Configuration, ConfigurationEntry, encodeConfiguration } from './configuration.js'
+import { Election } from './election.js'
+import type { Environment, Timer } from './environment.js'
+import { ErrorCode, ErrorType, RaftError, Status, assert } from './errors.js'
+import type { EventOrigin, RaftEvent, RaftState } from './events.js'
+import { type Founding, establishIdentity } from './founding.js'
+import { FSMCaller } from './fsm-caller.js'
+import { EntryBatch, EntryType } from './log-entry.js'
+import { LogManager } from './log-manager.js'
+import type * as m from './messages.js'
+import type { NodeStatus } from './node-status.js'
+import { PeerId } from './peer-id.js'
+import type { StateMachine } from './raft.js'
+import { ReadIndexService } from './read-index.js'
+import type { Replicator } from './replicator.js'
+import { ReplicatorGroup } from './replicator-group.js'
+import { Stickiness } from './stickiness.js'
+import type { IdentityStorage, LogStorage, NodeIdentity, RaftMetaStorage } from './storage.js'
+import { TermVote } from './term-vote.js'
+import { LeadershipTransfer } from './transfer.js'
+import { type LogIndex, NO_INDEX, NO_TERM, type Term, plus } from './types.js'
+
+export interface NodeOptions {
+  readonly environment: Environment
+  /** The members of a new group; used only while the disk is empty. Empty: wait to be added. */
+  readonly initialConf: Configuration
+  readonly fsm: StateMachine
+  readonly logStorage: LogStorage
+  readonly metaStorage: RaftMetaStorage
+  /** Null for an embedder that answers itself for directories never losing their past. */
+  readonly identityStorage: IdentityStorage | null
+  /** What an empty directory starts as; 'founding' unless said otherwise. */
+  readonly standing?: 'founding' | 'member'
+  /** New for every start of the process. */
+  readonly bootId: string
+  /** T: a follower that hears nothing for T to 1.5 T campaigns. Default 1000. */
+  readonly electionTimeoutMs?: number
+  /** A heartbeat every T / factor, at least 10 ms. Default 10. */
+  readonly heartbeatFactor?: number
+  /** Tasks proposed and not decided before `apply` answers EBUSY. Default 65,536 tasks or 64 MiB. */
+  readonly pendingTasksMax?: number
+  readonly pendingBytesMax?: number
+}
+
+type WithoutOrigin<E> = E extends RaftEvent ? Omit<E, keyof EventOrigin> : never
+
+/**
+ * A member of a Raft group (braft NodeImpl): owns its state, term, log, machine and timers, and the parts that act on them.
+ *
+ * Everything runs on the executor, one handler at a time, to completion; nothing here waits.
+ *
+ * Invariants
+ * - state LEADER or TRANSFERRING ⇔ the replicators run and the ballot box has a pending index.
+ * - leaderId is this node ⇔ it leads; it is empty while a candidate.
+ * - after ERROR nothing is written, sent or applied any more.
+ */
+export class NodeImpl implements m.PeerHandler {
+  state: RaftState = 'UNINITIALIZED'
+  leaderId = PeerId.EMPTY
+  /** The first entry of this leadership is committed and applied: reads may be confirmed, leadership transferred. */
+  leaderReady = false
+  identity: NodeIdentity | null = null
+  founding: Founding | null = null
+  options!: NodeOptions
+  env!: Environment
+  electionTimeoutMs = 1000
+  heartbeatMs = 100
+
+  meta!: TermVote
+  log!: LogManager
+  ballotBox!: BallotBox
+  fsmCaller!: FSMCaller
+  election!: Election
+  stickiness!: Stickiness
+  reads!: ReadIndexService
+  transfer!: LeadershipTransfer
+  replicators!: ReplicatorGroup
+  readonly closures = new ClosureQueue()
+  applyQueue!: ApplyQueue
+
+  private appendHandler!: AppendHandler
+  private stepdownTimer: Timer | null = null
+  private stepdownAt = 0
+  private leaderSince: number | null = null
+  private firstIndexOfTerm: LogIndex = NO_INDEX
+  private leadership = 0
+  private error: RaftError | null = null
+  private initialized = false
+
+  constructor(
+    readonly groupId: string,
+    readonly serverId: PeerId,
+  ) {}
+
+  init(options: NodeOptions, done: Done): void {
+    assert(this.state === 'UNINITIALIZED' && !this.initialized, 'init ran twice')
+    this.initialized = true
+    this.options = options
+    this.env = options.environment
+    this.electionTimeoutMs = options.electionTimeoutMs ?? 1000
+    this.heartbeatMs = Math.max(this.electionTimeoutMs / (options.heartbeatFactor ?? 10), 10)
+    this.assemble(options)
+    this.recover((status) => {
+      if (this.isStopping()) return done(Status.error(ErrorCode.ESHUTDOWN, 'the node was stopped while it started'))
+      if (!status.ok) {
+        this.setState('ERROR', status)
+        this.error = new RaftError(ErrorType.LOG, status)
+        return done(status)
+      }
+      this.setState('FOLLOWER', Status.OK)
+      this.observe({ name: 'node.started', term: this.meta.term, firstIndex: this.log.firstIndex, lastIndex: this.log.lastIndex })
+      if (!this.configuration.isEmpty) this.election.restartTimer()
+      done(Status.OK)
+    })
+  }
+
+  private assemble(options: NodeOptions): void {
+    const { environment } = options
+    const origin = { groupId: this.groupId, peerId: this.serverId }
+    const onError = (error: RaftError) => this.onError(error)
+    this.meta = new TermVote(
+      options.metaStorage,
+      ({ term, votedFor }) => this.observe({ name: 'meta.durable', term, votedFor }),
+      (status) => this.onError(new RaftError(ErrorType.STABLE, status)),
+    )
+    this.log = new LogManager({ environment, origin, storage: options.logStorage, initialConf: options.initialConf, onError })
+    this.ballotBox = new BallotBox((index) => this.onCommitted(index))
+    this.fsmCaller = new FSMCaller({
+      environment,
+      origin,
+      fsm: options.fsm,
+      logManager: this.log,
+      closures: this.closures,
+      onError,
+      onApplied: (index) => this.log.setApplied(index),
+      onConfigurationApplied: (entry) => this.onConfigurationApplied(entry),
+    })
+    this.replicators = new ReplicatorGroup(this)
+    this.stickiness = new Stickiness(this)
+    this.election = new Election(this)
+    this.reads = new ReadIndexService(this)
+    this.transfer = new LeadershipTransfer(this)
+    this.appendHandler = new AppendHandler(this)
+    this.applyQueue = new ApplyQueue(this)
+  }
+
+  /** Reads what the disk holds, then finds out whether this directory may take part. */
+  private recover(done: Done): void {
+    this.log.init((logStatus) => {
+      if (!logStatus.ok) return done(logStatus)
+      this.meta.load((metaStatus) => {
+        if (!metaStatus.ok) return done(metaStatus)
+        this.fsmCaller.start({ index: NO_INDEX, term: NO_TERM })
+        const lastTerm = this.log.lastId.term
+        // The log saw a term that the meta file does not know: nobody may be voted for in it again (braft).
+        if (this.meta.term < lastTerm) this.meta.update((lastTerm + 1) as Term, PeerId.EMPTY)
+        this.meta.whenDurable((status) => (status.ok ? establishIdentity(this, done) : done(status)))
+      })
+    })
+  }
+
+  get configuration(): ConfigurationEntry {
+    return this.log.configurations.last
+  }
+
+  observe(event: WithoutOrigin<RaftEvent>): void {
+    this.env.observer.event({ groupId: this.groupId, peerId: this.serverId, ...event } as RaftEvent)
+  }
+
+  /** Why requests of peers are refused now; null when they are taken. */
+  refusal(): Status | null {
+    if (this.state === 'UNINITIALIZED') return Status.error(ErrorCode.EAGAIN, 'the node is starting')
+    if (!this.isActive()) return Status.error(ErrorCode.EINVAL, `node is in state ${this.state}`)
+    return null
+  }
+
+  isActive(): boolean {
+    return this.state === 'LEADER' || this.state === 'TRANSFERRING' || this.state === 'CANDIDATE' || this.state === 'FOLLOWER'
+  }
+
+  private isStopping(): boolean {
+    return this.state === 'SHUTTING' || this.state === 'SHUTDOWN'
+  }
+
+  private leads(): boolean {
+    return this.state === 'LEADER' || this.state === 'TRANSFERRING'
+  }
+
+  setState(to: RaftState, reason: Status): void {
+    const from = this.state
+    if (from === to) return
+    this.state = to
+    this.observe({ name: 'state.changed', from, to, term: this.meta.term, reason })
+  }
+
+  raiseTerm(term: Term, votedFor: PeerId): void {
+    const from = this.meta.term
+    this.meta.update(term, votedFor)
+    if (term > from) this.observe({ name: 'term.raised', term, from })
+  }
+
+  follow(leader: PeerId): void {
+    this.leaderId = leader
+    this.leaderSince = this.env.clock.now()
+    this.stickiness.onLeaderFollowed(leader)
+    this.observe({ name: 'leader.followed', leader, term: this.meta.term })
+    this.fsmCaller.onStartFollowing({ leaderId: leader, term: this.meta.term, status: Status.OK })
+  }
+
+  loseLeader(reason: Status): void {
+    if (this.leaderId.isEmpty) return
+    const leader = this.leaderId
+    this.leaderId = PeerId.EMPTY
+    this.leaderSince = null
+    if (leader.equals(this.serverId)) return
+    this.observe({ name: 'leader.lost', leader, term: this.meta.term, reason })
+    this.fsmCaller.onStopFollowing({ leaderId: leader, term: this.meta.term, status: reason })
+  }
+
+  becomeLeader(): void {
+    assert(this.state === 'CANDIDATE', 'only a candidate becomes leader', { state: this.state })
+    assert(this.meta.isDurable, 'a leader whose own vote is not durable')
+    this.election.stop()
+    this.setState('LEADER', Status.OK)
+    this.leadership++
+    this.leaderId = this.serverId
+    this.leaderSince = this.env.clock.now()
+    this.leaderReady = false
+    this.firstIndexOfTerm = plus(this.log.lastIndex, 1)
+    this.ballotBox.resetPending(this.firstIndexOfTerm)
+    this.closures.resetFirst(this.firstIndexOfTerm)
+    this.replicators.startAll(this.configuration)
+    this.armStepdown()
+    const { conf, old, learners } = this.configuration
+    const data = encodeConfiguration({ conf, old, learners })
+    this.propose(EntryBatch.encode(this.firstIndexOfTerm, this.meta.term, [{ type: EntryType.CONFIGURATION, data }], this.env.checksum))
+    this.closures.push([null])
+    this.replicators.replicate()
+  }
+
+  /** Appends to the own log as leader; the followers are sent it in parallel with the own disk write. */
+  propose(batch: EntryBatch): void {
+    const { leadership } = this
+    this.log.append(batch, (status) => {
+      if (status.ok && this.leadership === leadership && this.leads()) this.ballotBox.commitAt(batch.lastIndex, this.serverId)
+    })
+    this.ballotBox.append(batch.firstIndex, batch.lastIndex, this.configuration)
+  }
+
+  /** Becomes a follower in `term`; a no-op for a node that is not active (braft step_down). */
+  stepDown(term: Term, reason: Status): void {
+    if (!this.isActive()) return
+    this.leave('FOLLOWER', reason)
+    if (term > this.meta.term) this.raiseTerm(term, PeerId.EMPTY)
+    if (this.configuration.isEmpty) this.election.stop()
+    else this.election.restartTimer()
+  }
+
+  /** Leaves the current state for one that does not lead. The state changes first: closures that run see the new one. */
+  private leave(to: 'FOLLOWER' | 'ERROR' | 'SHUTTING', reason: Status): void {
+    const { state: from } = this
+    this.setState(to, reason)
+    this.loseLeader(reason)
+    if (from !== 'LEADER' && from !== 'TRANSFERRING') return
+    this.leadership++
+    this.leaderReady = false
+    this.stepdownTimer?.cancel()
+    this.stepdownTimer = null
+    this.replicators.stopAll()
+    this.ballotBox.clearPending()
+    if (from === 'LEADER') this.fsmCaller.onLeaderStop(reason)
+    this.applyQueue.rejectAll(Status.error(ErrorCode.EPERM, 'is not leader'))
+    const lost = Status.error(ErrorCode.EOUTCOMEUNKNOWN, `leadership was lost: ${reason.message}`)
+    for (const done of this.closures.clear()) done.run(lost)
+    this.reads.onLeaderStop(Status.error(ErrorCode.EPERM, 'is not leader'))
+    this.transfer.onStepDown()
+  }
+
+  onHigherTerm(term: Term, from: PeerId): void {
+    if (term > this.meta.term) this.stepDown(term, Status.error(ErrorCode.EHIGHERTERMRESPONSE, `${from} is in term ${term}`))
+  }
+
+  onPeerContact(replicator: Replicator): void {
+    if (this.leads()) this.reads.onContact(replicator)
+  }
+
+  /** Send time of the newest requests that a quorum has answered. */
+  quorumContactAt(): number {
+    return this.replicators.quorumValue(this.configuration, this.env.clock.now(), (r) => r.lastAckedSentAt)
+  }
+
+  /** A leader that a quorum has not answered for T steps down: its clients should ask elsewhere (thesis §6.2). */
+  private armStepdown(): void {
+    const { clock } = this.env
+    this.stepdownAt = Math.max(this.quorumContactAt(), clock.now() - this.electionTimeoutMs) + this.electionTimeoutMs
+    this.stepdownTimer = clock.schedule(Math.max(1, this.stepdownAt - clock.now()), () => this.checkQuorum(), 'stepdown')
+  }
+
+  private checkQuorum(): void {
+    if (!this.leads()) return
+    if (this.env.clock.now() - this.quorumContactAt() < this.electionTimeoutMs) return this.armStepdown()
+    this.stepDown(this.meta.term, Status.error(ErrorCode.ERAFTTIMEDOUT, 'a quorum has not answered for an election timeout'))
+  }
+
+  private onCommitted(index: LogIndex): void {
+    this.observe({ name: 'commit.advanced', index })
+    this.applyQueue.onCommitted(index)
+    this.log.setCommitted(index)
+    this.fsmCaller.onCommitted(index)
+  }
+
+  private onConfigurationApplied(entry: ConfigurationEntry): void {
+    if (!this.leads() || this.leaderReady || entry.id.index < this.firstIndexOfTerm) return
+    this.leaderReady = true
+    this.observe({ name: 'leader.ready', term: this.meta.term, index: entry.id.index })
+    this.fsmCaller.onLeaderStart(this.meta.term)
+    this.reads.onLeaderReady()
+  }
+
+  /** Storage or the machine failed: nothing can be trusted from here on (braft NodeImpl::on_error). */
+  onError(error: RaftError): void {
+    if (this.error || this.isStopping()) return
+    this.error = error
+    this.observe({ name: 'node.error', status: error.status })
+    this.election.stop()
+    this.founding?.stop()
+    this.leave('ERROR', error.status)
+    this.fsmCaller.onError(error)
+    this.reads.shutdown(error.status)
+  }
+
+  /** Stops for good. A leader hands over first, so that the others need not wait for a timeout. */
+  shutdown(done: Done): void {
+    if (this.state === 'LEADER' && this.leaderReady && this.replicators.bestCandidate()) {
+      return this.transfer.start(null, () => this.terminate(done))
+    }
+    this.terminate(done)
+  }
+
+  private terminate(done: Done): void {
+    if (this.isStopping()) return done(Status.error(ErrorCode.ESHUTDOWN, 'is already stopping'))
+    if (!this.initialized) {
+      this.state = 'SHUTDOWN'
+      return done(Status.OK)
+    }
+    const reason = Status.error(ErrorCode.ESHUTDOWN, 'the node is stopping')
+    this.founding?.stop()
+    this.election.stop()
+    this.leave('SHUTTING', reason)
+    this.applyQueue.rejectAll(reason)
+    this.reads.shutdown(reason)
+    this.fsmCaller.shutdown(() => {
+      this.log.close((status) => {
+        this.setState('SHUTDOWN', reason)
+        this.observe({ name: 'node.stopped' })
+        done(status)
+      })
+    })
+  }
+
+  handleHello(request: m.HelloRequest, answer: m.Answer<m.HelloResponse>): void {
+    if (!this.identity || this.isStopping()) return answer(Status.error(ErrorCode.EAGAIN, `node is in state ${this.state}`))
+    if (!request.peerId.equals(this.serverId)) return answer(Status.error(ErrorCode.EINVAL, `this is ${this.serverId}, not ${request.peerId}`))
+    const { incarnation, standing, founders } = this.identity
+    answer(Status.OK, { incarnation, standing, founders, bootId: this.options.bootId })
+  }
+
+  handlePreVote(request: m.RequestVoteRequest, answer: m.Answer<m.RequestVoteResponse>): void {
+    this.election.handlePreVote(request, answer)
+  }
+
+  handleRequestVote(request: m.RequestVoteRequest, answer: m.Answer<m.RequestVoteResponse>): void {
+    this.election.handleRequestVote(request, answer)
+  }
+
+  handleAppendEntries(request: m.AppendEntriesRequest, answer: m.Answer<m.AppendEntriesResponse>): void {
+    this.appendHandler.handle(request, answer)
+  }
+
+  handleInstallSnapshot(_request: m.InstallSnapshotRequest, answer: m.Answer<m.InstallSnapshotResponse>): void {
+    answer(Status.error(ErrorCode.EINVAL, 'Not support snapshot'))
+  }
+
+  handleTimeoutNow(request: m.TimeoutNowRequest, answer: m.Answer<m.TimeoutNowResponse>): void {
+    this.transfer.handleTimeoutNow(request, answer)
+  }
+
+  handleReadIndex(_request: m.ReadIndexRequest, answer: m.Answer<m.ReadIndexResponse>): void {
+    const refuse = this.refusal()
+    if (refuse) return answer(refuse)
+    this.reads.readAsLeader(this.electionTimeoutMs, (status, index) => answer(status, status.ok ? { index: index! } : undefined))
+  }
+
+  handleRelease(request: m.ReleaseRequest, answer: m.Answer<m.ReleaseResponse>): void {
+    this.transfer.handleRelease(request, answer)
+  }
+
+  handleStreamBroken(peer: PeerId): void {
+    if (this.isActive()) this.stickiness.onStreamBroken(peer)
+  }
+
+  status(): NodeStatus {
+    const now = this.env.clock.now()
+    const { configuration } = this
+    const following = !this.leads() && !this.leaderId.isEmpty
+    return {
+      groupId: this.groupId,
+      peerId: this.serverId,
+      state: this.state,
+      readonly: false,
+      term: this.meta.term,
+      votedFor: this.meta.votedFor,
+      leaderId: this.leaderId,
+      leaderContactMs: following ? Math.max(0, Math.round(now - this.stickiness.lastContactAt)) : null,
+      leaderForMs: this.leaderSince === null ? null : Math.round(now - this.leaderSince),
+      configuration,
+      configurationCommitted: configuration.id.index <= this.ballotBox.lastCommittedIndex,
+      firstIndex: this.log.firstIndex,
+      lastId: this.log.lastId,
+      durableIndex: this.log.durableIndex,
+      committedIndex: this.ballotBox.lastCommittedIndex,
+      appliedIndex: this.fsmCaller.appliedIndex,
+      pendingIndex: this.ballotBox.pendingIndex,
+      pendingTasks: this.closures.length + this.applyQueue.length,
+      snapshotId: { index: NO_INDEX, term: NO_TERM },
+      machineActivity: this.fsmCaller.activity,
+      electionTimer: this.election.timerStatus('election'),
+      voteTimer: this.election.timerStatus('vote'),
+      stepdownTimer: { timeoutMs: this.electionTimeoutMs, firesInMs: this.stepdownTimer ? Math.max(0, Math.round(this.stepdownAt - now)) : null },
+      electionTimeoutMs: this.electionTimeoutMs,
+      heartbeatMs: this.heartbeatMs,
+      standing: this.identity?.standing ?? this.options.standing ?? 'founding',
+      incarnation: this.identity?.incarnation ?? '',
+      error: this.error,
+      peers: this.leads() ? this.replicators.status() : [],
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import type { Done } from './closure.js'
+import { ErrorCode, Status } from './errors.js'
+import type { PeerHandler } from './messages.js'
+import { NodeImpl, type NodeOptions } from './node-impl.js'
+import type { NodeStatus } from './node-status.js'
+import type { PeerId } from './peer-id.js'
+import type { Task } from './raft.js'
+import type { ReadDone } from './read-index.js'
+import type { LogIndex } from './types.js'
+
+export type { NodeOptions } from './node-impl.js'
+
+/**
+ * A member of a Raft group: what an application holds (braft Node). A thin wrapper; NodeImpl does the work.
+ *
+ * Every method must be called on the environment's executor; callbacks run there too.
+ */
+export class Node {
+  private readonly impl: NodeImpl
+
+  constructor(
+    readonly groupId: string,
+    readonly peerId: PeerId,
+  ) {
+    this.impl = new NodeImpl(groupId, peerId)
+  }
+
+  /** What members ask of each other; give it to the RPC side before `init`, so that founders can say hello. */
+  get handler(): PeerHandler {
+    return this.impl
+  }
+
+  /** Recovers from the storages. `done` once the node takes part, or with why it does not (ECORRUPT, EREBUILD, EIO). */
+  init(options: NodeOptions, done: Done): void {
+    this.impl.init(options, done)
+  }
+
+  /** Stops for good; a leader hands over first. Every closure still waiting is run with an error. */
+  shutdown(done: Done): void {
+    this.impl.shutdown(done)
+  }
+
+  /** Proposes a task. Its closure tells the outcome: EPERM or EBUSY, not taken; EOUTCOMEUNKNOWN, leadership was lost. */
+  apply(task: Task): void {
+    this.impl.applyQueue.push(task)
+  }
+
+  /** `done` with OK once this member has applied all that a linearizable read must see. Works on any member. */
+  readIndex(timeoutMs: number, done: ReadDone): void {
+    const { impl } = this
+    impl.reads.read(timeoutMs, (status, index) => {
+      if (!status.ok) return done(status)
+      impl.fsmCaller.whenApplied(index!, (applied) => done(applied, applied.ok ? index! : undefined))
+    })
+  }
+
+  /** `done` once this member has applied `index`. */
+  whenApplied(index: LogIndex, done: Done): void {
+    this.impl.fsmCaller.whenApplied(index, done)
+  }
+
+  /** Hands leadership to `target`, or to the best candidate. OK once it took over; ERAFTTIMEDOUT when it did not within T. */
+  transferLeadershipTo(target: PeerId | null, done: Done): void {
+    this.impl.transfer.start(target, done)
+  }
+
+  /** Campaigns now, past the stickiness of nobody: for tests and operators. EPERM unless this is a follower. */
+  vote(done: Done): void {
+    if (this.impl.state !== 'FOLLOWER') return done(Status.error(ErrorCode.EPERM, 'is not follower'))
+    this.impl.election.preVote()
+    done(Status.OK)
+  }
+
+  /** PeerId.EMPTY when no leader is known. */
+  leaderId(): PeerId {
+    return this.impl.leaderId
+  }
+
+  isLeader(): boolean {
+    return this.impl.state === 'LEADER'
+  }
+
+  status(): NodeStatus {
+    return this.impl.status()
+  }
+}

@@ -1,0 +1,125 @@
+import type { Call, Timer } from './environment.js'
+import { ErrorCode, Status } from './errors.js'
+import type { NodeImpl } from './node-impl.js'
+import type { Replicator } from './replicator.js'
+import type { LogIndex } from './types.js'
+
+export type ReadDone = (status: Status, index?: LogIndex) => void
+
+interface PendingRead {
+  /** The confirmation round that proves this read; 0 until it may be given one. */
+  round: number
+  index: LogIndex
+  readonly done: ReadDone
+  readonly timer: Timer
+}
+
+/**
+ * Linearizable reads without writing to the log (Raft thesis §6.4): the leader notes its commit index, confirms by a
+ * round of answers from a quorum that it still led after the read arrived, and then waits until it has applied that far.
+ *
+ * Rounds are numbers, not times: each request to a follower carries the newest round, and a follower's answer confirms
+ * every read given that round or an older one. All reads that wait share one round.
+ *
+ * Invariants
+ * - no read gets an index before the first entry of this term is committed (§6.4 step 1): until then reads wait.
+ * - a read's round is opened after the read arrived, so an older answer never confirms it.
+ */
+export class ReadIndexService {
+  /** Carried by every request sent now. */
+  currentRound = 0
+  private readonly reads: PendingRead[] = []
+  private readonly forwarded = new Map<Call, ReadDone>()
+  private roundPosted = false
+
+  constructor(private readonly node: NodeImpl) {}
+
+  /** Up to where to apply before reading; asks the leader when this node follows. */
+  read(timeoutMs: number, done: ReadDone): void {
+    if (this.node.state === 'LEADER' || this.node.state === 'TRANSFERRING') return this.readAsLeader(timeoutMs, done)
+    if (this.node.state !== 'FOLLOWER' || this.node.leaderId.isEmpty) return done(Status.error(ErrorCode.EAGAIN, 'no leader is known'))
+    const { groupId, serverId, leaderId: peerId, env } = this.node
+    const call = env.transport.call(peerId, 'readIndex', { groupId, serverId, peerId }, timeoutMs, (status, response) => {
+      this.forwarded.delete(call)
+      done(status, response?.index)
+    })
+    this.forwarded.set(call, done)
+  }
+
+  readAsLeader(timeoutMs: number, done: ReadDone): void {
+    if (this.node.state !== 'LEADER' && this.node.state !== 'TRANSFERRING') return done(Status.error(ErrorCode.EPERM, 'is not leader'))
+    const timer = this.node.env.clock.schedule(timeoutMs, () => this.expire(read), 'read-index')
+    const read: PendingRead = { round: 0, index: 0 as LogIndex, done, timer }
+    this.reads.push(read)
+    this.openRound()
+  }
+
+  /** The first entry of this term is committed: what waited for it may go on. */
+  onLeaderReady(): void {
+    this.openRound()
+  }
+
+  onContact(replicator: Replicator): void {
+    if (this.reads.length > 0 && replicator.ackedRound > 0) this.confirm()
+  }
+
+  /** Leadership is gone: nothing can be confirmed any more. */
+  onLeaderStop(status: Status): void {
+    for (const read of this.reads.splice(0)) {
+      read.timer.cancel()
+      read.done(status)
+    }
+  }
+
+  shutdown(status: Status): void {
+    this.onLeaderStop(status)
+    for (const [call, done] of this.forwarded) {
+      call.cancel()
+      done(status)
+    }
+    this.forwarded.clear()
+  }
+
+  /** Posted, so that all reads of this turn share the round; a round under way is left to finish first. */
+  private openRound(): void {
+    if (this.roundPosted || !this.node.leaderReady || this.reads.length === 0) return
+    if (this.reads[0]!.round !== 0) return
+    this.roundPosted = true
+    this.node.env.executor.post(() => {
+      this.roundPosted = false
+      this.startRound()
+    }, 'read-index.round')
+  }
+
+  private startRound(): void {
+    if (!this.node.leaderReady || this.reads.length === 0 || this.reads[0]!.round !== 0) return
+    this.currentRound++
+    for (const read of this.reads) {
+      read.round = this.currentRound
+      read.index = this.node.ballotBox.lastCommittedIndex
+    }
+    this.node.replicators.heartbeat()
+    this.confirm()
+  }
+
+  private confirm(): void {
+    const { node } = this
+    const confirmed = node.replicators.quorumValue(node.configuration, this.currentRound, (r) => r.ackedRound)
+    while (this.reads.length > 0) {
+      const read = this.reads[0]!
+      if (read.round === 0 || read.round > confirmed) break
+      this.reads.shift()
+      read.timer.cancel()
+      read.done(Status.OK, read.index)
+    }
+    this.openRound()
+  }
+
+  private expire(read: PendingRead): void {
+    const at = this.reads.indexOf(read)
+    if (at < 0) return
+    this.reads.splice(at, 1)
+    read.done(Status.error(ErrorCode.ETIMEDOUT, 'a quorum did not confirm the leader in time'))
+    this.openRound()
+  }
+}

@@ -1,0 +1,300 @@
+import type { AppendStream, Timer } from './environment.js'
+import { ErrorCode, Status, assert } from './errors.js'
+import type { EntryBatch } from './log-entry.js'
+import type { AppendEntriesRequest, AppendEntriesResponse } from './messages.js'
+import type { NodeImpl } from './node-impl.js'
+import type { PeerStatus } from './node-status.js'
+import type { PeerId } from './peer-id.js'
+import { type LogIndex, NO_INDEX, NO_TERM, maxIndex, plus } from './types.js'
+
+const REQUEST_BYTES_MAX = 512 * 1024
+const INFLIGHT_BYTES_MAX = 4 * 1024 * 1024
+const INFLIGHT_REQUESTS_MAX = 16
+const BUSY_RETRY_MS = 1000
+/** A peer that answers nothing gets no more heartbeats than this, so that a paused process costs no memory. */
+const HEARTBEATS_UNANSWERED_MAX = 64
+/** A stream on which nothing was answered for this many election timeouts is given up and opened anew. */
+const SILENT_TIMEOUTS_MAX = 4
+
+interface Inflight {
+  readonly seq: number
+  readonly last: LogIndex
+  readonly bytes: number
+  readonly sentAt: number
+  readonly round: number
+}
+
+/**
+ * Sends the log of one leadership to one peer, in order, over a pipelined stream (braft Replicator).
+ *
+ * Owned by ReplicatorGroup while the node leads; stopped for good at step-down.
+ *
+ * - probe: one empty request looks for the point where the logs agree; nothing else is under way.
+ * - replicate: entries are sent ahead of their answers, bounded by count and bytes.
+ * - blocked: after an error, until the back-off ends; then probe.
+ *
+ * Invariants
+ * - matchIndex: newest index the peer said it holds durably; only answers to entries move it. matchIndex < nextIndex.
+ * - nextIndex: the next index to send; everything in (matchIndex, nextIndex) is in flight.
+ * - an answer counts only in the leadership it was sent in: events of a closed stream do not arrive.
+ */
+export class Replicator {
+  matchIndex: LogIndex = NO_INDEX
+  nextIndex: LogIndex
+  /** Send time of the newest request it answered in this term; the start of the leadership before that. */
+  lastAckedSentAt: number
+  /** The newest confirmation round (read-index.ts) that one of its answers belongs to. */
+  ackedRound = 0
+  consecutiveErrors = 0
+  answeredOnce = false
+  rebuilding = false
+
+  private state: 'probe' | 'replicate' | 'blocked' = 'probe'
+  private stream: AppendStream | null = null
+  private seq = 0
+  private readonly inflight: Inflight[] = []
+  private inflightBytes = 0
+  private readonly heartbeats = new Map<number, { sentAt: number; round: number }>()
+  private probeSeq = 0
+  private reading = false
+  private heartbeatTimer: Timer | null = null
+  private blockTimer: Timer | null = null
+  private lastError = ''
+  private stopped = false
+
+  constructor(
+    private readonly node: NodeImpl,
+    readonly peerId: PeerId,
+  ) {
+    this.nextIndex = plus(node.log.lastIndex, 1)
+    this.lastAckedSentAt = node.env.clock.now()
+  }
+
+  start(): void {
+    this.scheduleHeartbeat()
+    this.probe()
+  }
+
+  stop(): void {
+    this.stopped = true
+    this.heartbeatTimer?.cancel()
+    this.blockTimer?.cancel()
+    this.stream?.close()
+    this.stream = null
+  }
+
+  /** Sends what there is to send. Called whenever the log grew or room was made. */
+  replicate(): void {
+    if (this.stopped || this.state !== 'replicate') return
+    const { log } = this.node
+    while (!this.reading && this.nextIndex <= log.lastIndex && this.hasRoom()) {
+      const batch = log.cached(this.nextIndex, log.lastIndex, REQUEST_BYTES_MAX)
+      if (!batch) return this.readFromDisk()
+      this.sendEntries(batch)
+      if (this.state !== 'replicate') return
+    }
+  }
+
+  /** A request without entries, answered at once: keeps the follower from campaigning, tells it what is committed. */
+  heartbeat(): void {
+    if (this.stopped || !this.openStream()) return
+    if (this.isSilent()) return this.fail(Status.error(ErrorCode.ETIMEDOUT, 'the peer answers nothing'), this.node.heartbeatMs)
+    if (this.heartbeats.size >= HEARTBEATS_UNANSWERED_MAX) return
+    const prev = this.matchIndex
+    const seq = this.send(prev, null)
+    this.heartbeats.set(seq, { sentAt: this.node.env.clock.now(), round: this.node.reads.currentRound })
+  }
+
+  status(): PeerStatus {
+    const { clock } = this.node.env
+    return {
+      peerId: this.peerId,
+      matchIndex: this.matchIndex,
+      nextIndex: this.nextIndex,
+      inflightRequests: this.inflight.length,
+      inflightBytes: this.inflightBytes,
+      state: this.state,
+      lastContactMs: this.answeredOnce ? Math.round(clock.now() - this.lastAckedSentAt) : null,
+      consecutiveErrors: this.consecutiveErrors,
+      lastError: this.lastError,
+      rebuilding: this.rebuilding,
+    }
+  }
+
+  private isSilent(): boolean {
+    const oldest = this.heartbeats.values().next().value
+    return oldest !== undefined && this.node.env.clock.now() - oldest.sentAt > SILENT_TIMEOUTS_MAX * this.node.electionTimeoutMs
+  }
+
+  private hasRoom(): boolean {
+    return this.inflight.length < INFLIGHT_REQUESTS_MAX && this.inflightBytes < INFLIGHT_BYTES_MAX
+  }
+
+  private probe(): void {
+    if (this.stopped) return
+    this.state = 'probe'
+    if (!this.openStream()) return
+    this.probeSeq = this.send((this.nextIndex - 1) as LogIndex, null)
+    this.heartbeats.set(this.probeSeq, { sentAt: this.node.env.clock.now(), round: this.node.reads.currentRound })
+  }
+
+  private readFromDisk(): void {
+    this.reading = true
+    const { log } = this.node
+    const from = this.nextIndex
+    log.read(from, log.lastIndex, REQUEST_BYTES_MAX, (status, batch) => {
+      this.reading = false
+      if (this.stopped) return
+      if (!status.ok) return this.fail(status, this.node.heartbeatMs)
+      if (this.state !== 'replicate' || from !== this.nextIndex) return this.replicate()
+      this.sendEntries(batch!)
+      this.replicate()
+    })
+  }
+
+  private sendEntries(batch: EntryBatch): void {
+    assert(batch.firstIndex === this.nextIndex, 'a gap in what is sent', { next: this.nextIndex, first: batch.firstIndex })
+    if (!this.openStream()) return
+    const seq = this.send((batch.firstIndex - 1) as LogIndex, batch)
+    const { clock } = this.node.env
+    this.inflight.push({ seq, last: batch.lastIndex, bytes: batch.byteLength, sentAt: clock.now(), round: this.node.reads.currentRound })
+    this.inflightBytes += batch.byteLength
+    this.nextIndex = plus(batch.lastIndex, 1)
+  }
+
+  private send(prev: LogIndex, entries: EntryBatch | null): number {
+    const { node } = this
+    const prevTerm = node.log.termAt(prev)
+    const known = prev === 0 || prevTerm !== 0
+    const request: AppendEntriesRequest = {
+      groupId: node.groupId,
+      serverId: node.serverId,
+      peerId: this.peerId,
+      term: node.meta.term,
+      prevLogIndex: known ? prev : NO_INDEX,
+      prevLogTerm: known ? prevTerm : NO_TERM,
+      committedIndex: node.ballotBox.lastCommittedIndex,
+      entries,
+    }
+    const seq = ++this.seq
+    this.stream!.send(seq, request)
+    return seq
+  }
+
+  private openStream(): boolean {
+    if (this.stream) return true
+    if (this.state === 'blocked') return false
+    const { node } = this
+    this.stream = node.env.transport.openAppendStream(node.groupId, node.serverId, this.peerId, {
+      answer: (seq, status, response) => this.onAnswer(seq, status, response),
+      broken: (status) => {
+        this.stream = null
+        this.fail(status, node.heartbeatMs)
+      },
+    })
+    return true
+  }
+
+  private onAnswer(seq: number, status: Status, response?: AppendEntriesResponse): void {
+    if (this.stopped) return
+    if (!status.ok) {
+      const busy = status.code === ErrorCode.EBUSY || status.code === ErrorCode.EINTR
+      if (this.heartbeats.delete(seq) && seq !== this.probeSeq) return this.noteError(status)
+      return this.fail(status, busy ? BUSY_RETRY_MS : this.node.heartbeatMs)
+    }
+    if (response!.term > this.node.meta.term) return this.node.onHigherTerm(response!.term, this.peerId)
+    this.answeredOnce = true
+    if (this.consecutiveErrors > 0) this.node.observe({ name: 'peer.up', peer: this.peerId })
+    this.consecutiveErrors = 0
+    this.rebuilding = response!.rebuilding
+    const beat = this.heartbeats.get(seq)
+    if (beat) this.onEmptyAnswer(seq, beat, response!)
+    else this.onEntriesAnswer(seq, response!)
+    if (!this.stopped) this.node.onPeerContact(this)
+  }
+
+  private noteContact(sentAt: number, round: number): void {
+    if (this.rebuilding) return
+    if (sentAt > this.lastAckedSentAt) this.lastAckedSentAt = sentAt
+    if (round > this.ackedRound) this.ackedRound = round
+  }
+
+  private onEmptyAnswer(seq: number, sent: { sentAt: number; round: number }, response: AppendEntriesResponse): void {
+    this.heartbeats.delete(seq)
+    this.noteContact(sent.sentAt, sent.round)
+    if (seq !== this.probeSeq || this.state !== 'probe') return
+    this.probeSeq = 0
+    if (response.success) {
+      this.state = 'replicate'
+      return this.replicate()
+    }
+    this.rewindAndProbe(response.lastLogIndex)
+  }
+
+  private onEntriesAnswer(seq: number, response: AppendEntriesResponse): void {
+    const sent = this.inflight[0]
+    if (!sent || seq < sent.seq) return
+    assert(seq === sent.seq, 'an answer out of order', { seq, expected: sent.seq })
+    this.noteContact(sent.sentAt, sent.round)
+    if (!response.success) {
+      // What was sent after it fails as well; the stream is opened anew so that those answers cannot be mistaken.
+      this.closeStream()
+      return this.rewindAndProbe(response.lastLogIndex)
+    }
+    this.inflight.shift()
+    this.inflightBytes -= sent.bytes
+    if (!this.rebuilding) {
+      this.matchIndex = maxIndex(this.matchIndex, sent.last)
+      this.node.ballotBox.commitAt(this.matchIndex, this.peerId)
+    }
+    if (this.stopped) return
+    this.node.transfer.onProgress(this)
+    this.replicate()
+  }
+
+  /** The logs disagree before nextIndex: go back, at least one entry, never below what the peer holds. */
+  private rewindAndProbe(peerLast: LogIndex): void {
+    const back = peerLast + 1 < this.nextIndex ? peerLast + 1 : this.nextIndex - 1
+    if (back <= this.matchIndex) {
+      return this.fail(Status.error(ErrorCode.ESTALE, `the peer lost entries up to ${this.matchIndex} that it had acknowledged`), this.node.heartbeatMs)
+    }
+    this.nextIndex = back as LogIndex
+    this.probe()
+  }
+
+  private closeStream(): void {
+    this.stream?.close()
+    this.stream = null
+    this.heartbeats.clear()
+    this.probeSeq = 0
+    if (this.inflight.length > 0) this.nextIndex = plus(this.matchIndex, 1)
+    this.inflight.length = 0
+    this.inflightBytes = 0
+  }
+
+  private noteError(status: Status): void {
+    if (this.consecutiveErrors++ === 0) this.node.observe({ name: 'peer.down', peer: this.peerId, status })
+    this.lastError = status.toString()
+  }
+
+  private fail(status: Status, retryAfterMs: number): void {
+    if (this.stopped) return
+    this.noteError(status)
+    this.closeStream()
+    this.state = 'blocked'
+    this.blockTimer?.cancel()
+    this.blockTimer = this.node.env.clock.schedule(retryAfterMs, () => this.probe(), 'replicator.block')
+  }
+
+  private scheduleHeartbeat(): void {
+    this.heartbeatTimer = this.node.env.clock.schedule(
+      this.node.heartbeatMs,
+      () => {
+        if (this.stopped) return
+        this.heartbeat()
+        this.scheduleHeartbeat()
+      },
+      'replicator.heartbeat',
+    )
+  }
+}

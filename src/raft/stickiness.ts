@@ -1,0 +1,126 @@
+import { ErrorCode, Status } from './errors.js'
+import type { TermLeader } from './messages.js'
+import type { NodeImpl } from './node-impl.js'
+import type { PeerId } from './peer-id.js'
+import type { Term } from './types.js'
+
+/**
+ * Leader stickiness: who hears a healthy leader refuses to elect another (Raft thesis §4.2.3), so that a partitioned,
+ * removed or restarted peer cannot disturb the group.
+ *
+ * A follower is sticky while it heard from its leader within T; a leader while a quorum answered it within T. It ends
+ * early when the leader hands over (`release`, or a vote that names it as disrupted leader), or when its process is known
+ * to be gone: its stream broke and nobody listens at its address any more, or a newer process answers there.
+ */
+export class Stickiness {
+  private lastContact = Number.NEGATIVE_INFINITY
+  private leaderBootId: string | null = null
+  /** The leadership that no longer protects itself. */
+  private released: { term: Term; until: number } | null = null
+  private gone: TermLeader | null = null
+  private lastDialAt = Number.NEGATIVE_INFINITY
+  private investigating: (() => void)[] | null = null
+
+  constructor(private readonly node: NodeImpl) {}
+
+  /** The leader was heard. */
+  noteContact(): void {
+    this.lastContact = this.node.env.clock.now()
+  }
+
+  get lastContactAt(): number {
+    return this.lastContact
+  }
+
+  /** Follower: when to campaign, if nothing is heard before. */
+  contactDeadline(jitter: number): number {
+    if (this.isGone()) return Number.NEGATIVE_INFINITY
+    return this.lastContact + this.node.electionTimeoutMs * (1 + jitter / 2)
+  }
+
+  /** A new leader is followed: learn which process it is. */
+  onLeaderFollowed(leader: PeerId): void {
+    const { node } = this
+    this.leaderBootId = null
+    this.lastDialAt = Number.NEGATIVE_INFINITY
+    this.hello(leader, (bootId) => {
+      if (node.leaderId.equals(leader) && bootId) this.leaderBootId = bootId
+    })
+  }
+
+  /** The leader of `term` hands over: its followers may elect another for the next T. */
+  release(term: Term): void {
+    this.released = { term, until: this.node.env.clock.now() + this.node.electionTimeoutMs }
+  }
+
+  /** Whether the current leadership is still protected against this candidate. */
+  holds(disrupted: TermLeader | null): boolean {
+    const { node } = this
+    const now = node.env.clock.now()
+    if (node.state === 'LEADER') return node.quorumContactAt() > now - node.electionTimeoutMs
+    if (node.state !== 'FOLLOWER' || node.leaderId.isEmpty) return false
+    if (disrupted && disrupted.term === node.meta.term && disrupted.peerId.equals(node.leaderId)) return false
+    if (this.released && this.released.term === node.meta.term && now < this.released.until) return false
+    if (this.isGone()) return false
+    return now - this.lastContact < node.electionTimeoutMs
+  }
+
+  /** As `holds`, but a follower makes sure first that the leader's process is still there. */
+  check(disrupted: TermLeader | null, then: (sticky: boolean) => void): void {
+    const { node } = this
+    if (!this.holds(disrupted)) return then(false)
+    if (node.state !== 'FOLLOWER') return then(true)
+    this.investigate(() => then(this.holds(disrupted)))
+  }
+
+  /** The append stream from the leader broke: is its process gone? */
+  onStreamBroken(peer: PeerId): void {
+    if (this.node.state !== 'FOLLOWER' || !peer.equals(this.node.leaderId)) return
+    this.lastDialAt = Number.NEGATIVE_INFINITY
+    this.investigate(() => {})
+  }
+
+  private isGone(): boolean {
+    return this.gone !== null && this.gone.term === this.node.meta.term && this.gone.peerId.equals(this.node.leaderId)
+  }
+
+  private investigate(then: () => void): void {
+    const { node } = this
+    if (this.investigating) {
+      this.investigating.push(then)
+      return
+    }
+    const now = node.env.clock.now()
+    const timeoutMs = node.electionTimeoutMs / 10
+    if (now - this.lastDialAt < timeoutMs) return then()
+    this.lastDialAt = now
+    this.investigating = [then]
+    const leader = node.leaderId
+    const { term } = node.meta
+    const conclude = (gone: boolean) => {
+      const waiting = this.investigating ?? []
+      this.investigating = null
+      if (gone && node.state === 'FOLLOWER' && node.meta.term === term && node.leaderId.equals(leader)) this.leaderGone(leader, term)
+      for (const next of waiting) next()
+    }
+    node.env.transport.dial(leader, timeoutMs, (result) => {
+      if (result !== 'accepted' || this.leaderBootId === null) return conclude(result === 'refused')
+      const known = this.leaderBootId
+      this.hello(leader, (bootId) => conclude(bootId !== null && bootId !== known))
+    })
+  }
+
+  private hello(leader: PeerId, then: (bootId: string | null) => void): void {
+    const { node } = this
+    const { incarnation, standing } = node.identity!
+    const request = { groupId: node.groupId, serverId: node.serverId, peerId: leader, incarnation, standing }
+    node.env.transport.call(leader, 'hello', request, node.electionTimeoutMs / 10, (status, response) => then(status.ok ? response!.bootId : null))
+  }
+
+  private leaderGone(leader: PeerId, term: Term): void {
+    if (this.isGone()) return
+    this.gone = { peerId: leader, term }
+    this.node.observe({ name: 'leader.lost', leader, term, reason: Status.error(ErrorCode.EHOSTDOWN, 'its process is gone') })
+    this.node.election.campaignSoon()
+  }
+}
