@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 
 const root = resolve(process.argv[2] ?? join(dirname(fileURLToPath(import.meta.url)), '..'))
 
-/** Folder → the folders of ours that it may import besides itself. The longest prefix of a file's path decides its folder. */
+/** Folder → the folders (or files) of ours that it may import besides itself. The longest prefix of a path decides its folder. */
 const allowed = {
   'src/generated': [],
   'src/raft': [],
@@ -14,9 +14,9 @@ const allowed = {
   'src/rpc': ['src/raft', 'src/generated'],
   'src/machines': ['src/raft', 'src/generated', 'src/rpc'],
   'src/server': ['src/raft', 'src/generated', 'src/storage', 'src/rpc', 'src/machines'],
-  'src/admin': ['src/raft', 'src/generated', 'src/storage', 'src/rpc', 'src/machines'],
-  'src/local': ['src/generated', 'src/rpc', 'src/admin'],
-  'src/terminal': ['src/generated', 'src/admin', 'src/local'],
+  'src/admin': ['src/raft', 'src/generated', 'src/storage', 'src/rpc', 'src/machines', 'src/terminal/errors.ts'],
+  'src/local': ['src/generated', 'src/rpc', 'src/admin', 'src/terminal'],
+  'src/terminal': ['src/generated'],
   commands: ['src/terminal', 'src/admin', 'src/local'],
   // The library's public surface.
   'src/index.ts': ['src/raft', 'src/generated', 'src/storage', 'src/rpc', 'src/machines', 'src/server', 'src/admin'],
@@ -63,7 +63,7 @@ function judge(file, from, specifier) {
   const to = folderOf(target)
   if (to === from) return
   if (to === null) problems.push(`${file}: imports ${target}, which is no part of the product`)
-  else if (!allowed[from].includes(to) && !exceptions[file]?.includes(to))
+  else if (![...allowed[from], ...(exceptions[file] ?? [])].some((place) => place === to || place === target))
     problems.push(`${file}: ${from} may not import ${to} (${specifier})`)
   if (to !== null) edges.set(from, (edges.get(from) ?? new Set()).add(to))
 }

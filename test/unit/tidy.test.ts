@@ -73,4 +73,16 @@ test('the lockfile names no registry', () => {
   assert.match(readFileSync('.npmrc', 'utf8'), 'engine-strict=true')
 })
 
+test('the lockfile has an entry for every platform, so that npm ci works on each', () => {
+  const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8')) as {
+    packages: Record<string, { optionalDependencies?: Record<string, string> }>
+  }
+  const optional = Object.values(packages).flatMap((entry) => Object.keys(entry.optionalDependencies ?? {}))
+  assert.ok(optional.length > 10)
+  assert.equal(
+    optional.filter((name) => packages[`node_modules/${name}`] === undefined),
+    [],
+  )
+})
+
 test.run()
