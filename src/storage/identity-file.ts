@@ -1,0 +1,60 @@
+import type { Checksum } from '../raft/environment.js'
+import type { Standing } from '../raft/messages.js'
+
+const FORMAT = 1
+const STANDINGS: readonly string[] = ['founding', 'rebuilding', 'member'] satisfies Standing[]
+
+/** The content of `node.json`. */
+export interface IdentityRecord {
+  /** 128 bits in hex; null until the node learns it. */
+  readonly clusterId: string | null
+  /** PeerId with four parts. */
+  readonly peerId: string
+  readonly name: string | null
+  readonly standing: Standing
+  readonly incarnation: string
+  readonly generation: number
+  /** Incarnation of every founder by PeerId key; null until founded. */
+  readonly founders: Readonly<Record<string, string>> | null
+}
+
+/** One JSON object; its last field is the CRC-32C of the object printed without it. */
+export function encodeIdentity(record: IdentityRecord, checksum: Checksum): Buffer {
+  const { clusterId, peerId, name, standing, incarnation, generation, founders } = record
+  const body = { format: FORMAT, clusterId, peerId, name, standing, incarnation, generation, founders }
+  return Buffer.from(`${print({ ...body, crc32c: crcOf(body, checksum) })}\n`)
+}
+
+/** The record, or what is wrong with the bytes. */
+export function decodeIdentity(bytes: Buffer, checksum: Checksum): IdentityRecord | string {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(bytes.toString('utf8'))
+  } catch {
+    return 'it is no JSON'
+  }
+  if (typeof parsed !== 'object' || parsed === null) return 'it is no JSON object'
+  const { crc32c, ...body } = parsed as Record<string, unknown>
+  if (crc32c !== crcOf(body, checksum)) return 'its checksum does not match'
+  if (body.format !== FORMAT) return `it has format ${String(body.format)}, this version reads ${FORMAT}`
+  return isIdentity(body) ? body : 'a field is missing or of another kind'
+}
+
+function isIdentity(body: object): body is IdentityRecord {
+  const { clusterId, peerId, name, standing, incarnation, generation, founders } = body as Record<string, unknown>
+  const textOrNull = (value: unknown) => value === null || typeof value === 'string'
+  if (!textOrNull(clusterId) || !textOrNull(name) || typeof peerId !== 'string' || typeof incarnation !== 'string') return false
+  if (typeof standing !== 'string' || !STANDINGS.includes(standing) || !Number.isSafeInteger(generation)) return false
+  return founders === null || (typeof founders === 'object' && Object.values(founders!).every((value) => typeof value === 'string'))
+}
+
+function print(value: object): string {
+  return JSON.stringify(value, null, 2)
+}
+
+function crcOf(body: object, checksum: Checksum): string {
+  return checksum
+    .crc32c(Buffer.from(print(body)))
+    .toString(16)
+    .padStart(8, '0')
+}

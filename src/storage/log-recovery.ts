@@ -1,0 +1,228 @@
+import type { Done } from '../raft/closure.js'
+import type { ConfigurationEntry } from '../raft/configuration.js'
+import type { Checksum, File, FileSystem } from '../raft/environment.js'
+import { ErrorCode, Status } from '../raft/errors.js'
+import type { LogRecovery } from '../raft/storage.js'
+import { fromInt64, type LogIndex, logIndex, plus } from '../raft/types.js'
+import type { DurableMark } from './durable-length.js'
+import type { LogMetaFile } from './log-meta.js'
+import { join, parentOf } from './paths.js'
+import { parseSegmentName, Segment, type SegmentName } from './segment.js'
+import { type ScanResult, SegmentScan } from './segment-scan.js'
+import { forEachInOrder, inSequence } from './steps.js'
+
+/** One write to the log carries at most this many bytes plus the rest of its last entry. */
+export const WRITE_BYTES_MAX = 1024 * 1024
+/** Entries are not longer than this by default (DESIGN §5). */
+const ENTRY_BYTES_MAX = 1.5 * 1024 * 1024
+
+export interface RecoveredLog {
+  readonly recovery: LogRecovery
+  readonly segments: Segment[]
+  /** The open segment's file, ready for writing; null when there is no open segment. */
+  readonly writer: File | null
+}
+
+export interface LogRecoveryOptions {
+  readonly fileSystem: FileSystem
+  readonly checksum: Checksum
+  readonly directory: string
+  readonly metaFile: LogMetaFile
+  /** The stored lower bound of the durable log; null when there is none. */
+  readonly mark: DurableMark | null
+}
+
+/**
+ * Opens what a log directory holds and decides what a bad entry means (DESIGN §4.7): the half-written end of the last write
+ * is cut, everything else is corruption and left as it is. Used once, by SegmentLogStorage.init.
+ *
+ * Order: leftovers of replaced files go; log_meta gives the first index; segments below it go; what remains must follow
+ * each other without a hole. At the end file and directory are synced: what was found now counts as durable.
+ */
+export class LogRecoveryRun {
+  private readonly segments: Segment[] = []
+  private readonly configurations: ConfigurationEntry[] = []
+  private firstIndex: LogIndex = logIndex(1)
+  private tornTail: LogRecovery['tornTail'] = null
+  private writer: File | null = null
+
+  constructor(private readonly options: LogRecoveryOptions) {}
+
+  run(done: (status: Status, log?: RecoveredLog) => void): void {
+    const { fileSystem, directory } = this.options
+    let names: SegmentName[] = []
+    const steps = [
+      (next: Done) => fileSystem.mkdir(directory, next),
+      (next: Done) =>
+        fileSystem.list(directory, (status, files) => {
+          names = (files ?? []).map(parseSegmentName).filter((name) => name !== null)
+          if (!status.ok) return next(status)
+          const leftovers = files!.filter((name) => name.endsWith('.tmp'))
+          forEachInOrder(leftovers, (name, removed) => fileSystem.unlink(join(directory, name), removed), next)
+        }),
+      (next: Done) => this.loadFirstIndex(names, next),
+      (next: Done) => this.loadSegments(names, next),
+      (next: Done) => next(this.checkMark()),
+      (next: Done) => fileSystem.syncDir(directory, next),
+    ]
+    inSequence(steps, (status) => {
+      if (status.ok) return done(Status.OK, this.result())
+      if (!this.writer) return done(status)
+      this.writer.close(() => done(status))
+    })
+  }
+
+  private result(): RecoveredLog {
+    const lastIndex = this.segments.at(-1)?.lastIndex ?? plus(this.firstIndex, -1)
+    const configurations = this.configurations.filter((entry) => entry.id.index >= this.firstIndex)
+    const recovery = { firstIndex: this.firstIndex, lastIndex, configurations, tornTail: this.tornTail }
+    return { recovery, segments: this.segments, writer: this.writer }
+  }
+
+  private corrupt(what: string): Status {
+    const dataDirectory = parentOf(this.options.directory)
+    const act = `nothing was changed. Mend it from the other members with: raftctl data repair ${dataDirectory} --from-peers`
+    return Status.error(ErrorCode.ECORRUPT, `${what}; ${act}`)
+  }
+
+  private loadFirstIndex(names: readonly SegmentName[], done: Done): void {
+    const { metaFile, mark, directory } = this.options
+    metaFile.load((status, meta) => {
+      if (status.ok) {
+        this.firstIndex = logIndex(fromInt64(meta!.first_log_index))
+        return done(this.firstIndex >= 1 ? Status.OK : this.corrupt(`${metaFile.path} says that the log starts at ${this.firstIndex}`))
+      }
+      if (status.code === ErrorCode.ECORRUPT) return done(this.corrupt(status.message))
+      if (status.code !== ErrorCode.ENOENT) return done(status)
+      if (names.length > 0) return done(this.corrupt(`${metaFile.path} is missing while ${directory} holds ${names.length} segments`))
+      if (mark !== null)
+        return done(this.corrupt(`${metaFile.path} is missing, but this directory had a log with entries up to ${mark.lastIndex}`))
+      metaFile.save({ first_log_index: 1 }, done)
+    })
+  }
+
+  private loadSegments(names: readonly SegmentName[], done: Done): void {
+    const { fileSystem, directory } = this.options
+    const open = names.filter((name) => name.lastIndex === null)
+    if (open.length > 1) return done(this.corrupt(`${directory} holds two open segments, ${open.map((name) => name.name).join(' and ')}`))
+    const sealed = names.filter((name) => name.lastIndex !== null).sort((a, b) => a.firstIndex - b.firstIndex)
+    const obsolete = sealed.filter((name) => name.lastIndex! < this.firstIndex && name.lastIndex! >= name.firstIndex)
+    const kept = sealed.filter((name) => !obsolete.includes(name))
+    const problem = this.findHole([...kept, ...open])
+    if (problem) return done(this.corrupt(problem))
+    inSequence(
+      [
+        (next) => forEachInOrder(kept, (name, loaded) => this.loadSealed(name, loaded), next),
+        (next) => (open.length > 0 ? this.loadOpen(open[0]!, next) : next(Status.OK)),
+        (next) => forEachInOrder(obsolete, (name, removed) => fileSystem.unlink(join(directory, name.name), removed), next),
+      ],
+      done,
+    )
+  }
+
+  private findHole(names: readonly SegmentName[]): string | null {
+    let expected: LogIndex | null = null
+    for (const { name, firstIndex, lastIndex } of names) {
+      if (lastIndex !== null && lastIndex < firstIndex) return `${name} ends before it starts`
+      const hole = expected === null ? firstIndex > this.firstIndex : firstIndex !== expected
+      if (hole)
+        return `a segment is missing before ${join(this.options.directory, name)}: the log should go on at index ${expected ?? this.firstIndex}`
+      expected = plus(lastIndex ?? firstIndex, 1)
+    }
+    return null
+  }
+
+  private loadSealed(name: SegmentName, done: Done): void {
+    const segment = new Segment(this.options.directory, name.firstIndex, false)
+    this.scan(segment, { name: name.name, sealed: true }, (status, result, file) => {
+      if (!status.ok) return done(status)
+      const corrupt = this.sealedProblem(segment, name, result!)
+      if (!corrupt) {
+        segment.seal()
+        this.segments.push(segment)
+      }
+      inSequence([(next) => file!.datasync(next)], (synced) => file!.close((closed) => done(corrupt ?? (synced.ok ? closed : synced))))
+    })
+  }
+
+  private sealedProblem(segment: Segment, name: SegmentName, result: ScanResult): Status | null {
+    if (result.problem) return this.corrupt(this.describe(segment, name.name, result))
+    if (segment.lastIndex === name.lastIndex) return null
+    return this.corrupt(
+      `${join(this.options.directory, name.name)} holds ${segment.count} entries, its name promises ${name.lastIndex! - name.firstIndex + 1}`,
+    )
+  }
+
+  private loadOpen(name: SegmentName, done: Done): void {
+    const { fileSystem } = this.options
+    const segment = new Segment(this.options.directory, name.firstIndex, false)
+    this.scan(segment, { name: name.name, sealed: false }, (status, result, file, fileBytes) => {
+      if (!status.ok) return done(status)
+      this.writer = file!
+      const corrupt = result!.problem ? this.judge(segment, name.name, result!, fileBytes!) : null
+      if (corrupt) return done(corrupt)
+      if (result!.problem)
+        this.tornTail = { file: segment.path, offset: segment.bytes, bytes: fileBytes! - segment.bytes, problem: result!.problem }
+      if (this.segments.length === 0 && segment.lastIndex < this.firstIndex && segment.firstIndex !== this.firstIndex) {
+        this.writer = null
+        return inSequence([(next) => file!.close(next), (next) => fileSystem.unlink(segment.path, next)], done)
+      }
+      this.segments.push(segment)
+      if (!result!.problem) return file!.datasync(done)
+      inSequence([(next) => file!.truncate(segment.bytes, next), (next) => file!.datasync(next)], done)
+    })
+  }
+
+  /** Null when the bad entry is the half-written end of the last write. */
+  private judge(segment: Segment, name: string, result: ScanResult, fileBytes: number): Status | null {
+    const index = plus(segment.lastIndex, 1)
+    const { mark } = this.options
+    const tail = fileBytes - segment.bytes
+    const tailMax = WRITE_BYTES_MAX + Math.max(ENTRY_BYTES_MAX, result.badEntryBytes)
+    const belowMark =
+      mark !== null && (index <= mark.lastIndex || (segment.firstIndex === mark.segmentFirstIndex && segment.bytes < mark.segmentBytes))
+    // A good header in front of what cannot be read is no accident of a crash.
+    const foreign = result.problem === 'entry type' || result.problem === 'configuration does not parse'
+    if (!belowMark && !foreign && tail <= tailMax) return null
+    const why = belowMark
+      ? `entries up to ${mark.lastIndex} were durable`
+      : foreign
+        ? 'its checksums are right'
+        : `${tail} bytes follow, more than one write`
+    return this.corrupt(`${this.describe(segment, name, result)}: ${why}`)
+  }
+
+  private describe(segment: Segment, name: string, result: ScanResult): string {
+    const path = join(this.options.directory, name)
+    return `${path} is damaged at offset ${segment.bytes} (index ${plus(segment.lastIndex, 1)}): ${result.problem}`
+  }
+
+  /** Scans the file of a segment and leaves it open for `done`; closed when the scan itself failed. */
+  private scan(
+    segment: Segment,
+    what: { name: string; sealed: boolean },
+    done: (status: Status, result?: ScanResult, file?: File, fileBytes?: number) => void,
+  ): void {
+    const { fileSystem, checksum, directory } = this.options
+    const path = join(directory, what.name)
+    fileSystem.stat(path, (found, stat) => {
+      if (!found.ok) return done(found)
+      fileSystem.open(path, what.sealed ? {} : { write: true, dsync: true }, (opened, file) => {
+        if (!opened.ok) return done(opened)
+        const scan = new SegmentScan({ segment, file: file!, fileBytes: stat!.size, verifyData: !what.sealed, checksum })
+        scan.run((status, result) => {
+          if (!status.ok) return file!.close(() => done(status))
+          this.configurations.push(...scan.configurations)
+          done(Status.OK, result, file, stat!.size)
+        })
+      })
+    })
+  }
+
+  private checkMark(): Status {
+    const { mark, directory } = this.options
+    const lastIndex = this.segments.at(-1)?.lastIndex ?? plus(this.firstIndex, -1)
+    if (mark === null || mark.lastIndex < this.firstIndex || lastIndex >= mark.lastIndex) return Status.OK
+    return this.corrupt(`${directory} ends at index ${lastIndex}, but entries up to ${mark.lastIndex} were durable`)
+  }
+}

@@ -1,0 +1,427 @@
+import type { Done } from '../raft/closure.js'
+import type { Checksum, Executor, File, FileSystem } from '../raft/environment.js'
+import { assert, ErrorCode, Status } from '../raft/errors.js'
+import { EntryBatch } from '../raft/log-entry.js'
+import type { LogRecovery, LogStorage } from '../raft/storage.js'
+import { type LogIndex, logIndex, minIndex, NO_TERM, plus, type Term } from '../raft/types.js'
+import { type DurableLength, type DurableMark, NO_MARK } from './durable-length.js'
+import { type LogMetaFile, logMetaFile } from './log-meta.js'
+import { LogRecoveryRun, WRITE_BYTES_MAX } from './log-recovery.js'
+import { parentOf } from './paths.js'
+import { readAndClose } from './protobuf-file.js'
+import { Segment } from './segment.js'
+import { forEachInOrder, inSequence, type Step } from './steps.js'
+
+/** libuv splits a write of more buffers, and each part would sync by itself. */
+const WRITE_BUFFERS_MAX = 1024
+const SEGMENT_BYTES_MAX = 8 * 1024 * 1024
+/** A segment may be sealed or reopened between two tries of a read. */
+const READ_ATTEMPTS = 3
+
+export interface SegmentLogOptions {
+  readonly fileSystem: FileSystem
+  readonly executor: Executor
+  readonly checksum: Checksum
+  /** Where log_meta and the segments lie. */
+  readonly directory: string
+  /** The stored lower bound of the durable length; null does without one. */
+  readonly integrity: DurableLength | null
+  /** A segment larger than this is sealed before the next entry; braft's raft_max_segment_size. */
+  readonly maxSegmentBytes?: number
+}
+
+/**
+ * The log in braft's files: `log_meta`, sealed segments and one open segment (BRAFT §3.3), with braft's bytes and stronger
+ * promises. Owns the files in its directory and the index of them in memory. LogManager calls it.
+ *
+ * Invariants
+ * - Segments follow each other without a hole; only the last one may be open, and only it is written.
+ * - What appendEntries acknowledged is durable, file names included, in every segment that the batch touched.
+ * - A name changes only after the data under it is durable, and two segments are never open, not even after a crash.
+ * - Entries go from the end backwards and each step is durable before the next, so that no cut entry comes back.
+ * - The stored bound (DurableLength) never exceeds the durable log.
+ * - After one failed change every later change fails with the same status.
+ */
+export class SegmentLogStorage implements LogStorage {
+  private readonly fileSystem: FileSystem
+  private readonly executor: Executor
+  private readonly checksum: Checksum
+  private readonly directory: string
+  private readonly integrity: DurableLength | null
+  private readonly maxSegmentBytes: number
+  private readonly metaFile: LogMetaFile
+  private segments: Segment[] = []
+  /** The open segment's file; null while there is none. */
+  private writer: File | null = null
+  private first = logIndex(1)
+  private failure: Status | null = null
+  private changing = false
+
+  constructor(options: SegmentLogOptions) {
+    this.fileSystem = options.fileSystem
+    this.executor = options.executor
+    this.checksum = options.checksum
+    this.directory = options.directory
+    this.integrity = options.integrity
+    this.maxSegmentBytes = options.maxSegmentBytes ?? SEGMENT_BYTES_MAX
+    this.metaFile = logMetaFile(options.fileSystem, options.directory)
+    assert(this.maxSegmentBytes >= 1 && this.maxSegmentBytes <= 0x4000_0000, 'maxSegmentBytes out of range', {
+      maxSegmentBytes: this.maxSegmentBytes,
+    })
+  }
+
+  get firstLogIndex(): LogIndex {
+    return this.first
+  }
+
+  get lastLogIndex(): LogIndex {
+    return this.segments.at(-1)?.lastIndex ?? plus(this.first, -1)
+  }
+
+  /** ECORRUPT, with nothing changed, when the directory holds what no crash can have left. */
+  init(done: (status: Status, recovery?: LogRecovery) => void): void {
+    let recovery: LogRecovery | undefined
+    const recover: Step = (next) =>
+      this.loadMark((status, mark) => {
+        if (!status.ok) return next(status)
+        const { fileSystem, checksum, directory, metaFile } = this
+        new LogRecoveryRun({ fileSystem, checksum, directory, metaFile, mark: mark ?? null }).run((recovered, log) => {
+          if (!recovered.ok) return next(recovered)
+          recovery = log!.recovery
+          this.segments = log!.segments
+          this.writer = log!.writer
+          this.first = recovery.firstIndex
+          next(Status.OK)
+        })
+      })
+    const makeParent: Step = (next) => (this.integrity ? this.fileSystem.mkdir(parentOf(this.integrity.path), next) : next(Status.OK))
+    this.change(
+      'open the log',
+      (finish) => inSequence([makeParent, recover, (next) => this.storeMark(next)], finish),
+      (status) => done(status, status.ok ? recovery : undefined),
+    )
+  }
+
+  appendEntries(batches: readonly EntryBatch[], done: Done): void {
+    let next = plus(this.lastLogIndex, 1)
+    for (const batch of batches) {
+      assert(batch.firstIndex === next, 'append leaves a gap', { expected: next, first: batch.firstIndex })
+      next = plus(next, batch.count)
+    }
+    this.change('append to the log', (finish) => (batches.length > 0 ? this.appendQueue([...batches], finish) : this.later(finish)), done)
+  }
+
+  getEntries(from: LogIndex, maxBytes: number, done: (status: Status, batch?: EntryBatch) => void): void {
+    this.readEntries(from, maxBytes, READ_ATTEMPTS, done)
+  }
+
+  getTerm(index: LogIndex): Term {
+    if (index < this.first || index > this.lastLogIndex) return NO_TERM
+    return this.segmentOf(index).termAt(index)
+  }
+
+  truncatePrefix(firstKept: LogIndex, done: Done): void {
+    if (firstKept <= this.first) return this.change('cut the log', (finish) => this.later(finish), done)
+    this.change('cut the start of the log', (finish) => this.movePrefix(firstKept, finish), done)
+  }
+
+  truncateSuffix(lastKept: LogIndex, done: Done): void {
+    if (lastKept >= this.lastLogIndex) return this.change('cut the log', (finish) => this.later(finish), done)
+    assert(lastKept >= this.first - 1, 'cut before the start of the log', { lastKept, first: this.first })
+    this.change('cut the end of the log', (finish) => this.cutSuffix(lastKept, finish), done)
+  }
+
+  reset(nextIndex: LogIndex, done: Done): void {
+    assert(nextIndex >= 1, 'the log cannot start below 1', { nextIndex })
+    this.change(
+      'reset the log',
+      (finish) => {
+        if (nextIndex > this.lastLogIndex) return this.movePrefix(nextIndex, finish)
+        const steps: Step[] = [
+          (next) => this.cutSuffix(plus(this.first, -1), next),
+          (next) => this.metaFile.save({ first_log_index: nextIndex }, next),
+        ]
+        inSequence(steps, (status) => {
+          if (status.ok) this.first = nextIndex
+          finish(status)
+        })
+      },
+      done,
+    )
+  }
+
+  close(done: Done): void {
+    const failure = this.failure
+    const steps: Step[] = failure || !this.integrity ? [] : [(next) => this.storeMark(next), (next) => this.integrity!.close(next)]
+    assert(!this.changing, 'closed during a change')
+    inSequence([(next) => this.later(next), ...steps], (status) => {
+      const closed: Status = failure ?? status
+      this.failure ??= Status.error(ErrorCode.ESHUTDOWN, 'the log is closed')
+      if (!this.writer) return done(closed)
+      const writer = this.writer
+      this.writer = null
+      writer.close((fileClosed) => done(closed.ok ? fileClosed : closed))
+    })
+  }
+
+  /** One change at a time; the first that fails makes the storage unusable. */
+  private change(what: string, run: Step, done: Done): void {
+    assert(!this.changing, 'two changes of the log at a time', { what })
+    this.changing = true
+    const failed = this.failure ?? this.integrity?.failure ?? null
+    const start: Step = failed ? (finish) => this.executor.post(() => finish(failed), 'log-unusable') : run
+    start((status) => {
+      this.changing = false
+      const failure = status.ok ? (this.integrity?.failure ?? null) : status
+      if (failure && !this.failure)
+        this.failure = new Status(failure.code, failed ? failure.message : `cannot ${what} in ${this.directory}: ${failure.message}`)
+      done(this.failure ?? status)
+    })
+  }
+
+  private later(done: Done): void {
+    this.executor.post(() => done(Status.OK), 'log-nothing-to-do')
+  }
+
+  /** Writes the queued entries, each positioned write into one segment and durable before the next. */
+  private appendQueue(queue: EntryBatch[], finish: Done): void {
+    const batch = queue[0]
+    if (!batch) return finish(Status.OK)
+    const open = this.segments.at(-1)
+    if (!open || open.sealed || open.bytes > this.maxSegmentBytes) {
+      return this.roll((status) => (status.ok ? this.appendQueue(queue, finish) : finish(status)))
+    }
+    const parts = this.takeWrite(queue, open.bytes)
+    this.writer!.write(
+      parts.map((part) => part.bytes),
+      open.bytes,
+      (status) => {
+        if (!status.ok) return finish(status)
+        for (const part of parts) this.noteAppended(open, part)
+        this.integrity?.raise({ segmentFirstIndex: open.firstIndex, segmentBytes: open.bytes, lastIndex: open.lastIndex })
+        this.appendQueue(queue, finish)
+      },
+    )
+  }
+
+  /** Takes from the queue what goes into one write: entries that start within the segment's and the write's limits. */
+  private takeWrite(queue: EntryBatch[], segmentBytes: number): EntryBatch[] {
+    const parts: EntryBatch[] = []
+    let room = Math.min(this.maxSegmentBytes - segmentBytes, WRITE_BYTES_MAX)
+    while (queue.length > 0 && room >= 0 && parts.length < WRITE_BUFFERS_MAX) {
+      const batch = queue[0]!
+      const last = lastStartingWithin(batch, room)
+      if (last === batch.lastIndex) queue.shift()
+      else queue[0] = batch.slice(plus(last, 1), batch.lastIndex)
+      const part = batch.slice(batch.firstIndex, last)
+      parts.push(part)
+      room -= part.byteLength
+    }
+    return parts
+  }
+
+  private noteAppended(open: Segment, part: EntryBatch): void {
+    for (let index = part.firstIndex; index <= part.lastIndex; index = plus(index, 1))
+      open.push(part.termAt(index), part.byteLengthAt(index))
+  }
+
+  /** Seals the open segment, when there is one, and opens the next. The seal is durable before a second open name exists. */
+  private roll(done: Done): void {
+    const next = new Segment(this.directory, plus(this.lastLogIndex, 1), false)
+    const steps: Step[] = [
+      (sealed) => this.sealOpen(sealed),
+      (created) =>
+        this.fileSystem.open(next.path, { write: true, create: true, truncate: true, dsync: true }, (status, file) => {
+          this.writer = file ?? null
+          created(status)
+        }),
+      (named) => this.fileSystem.syncDir(this.directory, named),
+    ]
+    inSequence(steps, (status) => {
+      if (!status.ok) return done(status)
+      this.segments.push(next)
+      this.storeMark(done)
+    })
+  }
+
+  private sealOpen(done: Done): void {
+    const open = this.segments.at(-1)
+    if (!open || open.sealed) return done(Status.OK)
+    const { openPath, sealedPath } = open
+    inSequence(
+      [
+        (next) => this.fileSystem.rename(openPath, sealedPath, next),
+        (next) => {
+          open.seal()
+          this.fileSystem.syncDir(this.directory, next)
+        },
+        (next) => this.closeWriter(next),
+      ],
+      done,
+    )
+  }
+
+  private closeWriter(done: Done): void {
+    const writer = this.writer
+    this.writer = null
+    if (!writer) return done(Status.OK)
+    writer.close(done)
+  }
+
+  /** log_meta first: from then on a crash leaves segments below the first index, which recovery removes. */
+  private movePrefix(firstKept: LogIndex, finish: Done): void {
+    let dropped: Segment[] = []
+    const steps: Step[] = [
+      (next) => this.metaFile.save({ first_log_index: firstKept }, next),
+      (next) => {
+        dropped = this.segments.filter((segment) => segment.lastIndex < firstKept)
+        this.segments = this.segments.slice(dropped.length)
+        this.first = firstKept
+        if (this.segments.length === 0) this.closeWriter(next)
+        else next(Status.OK)
+      },
+      (next) => forEachInOrder(dropped, (segment, removed) => this.fileSystem.unlink(segment.path, removed), next),
+      (next) => (dropped.length > 0 ? this.fileSystem.syncDir(this.directory, next) : next(Status.OK)),
+    ]
+    inSequence(steps, finish)
+  }
+
+  private cutSuffix(lastKept: LogIndex, finish: Done): void {
+    // A segment of which only entries below the first index would stay goes as a whole.
+    const cut = lastKept < this.first ? [...this.segments] : this.segments.filter((segment) => segment.firstIndex > lastKept)
+    this.segments = this.segments.slice(0, this.segments.length - cut.length)
+    const containing = this.segments.at(-1)
+    const steps: Step[] = [
+      (next) => this.lowerMark(lastKept, next),
+      (next) => (cut.some((segment) => !segment.sealed) ? this.closeWriter(next) : next(Status.OK)),
+      (next) => forEachInOrder(cut.reverse(), (segment, removed) => this.removeDurably(segment, removed), next),
+      (next) => (containing && containing.lastIndex > lastKept ? this.cutWithin(containing, lastKept, next) : this.later(next)),
+    ]
+    inSequence(steps, finish)
+  }
+
+  private removeDurably(segment: Segment, done: Done): void {
+    inSequence([(next) => this.fileSystem.unlink(segment.path, next), (next) => this.fileSystem.syncDir(this.directory, next)], done)
+  }
+
+  /** Cuts the end of a segment that keeps its start; a sealed one becomes the open one again first. */
+  private cutWithin(segment: Segment, lastKept: LogIndex, done: Done): void {
+    const bytes = segment.offsetOf(plus(lastKept, 1))
+    const reopen: Step[] = [
+      (next) =>
+        this.fileSystem.rename(segment.sealedPath, segment.openPath, (status) => {
+          if (status.ok) segment.reopen()
+          next(status)
+        }),
+      (next) => this.fileSystem.syncDir(this.directory, next),
+      (next) =>
+        this.fileSystem.open(segment.path, { write: true, dsync: true }, (status, file) => {
+          this.writer = file ?? null
+          next(status)
+        }),
+    ]
+    const cut: Step[] = [
+      (next) => {
+        segment.truncateTo(lastKept)
+        this.writer!.truncate(bytes, next)
+      },
+      (next) => this.writer!.datasync(next),
+    ]
+    inSequence(segment.sealed ? [...reopen, ...cut] : cut, done)
+  }
+
+  private loadMark(done: (status: Status, mark?: DurableMark | null) => void): void {
+    if (this.integrity) this.integrity.load(done)
+    else done(Status.OK, null)
+  }
+
+  /** Stores the exact durable length. */
+  private storeMark(done: Done): void {
+    if (!this.integrity) return done(Status.OK)
+    this.integrity.write(this.markAt(this.segments.at(-1), this.lastLogIndex), done)
+  }
+
+  /** Promises no more than the entries up to `lastKept`, before those behind it go. */
+  private lowerMark(lastKept: LogIndex, done: Done): void {
+    if (!this.integrity) return done(Status.OK)
+    this.integrity.write(this.markAt(this.segments.at(-1), lastKept), done)
+  }
+
+  private markAt(segment: Segment | undefined, lastIndex: LogIndex): DurableMark {
+    if (!segment) return NO_MARK
+    const end = minIndex(lastIndex, segment.lastIndex)
+    return { segmentFirstIndex: segment.firstIndex, segmentBytes: segment.offsetOf(plus(end, 1)), lastIndex: end }
+  }
+
+  private segmentOf(index: LogIndex): Segment {
+    let low = 0
+    let high = this.segments.length - 1
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2)
+      if (this.segments[middle]!.firstIndex <= index) low = middle
+      else high = middle - 1
+    }
+    return this.segments[low]!
+  }
+
+  private readEntries(from: LogIndex, maxBytes: number, attempts: number, done: (status: Status, batch?: EntryBatch) => void): void {
+    if (from < this.first || from > this.lastLogIndex) {
+      const status = Status.error(ErrorCode.ENOENT, `index ${from} is not in the log [${this.first}, ${this.lastLogIndex}]`)
+      return this.executor.post(() => done(status), 'log-out-of-range')
+    }
+    const segment = this.segmentOf(from)
+    const { path } = segment
+    const last = segment.lastWithin(from, maxBytes)
+    const start = segment.offsetOf(from)
+    const length = segment.offsetOf(plus(last, 1)) - start
+    const moved = () => !this.segments.includes(segment) || segment.path !== path || segment.lastIndex < last
+    const again = () => this.readEntries(from, maxBytes, attempts - 1, done)
+    this.fileSystem.open(path, {}, (opened, file) => {
+      if (!opened.ok) {
+        if (attempts > 1 && (opened.code === ErrorCode.ENOENT || moved())) return again()
+        return done(opened.code === ErrorCode.ENOENT ? Status.error(ErrorCode.ECORRUPT, `${path} is missing`) : opened)
+      }
+      readAndClose(file!, start, length, (status, bytes) => {
+        if (!status.ok) return done(status)
+        if (attempts > 1 && moved()) return again()
+        this.verify(segment, { from, last, start, path, bytes: bytes! }, done)
+      })
+    })
+  }
+
+  private verify(
+    segment: Segment,
+    read: { from: LogIndex; last: LogIndex; start: number; path: string; bytes: Buffer },
+    done: (status: Status, batch?: EntryBatch) => void,
+  ): void {
+    const { from, last, start, path, bytes } = read
+    const { batch, goodBytes, problem } = EntryBatch.parse(from, bytes, this.checksum)
+    const corrupt = (offset: number, index: LogIndex, what: string) => {
+      const act = `raftctl data repair ${parentOf(this.directory)} --from-peers`
+      done(
+        Status.error(
+          ErrorCode.ECORRUPT,
+          `${path} is damaged at offset ${start + offset} (index ${index}): ${what}. Mend it from the other members with: ${act}`,
+        ),
+      )
+    }
+    if (problem || !batch) return corrupt(goodBytes, plus(from, batch?.count ?? 0), problem ?? 'the file is too short')
+    for (let index = from; index <= batch.lastIndex; index = plus(index, 1)) {
+      const same =
+        index <= last &&
+        batch.termAt(index) === segment.termAt(index) &&
+        batch.byteLengthAt(index) === segment.offsetOf(plus(index, 1)) - segment.offsetOf(index)
+      if (!same) return corrupt(batch.offsetAt(index), index, 'another entry than was written')
+    }
+    if (batch.lastIndex !== last) return corrupt(goodBytes, plus(batch.lastIndex, 1), 'the file is too short')
+    done(Status.OK, batch)
+  }
+}
+
+/** The last entry that starts within the first `bytes` of the batch, counting both ends. */
+function lastStartingWithin(batch: EntryBatch, bytes: number): LogIndex {
+  if (batch.byteLength <= bytes) return batch.lastIndex
+  const within = batch.lastWithin(batch.firstIndex, bytes)
+  const next = plus(within, 1)
+  return next <= batch.lastIndex && batch.offsetAt(next) <= bytes ? next : within
+}

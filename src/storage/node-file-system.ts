@@ -1,0 +1,183 @@
+import fs from 'node:fs'
+import { dirname } from 'node:path'
+import type { Done } from '../raft/closure.js'
+import type { Executor, File, FileStat, FileSystem, OpenOptions } from '../raft/environment.js'
+import { ErrorCode, Status } from '../raft/errors.js'
+import { inSequence } from './steps.js'
+
+/** The kernel takes at most this many buffers in one call (IOV_MAX). */
+const BUFFERS_MAX = 1024
+const FILE_MODE = 0o644
+const LABEL = 'file-system'
+
+const CODES: Record<string, ErrorCode> = {
+  ENOENT: ErrorCode.ENOENT,
+  EEXIST: ErrorCode.EEXIST,
+  ENOSPC: ErrorCode.ENOSPC,
+  EDQUOT: ErrorCode.ENOSPC,
+  EACCES: ErrorCode.EACCES,
+  EPERM: ErrorCode.EACCES,
+  EROFS: ErrorCode.EACCES,
+}
+
+function toStatus(error: NodeJS.ErrnoException | null): Status {
+  if (!error) return Status.OK
+  return Status.error(CODES[error.code ?? ''] ?? ErrorCode.EIO, error.message)
+}
+
+/**
+ * The real disk: node:fs with callbacks, every completion posted to the executor. A file opened with `dsync` carries
+ * O_DSYNC where the platform has it; elsewhere each write is followed by fdatasync.
+ */
+export class NodeFileSystem implements FileSystem {
+  constructor(private readonly executor: Executor) {}
+
+  open(path: string, options: OpenOptions, done: (status: Status, file?: File) => void): void {
+    fs.open(path, openFlags(options), FILE_MODE, (error, fd) => {
+      const syncsItself = options.dsync === true && fs.constants.O_DSYNC === undefined
+      this.post(() => (error ? done(toStatus(error)) : done(Status.OK, new NodeFile(fd, path, this.executor, syncsItself))))
+    })
+  }
+
+  stat(path: string, done: (status: Status, stat?: FileStat) => void): void {
+    fs.stat(path, (error, stat) =>
+      this.post(() => (error ? done(toStatus(error)) : done(Status.OK, { size: stat.size, isDirectory: stat.isDirectory() }))),
+    )
+  }
+
+  list(path: string, done: (status: Status, names?: string[]) => void): void {
+    fs.readdir(path, (error, names) => this.post(() => (error ? done(toStatus(error)) : done(Status.OK, names.sort()))))
+  }
+
+  mkdir(path: string, done: Done): void {
+    fs.mkdir(path, { recursive: true }, (error, firstMade) => {
+      if (error || firstMade === undefined) return this.post(() => done(toStatus(error)))
+      const parents: string[] = []
+      const top = dirname(firstMade)
+      for (let parent = dirname(path); ; parent = dirname(parent)) {
+        parents.push(parent)
+        if (parent === top || parent === dirname(parent)) break
+      }
+      inSequence(
+        parents.map((parent) => (next: Done) => this.syncDir(parent, next)),
+        done,
+      )
+    })
+  }
+
+  rename(from: string, to: string, done: Done): void {
+    fs.rename(from, to, (error) => this.post(() => done(toStatus(error))))
+  }
+
+  link(from: string, to: string, done: Done): void {
+    fs.link(from, to, (error) => this.post(() => done(toStatus(error))))
+  }
+
+  unlink(path: string, done: Done): void {
+    fs.unlink(path, (error) => this.post(() => done(toStatus(error))))
+  }
+
+  remove(path: string, done: Done): void {
+    fs.rm(path, { recursive: true, force: true }, (error) => this.post(() => done(toStatus(error))))
+  }
+
+  syncDir(path: string, done: Done): void {
+    fs.open(path, 'r', (openError, fd) => {
+      if (openError) return this.post(() => done(toStatus(openError)))
+      fs.fsync(fd, (syncError) => fs.close(fd, (closeError) => this.post(() => done(toStatus(syncError ?? closeError)))))
+    })
+  }
+
+  statfs(path: string, done: (status: Status, space?: { freeBytes: number; totalBytes: number }) => void): void {
+    fs.statfs(path, (error, space) => {
+      this.post(() =>
+        error ? done(toStatus(error)) : done(Status.OK, { freeBytes: space.bavail * space.bsize, totalBytes: space.blocks * space.bsize }),
+      )
+    })
+  }
+
+  private post(fn: () => void): void {
+    this.executor.post(fn, LABEL)
+  }
+}
+
+function openFlags(options: OpenOptions): number {
+  const { O_RDONLY, O_RDWR, O_CREAT, O_TRUNC, O_EXCL, O_DSYNC } = fs.constants
+  let flags = options.write ? O_RDWR : O_RDONLY
+  if (options.create) flags |= O_CREAT
+  if (options.truncate) flags |= O_TRUNC
+  if (options.exclusive) flags |= O_EXCL
+  if (options.dsync) flags |= O_DSYNC ?? 0
+  return flags
+}
+
+/** One descriptor. The caller closes it exactly once, after its last operation has completed. */
+class NodeFile implements File {
+  constructor(
+    private readonly fd: number,
+    private readonly path: string,
+    private readonly executor: Executor,
+    private readonly syncsItself: boolean,
+  ) {}
+
+  write(buffers: readonly Uint8Array[], position: number, done: Done): void {
+    const pending = buffers.filter((buffer) => buffer.length > 0)
+    const finish = (error: NodeJS.ErrnoException | null) => {
+      if (error || !this.syncsItself) return this.post(() => done(this.toStatus(error)))
+      this.datasync(done)
+    }
+    const step = (at: number): void => {
+      if (pending.length === 0) return finish(null)
+      fs.writev(this.fd, pending.slice(0, BUFFERS_MAX), at, (error, written) => {
+        if (error) return finish(error)
+        if (written === 0) return finish(new Error('the disk took no bytes'))
+        dropWritten(pending, written)
+        step(at + written)
+      })
+    }
+    step(position)
+  }
+
+  read(position: number, length: number, done: (status: Status, bytes?: Buffer) => void): void {
+    const bytes = Buffer.allocUnsafe(length)
+    const step = (filled: number): void => {
+      if (filled === length) return this.post(() => done(Status.OK, bytes))
+      fs.read(this.fd, bytes, filled, length - filled, position + filled, (error, count) => {
+        if (error) return this.post(() => done(this.toStatus(error)))
+        if (count === 0) return this.post(() => done(Status.OK, bytes.subarray(0, filled)))
+        step(filled + count)
+      })
+    }
+    step(0)
+  }
+
+  datasync(done: Done): void {
+    fs.fdatasync(this.fd, (error) => this.post(() => done(this.toStatus(error))))
+  }
+
+  truncate(size: number, done: Done): void {
+    fs.ftruncate(this.fd, size, (error) => this.post(() => done(this.toStatus(error))))
+  }
+
+  close(done: Done): void {
+    fs.close(this.fd, (error) => this.post(() => done(this.toStatus(error))))
+  }
+
+  private toStatus(error: NodeJS.ErrnoException | null): Status {
+    const status = toStatus(error)
+    return status.ok ? status : new Status(status.code, `${this.path}: ${status.message}`)
+  }
+
+  private post(fn: () => void): void {
+    this.executor.post(fn, LABEL)
+  }
+}
+
+/** Takes `written` bytes off the front: a write may be short. */
+function dropWritten(pending: Uint8Array[], written: number): void {
+  let rest = written
+  let whole = 0
+  while (whole < pending.length && rest >= pending[whole]!.length) rest -= pending[whole++]!.length
+  pending.splice(0, whole)
+  if (rest > 0) pending[0] = pending[0]!.subarray(rest)
+}

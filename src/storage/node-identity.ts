@@ -1,0 +1,217 @@
+import type { Done } from '../raft/closure.js'
+import type { Checksum, Executor, FileSystem, Random } from '../raft/environment.js'
+import { assert, ErrorCode, Status } from '../raft/errors.js'
+import type { Standing } from '../raft/messages.js'
+import { PeerId } from '../raft/peer-id.js'
+import type { IdentityStorage, NodeIdentity } from '../raft/storage.js'
+import { decodeIdentity, encodeIdentity, type IdentityRecord } from './identity-file.js'
+import { join } from './paths.js'
+import { readWholeFile, replaceFile } from './protobuf-file.js'
+import { parseSegmentName } from './segment.js'
+import { forEachInOrder } from './steps.js'
+
+const INCARNATION_BYTES = 16
+const FIRST_GENERATION = 1
+
+export interface NodeIdentityOptions {
+  readonly fileSystem: FileSystem
+  readonly executor: Executor
+  readonly random: Random
+  readonly checksum: Checksum
+  /** The data directory; the identity lies in its `raftctl/node.json`. */
+  readonly directory: string
+  /** The cluster this node was told to belong to; null when it does not know yet. */
+  readonly clusterId: string | null
+  readonly peerId: PeerId
+  readonly name: string | null
+  /** Takes over a directory that holds a past but no node.json: one that braft wrote. */
+  readonly adopt?: boolean
+}
+
+/** Why a directory was refused: another cluster's, another member's, a past without an identity, or a damaged identity. */
+export type IdentityRefusal = 'cluster' | 'peer' | 'unknown-past' | 'damaged'
+
+/**
+ * Who a data directory is: `<data>/raftctl/node.json`, with a checksum, replaced as a whole.
+ *
+ * Invariants
+ * - It is durable before any term, vote or entry: a directory with a past and without an identity was tampered with, or is
+ *   braft's, and is refused, never taken for empty (DESIGN §4.8).
+ * - The incarnation is drawn once. A directory stays bound to its peer, and to its cluster once that is known (§4.10).
+ *
+ * NodeImpl uses it as IdentityStorage; the server reads and sets what the engine does not know.
+ */
+export class NodeIdentityStorage implements IdentityStorage {
+  private readonly options: NodeIdentityOptions
+  private readonly path: string
+  private record: IdentityRecord | null = null
+  private refused: IdentityRefusal | null = null
+  private readonly queue: (() => void)[] = []
+  private failure: Status | null = null
+
+  constructor(options: NodeIdentityOptions) {
+    this.options = options
+    this.path = join(options.directory, 'raftctl', 'node.json')
+  }
+
+  /** Why `load` refused the directory; null when it did not, or failed to read it. */
+  get refusal(): IdentityRefusal | null {
+    return this.refused
+  }
+
+  /** 128 bits in hex, or null while unknown. Valid once loaded, as everything below. */
+  get clusterId(): string | null {
+    return this.loaded.clusterId
+  }
+
+  get name(): string | null {
+    return this.loaded.name
+  }
+
+  /** Counts recoveries that replaced the members by force; requests of another generation are refused. */
+  get generation(): number {
+    return this.loaded.generation
+  }
+
+  get identity(): NodeIdentity {
+    const { standing, incarnation, founders } = this.loaded
+    return { standing, incarnation, founders: founders === null ? null : new Map(Object.entries(founders)) }
+  }
+
+  /** EINVAL or ECORRUPT with `refusal` set when this is not this member's directory. */
+  load(standing: Standing, done: (status: Status, identity?: NodeIdentity) => void): void {
+    const { fileSystem, checksum, directory } = this.options
+    fileSystem.mkdir(join(directory, 'raftctl'), (made) => {
+      if (!made.ok) return done(made)
+      readWholeFile(fileSystem, this.path, (status, bytes) => {
+        if (status.code === ErrorCode.ENOENT) return this.create(standing, done)
+        if (!status.ok) return done(status)
+        const decoded = decodeIdentity(bytes!, checksum)
+        if (typeof decoded === 'string')
+          return this.refuse(
+            'damaged',
+            ErrorCode.ECORRUPT,
+            `${this.path} is damaged: ${decoded}; mend it from the other members with: raftctl data repair ${directory} --from-peers`,
+            done,
+          )
+        this.accept(decoded, done)
+      })
+    })
+  }
+
+  save(identity: NodeIdentity, done: Done): void {
+    const { standing, incarnation, founders } = identity
+    this.store(() => ({ ...this.loaded, standing, incarnation, founders: founders === null ? null : Object.fromEntries(founders) }), done)
+  }
+
+  /** Changes what the engine does not know. OK means durable. */
+  update(changes: Partial<Pick<IdentityRecord, 'clusterId' | 'name' | 'generation'>>, done: Done): void {
+    this.store(() => ({ ...this.loaded, ...changes }), done)
+  }
+
+  private get loaded(): IdentityRecord {
+    assert(this.record, 'identity used before it was loaded')
+    return this.record
+  }
+
+  private create(standing: Standing, done: (status: Status, identity?: NodeIdentity) => void): void {
+    const { directory, adopt, random, clusterId, peerId, name } = this.options
+    this.findPast((status, past) => {
+      if (!status.ok) return done(status)
+      if (past && !adopt) {
+        const what = `${directory} holds ${past}, but no raftctl/node.json: it is braft's, or its identity was deleted`
+        return this.refuse(
+          'unknown-past',
+          ErrorCode.ECORRUPT,
+          `${what}. Take a braft directory over with: raftctl node start --adopt; otherwise: raftctl data repair ${directory} --from-peers`,
+          done,
+        )
+      }
+      const first: IdentityRecord = {
+        clusterId,
+        peerId: peerId.toString(),
+        name,
+        standing: past ? 'member' : standing,
+        incarnation: random.hex(INCARNATION_BYTES),
+        generation: FIRST_GENERATION,
+        founders: null,
+      }
+      this.store(
+        () => first,
+        (stored) => done(stored, stored.ok ? this.identity : undefined),
+      )
+    })
+  }
+
+  private accept(found: IdentityRecord, done: (status: Status, identity?: NodeIdentity) => void): void {
+    const { directory, clusterId, peerId, name } = this.options
+    if (PeerId.parse(found.peerId)?.equals(peerId) !== true) {
+      return this.refuse(
+        'peer',
+        ErrorCode.EINVAL,
+        `${directory} belongs to member ${found.peerId}, this node is ${peerId}: start it with another --data`,
+        done,
+      )
+    }
+    if (clusterId !== null && found.clusterId !== null && found.clusterId !== clusterId) {
+      return this.refuse(
+        'cluster',
+        ErrorCode.EINVAL,
+        `${directory} belongs to cluster ${found.clusterId}, not to ${clusterId}: start the node with another --data`,
+        done,
+      )
+    }
+    this.record = found
+    const changed = { ...found, clusterId: found.clusterId ?? clusterId, name: name ?? found.name }
+    if (changed.clusterId === found.clusterId && changed.name === found.name) return done(Status.OK, this.identity)
+    this.store(
+      () => changed,
+      (stored) => done(stored, stored.ok ? this.identity : undefined),
+    )
+  }
+
+  private refuse(why: IdentityRefusal, code: ErrorCode, message: string, done: (status: Status) => void): void {
+    this.refused = why
+    done(Status.error(code, message))
+  }
+
+  /** Names what shows that this directory once had a term, a vote, an entry or a snapshot; null when nothing does. */
+  private findPast(done: (status: Status, past?: string | null) => void): void {
+    const places: readonly { directory: string; isPast: (name: string) => boolean }[] = [
+      { directory: 'log', isPast: (name) => parseSegmentName(name) !== null },
+      { directory: 'raft_meta', isPast: (name) => name === 'raft_meta' },
+      { directory: 'snapshot', isPast: (name) => name.startsWith('snapshot_') },
+      { directory: 'raftctl', isPast: (name) => name === 'meta.a' || name === 'meta.b' },
+    ]
+    let past: string | null = null
+    forEachInOrder(
+      places,
+      (place, next) =>
+        this.options.fileSystem.list(join(this.options.directory, place.directory), (status, names) => {
+          const found = names?.find(place.isPast)
+          if (found !== undefined) past ??= join(place.directory, found)
+          next(status.code === ErrorCode.ENOENT ? Status.OK : status)
+        }),
+      (status) => done(status, past),
+    )
+  }
+
+  /** Stores what `next` makes of the newest record; saves of the engine and of the server take turns. */
+  private store(next: () => IdentityRecord, done: Done): void {
+    const run = () => {
+      const record = next()
+      const finish = (status: Status) => {
+        if (status.ok) this.record = record
+        else this.failure ??= status
+        this.queue.shift()
+        done(status)
+        this.queue[0]?.()
+      }
+      const { failure } = this
+      if (failure) return this.options.executor.post(() => finish(failure), 'identity-unusable')
+      replaceFile(this.options.fileSystem, this.path, encodeIdentity(record, this.options.checksum), finish)
+    }
+    this.queue.push(run)
+    if (this.queue.length === 1) run()
+  }
+}

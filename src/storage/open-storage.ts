@@ -1,0 +1,77 @@
+import type { Clock, Executor, FileSystem, Random } from '../raft/environment.js'
+import type { PeerId } from '../raft/peer-id.js'
+import { checksum } from './checksum.js'
+import { DurableLength } from './durable-length.js'
+import { SegmentLogStorage } from './log.js'
+import { NodeIdentityStorage } from './node-identity.js'
+import { join } from './paths.js'
+import { FileRaftMetaStorage } from './raft-meta.js'
+
+/** The group whose directories lie in the data directory itself, as in braft's examples. */
+export const DEFAULT_GROUP = 'kv'
+
+/** Where a group keeps its files: the default group at `<data>`, others at `<data>/groups/<percent-encoded name>`. */
+export function groupDirectory(dataDirectory: string, groupId: string): string {
+  return groupId === DEFAULT_GROUP ? dataDirectory : join(dataDirectory, 'groups', encodeURIComponent(groupId).replace(/\./g, '%2E'))
+}
+
+/** The parts of a group's data directory. */
+export function storagePaths(directory: string): { log: string; raftMeta: string; snapshot: string; integrity: string } {
+  return {
+    log: join(directory, 'log'),
+    raftMeta: join(directory, 'raft_meta'),
+    snapshot: join(directory, 'snapshot'),
+    integrity: join(directory, 'raftctl'),
+  }
+}
+
+export interface OpenStorageOptions {
+  readonly fileSystem: FileSystem
+  readonly executor: Executor
+  readonly clock: Clock
+  readonly random: Random
+  /** The group's directory. */
+  readonly directory: string
+  readonly peerId: PeerId
+  readonly clusterId: string | null
+  readonly name: string | null
+  /** Takes over what braft wrote. */
+  readonly adopt?: boolean
+  readonly maxSegmentBytes?: number
+}
+
+export interface NodeStorage {
+  readonly logStorage: SegmentLogStorage
+  readonly metaStorage: FileRaftMetaStorage
+  readonly identityStorage: NodeIdentityStorage
+}
+
+/** The storages of one group in one data directory. Nothing is read or written before each is loaded by the node. */
+export function openStorage(options: OpenStorageOptions): NodeStorage {
+  const { fileSystem, executor, clock, random, directory, peerId, clusterId, name, adopt } = options
+  const paths = storagePaths(directory)
+  const integrity = new DurableLength({ fileSystem, clock, checksum, path: join(paths.integrity, 'durable') })
+  const log = { fileSystem, executor, checksum, directory: paths.log, integrity }
+  return {
+    logStorage: new SegmentLogStorage(options.maxSegmentBytes === undefined ? log : { ...log, maxSegmentBytes: options.maxSegmentBytes }),
+    metaStorage: new FileRaftMetaStorage({
+      fileSystem,
+      executor,
+      checksum,
+      directory: paths.raftMeta,
+      integrityDirectory: paths.integrity,
+      adopt: adopt ?? false,
+    }),
+    identityStorage: new NodeIdentityStorage({
+      fileSystem,
+      executor,
+      random,
+      checksum,
+      directory,
+      clusterId,
+      peerId,
+      name,
+      adopt: adopt ?? false,
+    }),
+  }
+}
