@@ -54,7 +54,7 @@ function node(...args: string[]): Loaded {
 }
 
 const raftctl = (...args: string[]) => node(join(root, 'bin/run.js'), ...args)
-const packages = (files: string[]) => heavy.filter((name) => files.some((file) => file.startsWith(`node_modules/${name}/`)))
+const packages = (files: string[]) => heavy.filter((name) => files.some((file) => `/${file}`.includes(`/node_modules/${name}/`)))
 
 for (const flag of ['--version', '-V']) {
   test(`${flag} reads package.json and nothing else`, () => {
