@@ -69,6 +69,7 @@ export class LogManager {
   private wakePosted = false
   private closed: Done | null = null
   private writerIdle = false
+  private isOpening = false
 
   constructor(private readonly options: LogManagerOptions) {
     this.configurations = new ConfigurationManager(new ConfigurationEntry({ index: NO_INDEX, term: NO_TERM }, options.initialConf))
@@ -84,9 +85,13 @@ export class LogManager {
 
   /** Opens the storage and takes over what it holds. */
   init(done: (status: Status, recovery?: LogRecovery) => void): void {
+    this.isOpening = true
     this.options.storage.init((status, recovery) => {
-      if (!status.ok) return done(status)
-      assert(recovery && recovery.firstIndex >= 1 && recovery.lastIndex >= recovery.firstIndex - 1, 'a log storage opened without a log', {
+      this.isOpening = false
+      if (this.closed) this.closeStorage()
+      const failure = status.ok ? this.unusable : status
+      if (failure) return done(failure)
+      assert(recovery && recovery.firstIndex >= 1 && recovery.lastIndex >= recovery.firstIndex - 1, 'a log opened without a range', {
         recovery,
       })
       this.first = recovery.firstIndex
@@ -233,7 +238,7 @@ export class LogManager {
   }
 
   private closeStorage(): void {
-    if (!this.closed || !this.writerIdle || this.reads.size > 0) return
+    if (!this.closed || !this.writerIdle || this.isOpening || this.reads.size > 0) return
     this.options.storage.close(this.closed)
   }
 

@@ -131,10 +131,10 @@ export class LogWriter {
     while (!this.underWay && this.waiting.length > 0) {
       const head = this.waiting[0]!
       if (head.kind === 'append') {
+        this.settle(this.takeWaits())
         const group = this.takeAppends()
         const batches = group.flatMap((append) => append.batch ?? [])
-        if (batches.length === 0) this.settle(group)
-        else this.startWrite(group, (done) => this.options.storage.appendEntries(batches, done))
+        if (batches.length > 0) this.startWrite(group, (done) => this.options.storage.appendEntries(batches, done))
       } else {
         this.waiting.shift()
         if (head.kind === 'truncateSuffix') this.startWrite([head], (done) => this.options.storage.truncateSuffix(head.index, done))
@@ -163,6 +163,12 @@ export class LogWriter {
     return group
   }
 
+  /** The waits at the head of the queue: all that they wait for is on disk. */
+  private takeWaits(): Change[] {
+    const end = this.waiting.findIndex((change) => change.kind !== 'append' || change.batch)
+    return this.waiting.splice(0, end < 0 ? this.waiting.length : end)
+  }
+
   private handleWritten(group: readonly Change[], status: Status): void {
     if (!status.ok) this.fail(status)
     this.underWay = null
@@ -170,8 +176,11 @@ export class LogWriter {
     const before = this.durable
     for (const change of group) if (change.kind === 'append') this.durable = maxIndex(this.durable, change.standing)
     if (this.durable > before) this.options.onDurable(this.durable)
+    // The disk goes on before anybody is told, but the telling keeps the order of the calls.
+    const waits = this.takeWaits()
     this.pump()
     this.settle(group)
+    this.settle(waits)
     this.rest()
   }
 
