@@ -1,0 +1,116 @@
+import * as grpc from '@grpc/grpc-js'
+import { etcdserverpb } from '../../generated/kv.js'
+import { toGrpcError } from '../../rpc/error-detail.js'
+import { type Handlers, defineService, serverStream, unary } from '../../rpc/grpc.js'
+import { MetadataKey, type ProcessIdentity } from '../../rpc/identity.js'
+import type { CallContext, Reply } from './call.js'
+import { GrpcStatus, KvFailure } from './failure.js'
+import type { KvService } from './service.js'
+import { BAD_SESSION, type SessionStamp, isStamp } from './sessions.js'
+
+/** etcd's service; what has no handler (RangeStream) answers UNIMPLEMENTED. */
+export const Kv = defineService('etcdserverpb.KV', {
+  Range: unary(etcdserverpb.RangeRequest, etcdserverpb.RangeResponse),
+  RangeStream: serverStream(etcdserverpb.RangeRequest, etcdserverpb.RangeStreamResponse),
+  Put: unary(etcdserverpb.PutRequest, etcdserverpb.PutResponse),
+  DeleteRange: unary(etcdserverpb.DeleteRangeRequest, etcdserverpb.DeleteRangeResponse),
+  Txn: unary(etcdserverpb.TxnRequest, etcdserverpb.TxnResponse),
+  Compact: unary(etcdserverpb.CompactionRequest, etcdserverpb.CompactionResponse),
+})
+
+/** Metadata of a client's call. */
+export const SessionKey = {
+  clientId: 'raftctl-client-id',
+  sequence: 'raftctl-sequence',
+  acknowledgedThrough: 'raftctl-acknowledged-through',
+  forwarded: 'raftctl-forwarded',
+} as const
+
+/** Travels with a forwarded call. */
+const PASSED_ON = ['authorization', 'token', MetadataKey.group, MetadataKey.clusterId]
+const DEFAULT_GROUP = 'kv'
+
+export interface KvGrpcOptions {
+  /** The key-value service of a group on this member; null when it has none. */
+  readonly serviceOf: (groupId: string) => KvService | null
+  readonly identity: ProcessIdentity
+}
+
+type UnaryHandler<Q, R> = grpc.handleUnaryCall<Q, R>
+type Method<Q, R> = (service: KvService, request: Q, context: CallContext, reply: Reply<R>) => void
+
+/** For `RpcServer.addGrpcService(Kv, kvHandlers(…))`. */
+export function kvHandlers(options: KvGrpcOptions): Handlers<typeof Kv.methods> {
+  return {
+    Range: handler(options, (service, request, context, reply) => service.range(request, context, reply)),
+    Put: handler(options, (service, request, context, reply) => service.put(request, context, reply)),
+    DeleteRange: handler(options, (service, request, context, reply) => service.deleteRange(request, context, reply)),
+    Txn: handler(options, (service, request, context, reply) => service.txn(request, context, reply)),
+    Compact: handler(options, (service, request, context, reply) => service.compact(request, context, reply)),
+  }
+}
+
+function handler<Q, R>({ serviceOf, identity }: KvGrpcOptions, method: Method<Q, R>): UnaryHandler<Q, R> {
+  return (call, callback) => {
+    const { metadata } = call
+    call.sendMetadata(grpc.Metadata.fromHttp2Headers(identity.responseMetadata()))
+    const refuse = (failure: KvFailure) => callback(grpcError(failure))
+    const mismatch = identity.clusterMismatch(text(metadata, MetadataKey.clusterId))
+    if (mismatch !== null) return refuse(new KvFailure(GrpcStatus.FAILED_PRECONDITION, 'E_CLUSTER_MISMATCH', mismatch))
+    const group = decodeGroup(text(metadata, MetadataKey.group))
+    const service = serviceOf(group)
+    if (service === null) return refuse(new KvFailure(GrpcStatus.NOT_FOUND, 'E_NO_GROUP', `this member has no key-value group '${group}'`))
+    const session = sessionOf(metadata)
+    if (session instanceof KvFailure) return refuse(session)
+    const deadline = Number(call.getDeadline())
+    const context: CallContext = {
+      session,
+      timeoutMs: Number.isFinite(deadline) ? Math.max(0, deadline - Date.now()) : null,
+      forwarded: text(metadata, SessionKey.forwarded) === '1',
+      metadata: passedOn(metadata),
+      isCancelled: () => call.cancelled,
+    }
+    method(service, call.request, context, (failure, response) => {
+      if (failure !== null) refuse(failure)
+      else callback(null, response)
+    })
+  }
+}
+
+export function grpcError(failure: KvFailure): grpc.ServerErrorResponse {
+  const { code, leaderHint, retryable, applied } = failure
+  return toGrpcError(failure.status, { code, leaderHint: leaderHint === '' ? undefined : leaderHint, retryable, applied }, failure.message)
+}
+
+/** Null when the client does not name itself. */
+function sessionOf(metadata: grpc.Metadata): SessionStamp | KvFailure | null {
+  const clientId = text(metadata, SessionKey.clientId)
+  if (clientId === undefined) return null
+  const sequence = Number(text(metadata, SessionKey.sequence))
+  const acknowledgedThrough = Number(text(metadata, SessionKey.acknowledgedThrough) ?? 0)
+  const stamp = { clientId, sequence, acknowledgedThrough }
+  return isStamp(stamp) ? stamp : BAD_SESSION
+}
+
+function decodeGroup(value: string | undefined): string {
+  if (value === undefined) return DEFAULT_GROUP
+  try {
+    return decodeURIComponent(value)
+  } catch {
+    return value
+  }
+}
+
+function passedOn(metadata: grpc.Metadata): Record<string, string> {
+  const values: Record<string, string> = {}
+  for (const key of PASSED_ON) {
+    const value = text(metadata, key)
+    if (value !== undefined) values[key] = value
+  }
+  return values
+}
+
+function text(metadata: grpc.Metadata, key: string): string | undefined {
+  const value = metadata.get(key)[0]
+  return typeof value === 'string' ? value : undefined
+}

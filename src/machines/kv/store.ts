@@ -1,0 +1,211 @@
+import sortedBtree from 'sorted-btree'
+import { assert } from '../../raft/errors.js'
+import { COMPACTED, FUTURE_REVISION } from './failure.js'
+import type { KvFailure } from './failure.js'
+import { type ByteString, type KeyRange, compareBytes } from './keys.js'
+
+const BTree = sortedBtree.default
+
+/** One state of a key: what a put or a delete made of it. Newest first, linked. */
+export interface Version {
+  readonly key: ByteString
+  readonly modRevision: number
+  /** Place of the change within its revision, from 0. */
+  readonly subRevision: number
+  readonly deleted: boolean
+  readonly createRevision: number
+  /** Puts since the key was created. */
+  readonly version: number
+  value: ByteString
+  readonly lease: number
+  /** The state before; null when there was none or compaction let go of it. */
+  previous: Version | null
+}
+
+/** Changes looked at per write while a compaction is being carried out: memory is freed a little at a time. */
+const TRIM_PER_WRITE = 128
+
+/**
+ * Every key at every revision since the last compaction (etcd's mvcc).
+ *
+ * Owns the tree of keys, each with its newest version, and the list of changes in order of revision. The state machine
+ * is the only writer, one WriteTransaction at a time.
+ *
+ * Invariants
+ * - `revision` starts at 1 and grows by one with each transaction that changed something.
+ * - A key's versions have descending (modRevision, subRevision) along `previous`.
+ * - What can be read at revisions ≥ `compactedRevision` is never freed; how much of the rest was freed is invisible.
+ */
+export class KvStore {
+  /** Newest revision. */
+  revision = 1
+  /** Oldest revision that can be read; -1 before the first compaction. */
+  compactedRevision = -1
+  private readonly keys = new BTree<ByteString, Version>(undefined, compareBytes)
+  /** In order of (modRevision, subRevision); those below `trimmed` are done with. */
+  private changes: Version[] = []
+  private trimmed = 0
+  private writing = false
+
+  /** Null when a read at `revision` can be answered; 0 and less mean the newest. */
+  checkRevision(revision: number): KvFailure | null {
+    if (revision > this.revision) return FUTURE_REVISION
+    return revision > 0 && revision < this.compactedRevision ? COMPACTED : null
+  }
+
+  /** The key as of `revision` (newest, uncommitted included, when 0); null when it did not exist. */
+  get(key: ByteString, revision = 0): Version | null {
+    return at(this.keys.get(key), revision)
+  }
+
+  /** Keys of a range in order, at most `limit` of them (0: all), and how many there are. */
+  range(range: KeyRange, options: { revision?: number; limit?: number; countOnly?: boolean } = {}): { versions: Version[]; count: number } {
+    const { revision = 0, limit = 0, countOnly = false } = options
+    const versions: Version[] = []
+    let count = 0
+    this.scan(range, (newest) => {
+      const version = at(newest, revision)
+      if (version === null) return
+      count++
+      if (!countOnly && (limit <= 0 || versions.length < limit)) versions.push(version)
+    })
+    return { versions, count }
+  }
+
+  begin(): WriteTransaction {
+    assert(!this.writing, 'a write transaction is open')
+    this.writing = true
+    this.trim(TRIM_PER_WRITE)
+    return new WriteTransaction(this.revision + 1, this.keys, this.changes, (changed) => {
+      this.writing = false
+      if (changed) this.revision++
+    })
+  }
+
+  /** Forgets what can only be read below `revision`. */
+  compact(revision: number): KvFailure | null {
+    if (revision <= this.compactedRevision) return COMPACTED
+    if (revision > this.revision) return FUTURE_REVISION
+    this.compactedRevision = revision
+    this.trim(TRIM_PER_WRITE)
+    return null
+  }
+
+  /** Every key with the versions that can still be read, oldest first; keys in order of their bytes. */
+  *histories(): Generator<readonly Version[]> {
+    for (const newest of this.keys.values()) {
+      const versions: Version[] = []
+      for (let version: Version | null = newest; version !== null; version = version.previous) {
+        const base = version.modRevision <= this.compactedRevision
+        if (!(base && version.deleted && version.modRevision < this.compactedRevision)) versions.push(version)
+        if (base) break
+      }
+      if (versions.length > 0) yield versions.reverse()
+    }
+  }
+
+  /** Test fault: changes one byte of the newest value of the first key that has one, on this member only. */
+  flipByte(): ByteString | null {
+    for (const version of this.keys.values()) {
+      if (version.deleted || version.value === '') continue
+      version.value = String.fromCharCode(version.value.charCodeAt(0) ^ 1) + version.value.slice(1)
+      return version.key
+    }
+    return null
+  }
+
+  private scan(range: KeyRange, visit: (newest: Version) => void): void {
+    const last = range.end ?? this.keys.maxKey()
+    if (last === undefined || last < range.start) return
+    this.keys.forRange(range.start, last, range.end === null, (_key, newest) => visit(newest))
+  }
+
+  private trim(budget: number): void {
+    const end = Math.min(this.changes.length, this.trimmed + budget)
+    for (; this.trimmed < end; this.trimmed++) {
+      const version = this.changes[this.trimmed] as Version
+      if (version.modRevision >= this.compactedRevision) break
+      version.previous = null
+      if (version.deleted && this.keys.get(version.key) === version) this.keys.delete(version.key)
+    }
+    if (this.trimmed >= 4096 && this.trimmed * 2 >= this.changes.length) {
+      this.changes.splice(0, this.trimmed)
+      this.trimmed = 0
+    }
+  }
+}
+
+function at(newest: Version | undefined, revision: number): Version | null {
+  let version: Version | null = newest ?? null
+  if (revision > 0) while (version !== null && version.modRevision > revision) version = version.previous
+  return version === null || version.deleted ? null : version
+}
+
+/** The changes of one revision. Reads of the store see them at once; `end` or `rollback` closes it, once. */
+export class WriteTransaction {
+  private count = 0
+
+  constructor(
+    /** The revision that the changes carry. */
+    readonly revision: number,
+    private readonly keys: InstanceType<typeof BTree<ByteString, Version>>,
+    private readonly changes: Version[],
+    private readonly close: (changed: boolean) => void,
+  ) {}
+
+  /** Newest revision as seen from inside: this one's as soon as something changed. */
+  get visibleRevision(): number {
+    return this.count > 0 ? this.revision : this.revision - 1
+  }
+
+  put(key: ByteString, value: ByteString, lease: number): void {
+    const previous = this.keys.get(key) ?? null
+    const alive = previous !== null && !previous.deleted
+    this.add({
+      key,
+      modRevision: this.revision,
+      subRevision: this.count,
+      deleted: false,
+      createRevision: alive ? previous.createRevision : this.revision,
+      version: alive ? previous.version + 1 : 1,
+      value,
+      lease,
+      previous,
+    })
+  }
+
+  /** `previous` is the key's newest version and alive. */
+  delete(previous: Version): void {
+    this.add({
+      key: previous.key,
+      modRevision: this.revision,
+      subRevision: this.count,
+      deleted: true,
+      createRevision: 0,
+      version: 0,
+      value: '',
+      lease: 0,
+      previous,
+    })
+  }
+
+  end(): void {
+    this.close(this.count > 0)
+  }
+
+  /** Undoes everything: nothing happened, the revision stays. */
+  rollback(): void {
+    for (; this.count > 0; this.count--) {
+      const version = this.changes.pop() as Version
+      if (version.previous === null) this.keys.delete(version.key)
+      else this.keys.set(version.key, version.previous)
+    }
+    this.close(false)
+  }
+
+  private add(version: Version): void {
+    this.keys.set(version.key, version)
+    this.changes.push(version)
+    this.count++
+  }
+}
