@@ -103,21 +103,31 @@ class Connection {
     const { request, correlationId } = meta
     if (!request) return this.fail(correlationId, BrpcCode.ENOSERVICE, 'Fail to find service=')
     if (this.draining) return this.fail(correlationId, BrpcCode.ELOGOFF, 'Server is stopping')
-    if (this.pending >= this.pendingCallsMax) return this.fail(correlationId, BrpcCode.ELIMIT, `Reached the limit of ${this.pendingCallsMax} calls in flight`)
+    if (this.pending >= this.pendingCallsMax)
+      return this.fail(correlationId, BrpcCode.ELIMIT, `Reached the limit of ${this.pendingCallsMax} calls in flight`)
     const parts = splitBody(frame)
     if (!parts) {
-      return this.fail(correlationId, BrpcCode.EREQUEST, `attachment_size=${meta.attachmentSize} is larger than request_size=${frame.body.length}`)
+      return this.fail(
+        correlationId,
+        BrpcCode.EREQUEST,
+        `attachment_size=${meta.attachmentSize} is larger than request_size=${frame.body.length}`,
+      )
     }
     const found = this.registry.find(request.serviceName, request.methodName)
     if ('problem' in found) return this.fail(correlationId, found.problem.code, found.problem.message)
-    if (meta.compressType !== 0) return this.fail(correlationId, BrpcCode.EREQUEST, `Fail to parse request, compress_type=${meta.compressType} is not spoken here`)
+    if (meta.compressType !== 0)
+      return this.fail(correlationId, BrpcCode.EREQUEST, `Fail to parse request, compress_type=${meta.compressType} is not spoken here`)
 
     this.pending++
     const context = { protocol: 'baidu_std', attachment: parts.attachment, peerAddress: this.peerAddress, fields: meta.userFields } as const
     dispatch(found.method, parts.message, context, (status, response, attachment) => {
       this.pending--
       if (!status.ok) this.fail(correlationId, status.code, status.message)
-      else this.writer.write(encodeFrame(responseMeta(correlationId, { errorCode: 0, errorText: '' }, attachment.length), response), attachment)
+      else
+        this.writer.write(
+          encodeFrame(responseMeta(correlationId, { errorCode: 0, errorText: '' }, attachment.length), response),
+          attachment,
+        )
       this.endWhenDone()
     })
   }

@@ -1,4 +1,4 @@
-import * as grpc from '@grpc/grpc-js'
+import type * as grpc from '@grpc/grpc-js'
 import { decorate, grpcStatusOf } from './braft-error.js'
 import { asBuffer } from './grpc.js'
 import { dispatch, type RpcMethod, type RpcService, shortName } from './service.js'
@@ -7,7 +7,9 @@ import { dispatch, type RpcMethod, type RpcService, shortName } from './service.
  * A service of every protocol as gRPC serves it: by its full and its short name, errors mapped as brpc maps them.
  * Requests are decoded by `dispatch`, not by grpc-js: a missing required field is brpc's EREQUEST, INVALID_ARGUMENT here.
  */
-export function grpcDefinitions(service: RpcService): { definition: grpc.ServiceDefinition; implementation: grpc.UntypedServiceImplementation }[] {
+export function grpcDefinitions(
+  service: RpcService,
+): { definition: grpc.ServiceDefinition; implementation: grpc.UntypedServiceImplementation }[] {
   const implementation: Record<string, grpc.UntypedHandleCall> = {}
   for (const [name, method] of Object.entries(service.methods)) implementation[name] = handler(method)
   const names = new Set([service.name, shortName(service.name)])

@@ -80,7 +80,8 @@ export type Handlers<M extends Methods> = { readonly [K in keyof M]?: Handler<M[
 export type RequestOf<M> = M extends Method<MethodKind, infer QIn, infer _QOut, infer _RIn, infer _ROut> ? QIn : never
 /** What a client gets from a method. */
 export type ResponseOf<M> = M extends Method<MethodKind, infer _QIn, infer _QOut, infer _RIn, infer ROut> ? ROut : never
-type KeysOf<M extends Methods, Kind extends MethodKind> = { [K in keyof M & string]: M[K]['kind'] extends Kind ? K : never }[keyof M & string]
+type KeysOf<M extends Methods, Kind extends MethodKind> = { [K in keyof M & string]: M[K]['kind'] extends Kind ? K : never }[keyof M &
+  string]
 
 /** `name` is the full name, package included. */
 export function defineService<M extends Methods>(name: string, methods: M): Service<M> {
@@ -181,7 +182,14 @@ export class ServiceClient<M extends Methods> {
   ): grpc.ClientReadableStream<ResponseOf<M[K]>> {
     const d = this.definitionOf(method)
     const metadata = options.metadata ?? new grpc.Metadata()
-    const call = this.channel.makeServerStreamRequest(d.path, d.requestSerialize, d.responseDeserialize, request, metadata, callOptions(options))
+    const call = this.channel.makeServerStreamRequest(
+      d.path,
+      d.requestSerialize,
+      d.responseDeserialize,
+      request,
+      metadata,
+      callOptions(options),
+    )
     if (options.onMetadata) call.on('metadata', options.onMetadata)
     return call as grpc.ClientReadableStream<ResponseOf<M[K]>>
   }

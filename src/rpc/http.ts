@@ -109,7 +109,8 @@ export class HttpServer {
       return errorReply(new Status(BrpcCode.EREQUEST, `Fail to parse request: POST its JSON to ${path}`), serverAddress)
     }
     const body = await readBody(request)
-    if (body === null) return errorReply(new Status(BrpcCode.EREQUEST, `the body is larger than ${JSON_BODY_BYTES_MAX} bytes`), serverAddress)
+    if (body === null)
+      return errorReply(new Status(BrpcCode.EREQUEST, `the body is larger than ${JSON_BODY_BYTES_MAX} bytes`), serverAddress)
     return callByJson(found.method, body, contextOf(request), serverAddress)
   }
 
@@ -155,7 +156,9 @@ function callByJson(method: RpcMethod, body: Buffer, context: CallContext, serve
     try {
       request = messageFromJson(shapes.request, JSON.parse(body.length === 0 ? '{}' : body.toString()))
     } catch (error) {
-      return resolve(errorReply(new Status(BrpcCode.EREQUEST, `Fail to parse http body as JSON: ${(error as Error).message}`), serverAddress))
+      return resolve(
+        errorReply(new Status(BrpcCode.EREQUEST, `Fail to parse http body as JSON: ${(error as Error).message}`), serverAddress),
+      )
     }
     handleDecoded(method, request, context, (status, response) => {
       if (!status.ok) return resolve(errorReply(status, serverAddress))

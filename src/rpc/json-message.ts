@@ -34,7 +34,8 @@ export class JsonMessageError extends Error {
 
 /** Reads a message; throws JsonMessageError when a required field is missing or a value has the wrong type. */
 export function messageFromJson(shape: MessageShape, json: unknown, path = ''): Record<string, unknown> {
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw new JsonMessageError(`${path || 'the body'} is not a JSON object`)
+  if (typeof json !== 'object' || json === null || Array.isArray(json))
+    throw new JsonMessageError(`${path || 'the body'} is not a JSON object`)
   const message: Record<string, unknown> = {}
   for (const [field, { type, rule }] of Object.entries(shape)) {
     const name = path + field

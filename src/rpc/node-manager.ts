@@ -1,7 +1,7 @@
+import type { Status } from '../raft/errors.js'
 import type { PeerHandler } from '../raft/messages.js'
 import type { NodeStatus } from '../raft/node-status.js'
 import type { PeerId } from '../raft/peer-id.js'
-import type { Status } from '../raft/errors.js'
 
 /** What the services need of a node; the engine's Node is one. */
 export interface ManagedNode {

@@ -1,9 +1,9 @@
 import * as net from 'node:net'
 import * as grpc from '@grpc/grpc-js'
 import { BaiduStdServer } from './baidu-std-server.js'
-import { MESSAGE_LIMITS, type Handlers, type Methods, type Service } from './grpc.js'
+import { type Handlers, MESSAGE_LIMITS, type Methods, type Service } from './grpc.js'
 import { grpcDefinitions } from './grpc-adapter.js'
-import { HttpServer, type HttpHandler } from './http.js'
+import { type HttpHandler, HttpServer } from './http.js'
 import { type RpcService, ServiceRegistry } from './service.js'
 
 /** How much the port puts up with. */

@@ -1,4 +1,4 @@
-import { ErrorCode, Status, assert } from '../raft/errors.js'
+import { assert, ErrorCode, Status } from '../raft/errors.js'
 import { BrpcCode } from './braft-error.js'
 import type { Codec } from './grpc.js'
 import type { MessageShape } from './json-message.js'
@@ -117,7 +117,8 @@ export function handleDecoded(
   const reply: Reply<unknown> = (status, response, attachment = EMPTY) => {
     assert(!answered, 'a call was answered twice', { status: status.toString() })
     answered = true
-    if (status.ok && response === undefined) done(new Status(BrpcCode.ERESPONSE, 'the handler answered without a response'), undefined, EMPTY)
+    if (status.ok && response === undefined)
+      done(new Status(BrpcCode.ERESPONSE, 'the handler answered without a response'), undefined, EMPTY)
     else done(status, response, attachment)
   }
   try {

@@ -1,0 +1,220 @@
+import * as net from 'node:net'
+import { ErrorCode, Status } from '../raft/errors.js'
+import { encodeFrame, type Frame, FrameReader, requestMeta, splitBody } from './baidu-std.js'
+import { BrpcCode } from './braft-error.js'
+import { CorkedWriter } from './corked-writer.js'
+import type { Codec } from './grpc.js'
+
+export interface BaiduStdClientOptions {
+  /** braft's default for its own channels is 200 ms. */
+  readonly connectTimeoutMs?: number
+  /** Calls that may wait for their answer. */
+  readonly pendingCallsMax?: number
+  /** Bytes that may wait to be sent; more calls are refused EOVERCROWDED. */
+  readonly unsentBytesMax?: number
+}
+
+export interface BaiduStdRequest {
+  /** Full name: `braft.RaftService`. */
+  readonly service: string
+  readonly method: string
+  readonly message: Uint8Array
+  readonly attachment?: Uint8Array
+  readonly userFields?: ReadonlyMap<string, string>
+  /** The call fails with ERPCTIMEDOUT after this; without it, it waits as long as the connection holds. */
+  readonly timeoutMs?: number
+}
+
+export interface BaiduStdResponse {
+  readonly message: Buffer
+  /** A view into the receive buffer. */
+  readonly attachment: Buffer
+}
+
+/** Runs exactly once unless the call was cancelled; never from inside `call`. */
+export type BaiduStdDone = (status: Status, response?: BaiduStdResponse) => void
+
+export interface BaiduStdCall {
+  /** Gives up waiting; `done` does not run any more. The server still acts, its answer is dropped. */
+  cancel(): void
+}
+
+interface Pending {
+  readonly done: BaiduStdDone
+  timer: NodeJS.Timeout | null
+}
+
+/**
+ * One endpoint spoken to by baidu_std: a single connection, opened by the first call and after a failure by the next one,
+ * with any number of calls in flight, matched by correlation id.
+ *
+ * Owns the socket and the calls that wait. A connection that fails fails every call that waited on it: EHOSTDOWN when it
+ * could not be opened, EFAILEDSOCKET or EEOF when it was lost. Nothing is sent twice. Bounded in calls and in unsent bytes.
+ */
+export class BaiduStdClient {
+  private socket: net.Socket | null = null
+  private writer: CorkedWriter | null = null
+  private connectTimer: NodeJS.Timeout | null = null
+  private readonly pending = new Map<bigint, Pending>()
+  private lastCorrelationId = 0n
+  private closed = false
+
+  constructor(
+    readonly host: string,
+    readonly port: number,
+    private readonly options: BaiduStdClientOptions = {},
+  ) {}
+
+  /** Calls that wait for their answer. */
+  get pendingCalls(): number {
+    return this.pending.size
+  }
+
+  call(request: BaiduStdRequest, done: BaiduStdDone): BaiduStdCall {
+    const refusal = this.refusal()
+    if (refusal) {
+      const soon = setImmediate(() => done(refusal))
+      return { cancel: () => clearImmediate(soon) }
+    }
+    const correlationId = ++this.lastCorrelationId
+    const pending: Pending = { done, timer: null }
+    this.pending.set(correlationId, pending)
+    if (request.timeoutMs !== undefined) {
+      const text = `no answer from ${this.host}:${this.port} within ${request.timeoutMs} ms`
+      pending.timer = setTimeout(() => this.settle(correlationId, new Status(BrpcCode.ERPCTIMEDOUT, text)), request.timeoutMs)
+    }
+    const { service: serviceName, method: methodName, message, attachment = NO_BYTES, userFields } = request
+    const meta = requestMeta(
+      correlationId,
+      { serviceName, methodName },
+      { attachmentSize: attachment.length, ...(userFields ? { userFields } : {}) },
+    )
+    this.connected().write(encodeFrame(meta, message), attachment)
+    return { cancel: () => this.forget(correlationId) }
+  }
+
+  /** Fails every waiting call with ECANCELED and takes no more. */
+  close(): void {
+    this.closed = true
+    this.disconnect(Status.error(ErrorCode.ECANCELED, `the connection to ${this.host}:${this.port} was closed here`))
+  }
+
+  private refusal(): Status | null {
+    const { pendingCallsMax = 65_536, unsentBytesMax = 64 * 1024 * 1024 } = this.options
+    if (this.closed) return Status.error(ErrorCode.ECANCELED, 'the client is closed')
+    if (this.pending.size >= pendingCallsMax)
+      return new Status(BrpcCode.ELIMIT, `${this.pending.size} calls to ${this.host}:${this.port} wait for an answer`)
+    const unsent = this.socket?.writableLength ?? 0
+    return unsent > unsentBytesMax
+      ? new Status(BrpcCode.EOVERCROWDED, `${unsent} bytes wait to be sent to ${this.host}:${this.port}`)
+      : null
+  }
+
+  /** The writer of the connection, opened when there is none; the socket keeps what is written before it is connected. */
+  private connected(): CorkedWriter {
+    if (this.writer) return this.writer
+    const { connectTimeoutMs = 200 } = this.options
+    const host = this.host.replace(/^\[(.*)\]$/, '$1')
+    const socket = net.connect({ host, port: this.port, noDelay: true, keepAlive: true })
+    const reader = new FrameReader()
+    let problem: Status | null = null
+    let opened = false
+    const failed = (code: number, text: string) => {
+      problem ??= new Status(code, `${this.host}:${this.port}: ${text}`)
+      socket.destroy()
+    }
+    this.connectTimer = setTimeout(() => failed(ErrorCode.EHOSTDOWN, `not connected within ${connectTimeoutMs} ms`), connectTimeoutMs)
+    socket.once('connect', () => {
+      opened = true
+      this.stopConnectTimer()
+    })
+    socket.on('error', (error) => failed(opened ? BrpcCode.EFAILEDSOCKET : ErrorCode.EHOSTDOWN, error.message))
+    socket.on('data', (chunk) => {
+      try {
+        reader.read(chunk, (frame) => this.answered(frame))
+      } catch (error) {
+        failed(BrpcCode.ERESPONSE, (error as Error).message)
+      }
+    })
+    socket.once('close', () => {
+      if (this.socket === socket) this.disconnect(problem ?? new Status(BrpcCode.EEOF, `${this.host}:${this.port} closed the connection`))
+    })
+    this.socket = socket
+    this.writer = new CorkedWriter(socket)
+    return this.writer
+  }
+
+  private answered(frame: Frame): void {
+    const { correlationId, response } = frame.meta
+    if (!response || !this.pending.has(correlationId)) return // late or not ours: dropped, as brpc does
+    const parts = splitBody(frame)
+    if (response.errorCode !== 0) this.settle(correlationId, new Status(response.errorCode, response.errorText))
+    else if (!parts) this.settle(correlationId, new Status(BrpcCode.ERESPONSE, 'the attachment is larger than the response'))
+    else this.settle(correlationId, Status.OK, parts)
+  }
+
+  private settle(correlationId: bigint, status: Status, response?: BaiduStdResponse): void {
+    const pending = this.forget(correlationId)
+    if (status.ok) pending?.done(status, response)
+    else pending?.done(status)
+  }
+
+  private forget(correlationId: bigint): Pending | undefined {
+    const pending = this.pending.get(correlationId)
+    this.pending.delete(correlationId)
+    if (pending?.timer) clearTimeout(pending.timer)
+    return pending
+  }
+
+  private disconnect(status: Status): void {
+    this.stopConnectTimer()
+    const { socket } = this
+    this.socket = null
+    this.writer = null
+    socket?.destroy()
+    for (const correlationId of [...this.pending.keys()]) this.settle(correlationId, status)
+  }
+
+  private stopConnectTimer(): void {
+    if (this.connectTimer) clearTimeout(this.connectTimer)
+    this.connectTimer = null
+  }
+}
+
+/** A method as a client of baidu_std sees it. */
+export interface BaiduStdMethod<In, Out> {
+  readonly service: string
+  readonly method: string
+  readonly request: Codec<In, unknown>
+  readonly response: Codec<never, Out>
+}
+
+/** A typed call as a promise; rejects with BaiduStdError. For administrators' calls; hot paths use `call`. */
+export function callBaiduStd<In, Out>(
+  client: BaiduStdClient,
+  method: BaiduStdMethod<In, Out>,
+  request: In,
+  options: { timeoutMs?: number; attachment?: Uint8Array } = {},
+): Promise<{ response: Out; attachment: Buffer }> {
+  return new Promise((resolve, reject) => {
+    const message = method.request.encode(request).finish()
+    client.call({ service: method.service, method: method.method, message, ...options }, (status, answer) => {
+      if (!status.ok) return reject(new BaiduStdError(status))
+      try {
+        resolve({ response: method.response.decode(answer!.message), attachment: answer!.attachment })
+      } catch (error) {
+        reject(new BaiduStdError(new Status(BrpcCode.EREQUEST, `cannot read the response: ${(error as Error).message}`)))
+      }
+    })
+  })
+}
+
+export class BaiduStdError extends Error {
+  override name = 'BaiduStdError'
+
+  constructor(readonly status: Status) {
+    super(status.toString())
+  }
+}
+
+const NO_BYTES = Buffer.alloc(0)

@@ -1,0 +1,37 @@
+import { type CliServiceOptions, cliService } from './cli-service.js'
+import { fileService } from './file-service.js'
+import { alivePage, Health, healthHandlers, readyPage } from './health.js'
+import type { NodeManager } from './node-manager.js'
+import { type RaftServiceOptions, raftService } from './raft-service.js'
+import { raftStatHandler, raftStatService } from './raft-stat.js'
+import type { RpcServer } from './server.js'
+
+/** Adds what braft's `add_service` adds: RaftService, CliService, FileService and raft_stat, on every protocol. */
+export function addBraftServices(server: RpcServer, options: RaftServiceOptions & CliServiceOptions): void {
+  server.addService(raftService(options))
+  server.addService(cliService(options))
+  server.addService(fileService())
+  server.addService(raftStatService(options.nodes))
+  server.addRoute('/raft_stat', raftStatHandler(options.nodes))
+  server.addRoute('/raft_stat/', raftStatHandler(options.nodes))
+}
+
+export interface PagesOptions {
+  readonly nodes: NodeManager
+  /** The text of `/metrics` in the Prometheus format; without it the page does not exist. */
+  readonly metrics?: () => string | Promise<string>
+}
+
+/** Adds the pages that monitors ask for: `/health`, `/healthz`, `/readyz`, `/metrics`, and grpc.health.v1. */
+export function addPages(server: RpcServer, { nodes, metrics }: PagesOptions): void {
+  server.addRoute('/health', alivePage)
+  server.addRoute('/healthz', alivePage)
+  server.addRoute('/readyz', readyPage(nodes))
+  server.addGrpcService(Health, healthHandlers)
+  if (metrics)
+    server.addRoute('/metrics', async () => ({
+      status: 200,
+      contentType: 'text/plain; version=0.0.4; charset=utf-8',
+      body: await metrics(),
+    }))
+}

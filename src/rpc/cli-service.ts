@@ -1,0 +1,172 @@
+import { braft } from '../generated/braft.js'
+import type { Executor } from '../raft/environment.js'
+import { ErrorCode, Status } from '../raft/errors.js'
+import { PeerId } from '../raft/peer-id.js'
+import { BrpcCode } from './braft-error.js'
+import { optional, repeated, required } from './json-message.js'
+import type { ManagedNode, NodeManager } from './node-manager.js'
+import { type Reply, type RpcService, rpcMethod } from './service.js'
+
+export interface CliServiceOptions {
+  readonly nodes: NodeManager
+  readonly executor: Executor
+}
+
+/**
+ * braft.CliService: what braft_cli and other administrators of braft ask. Checks come in braft's order and its words.
+ * Members cannot be changed and snapshots cannot be taken here: both are refused after the checks.
+ */
+export function cliService(options: CliServiceOptions): RpcService {
+  const cli = new CliHandlers(options)
+  const change = { old_peers: repeated('string'), new_peers: repeated('string') }
+  const ofMember = { group_id: required('string'), leader_id: required('string'), peer_id: required('string') }
+  const methods = {
+    add_peer: rpcMethod({
+      request: braft.AddPeerRequest,
+      response: braft.AddPeerResponse,
+      json: { request: ofMember, response: change },
+      handle: (request, _context, done) => cli.changeMember(request, done),
+    }),
+    remove_peer: rpcMethod({
+      request: braft.RemovePeerRequest,
+      response: braft.RemovePeerResponse,
+      json: { request: ofMember, response: change },
+      handle: (request, _context, done) => cli.changeMember(request, done),
+    }),
+    change_peers: rpcMethod({
+      request: braft.ChangePeersRequest,
+      response: braft.ChangePeersResponse,
+      json: { request: { group_id: required('string'), leader_id: required('string'), new_peers: repeated('string') }, response: change },
+      handle: (request, _context, done) => cli.changePeers(request, done),
+    }),
+    reset_peer: rpcMethod({
+      request: braft.ResetPeerRequest,
+      response: braft.ResetPeerResponse,
+      json: {
+        request: {
+          group_id: required('string'),
+          peer_id: required('string'),
+          old_peers: repeated('string'),
+          new_peers: repeated('string'),
+        },
+        response: {},
+      },
+      handle: (request, _context, done) => cli.resetPeer(request, done),
+    }),
+    snapshot: rpcMethod({
+      request: braft.SnapshotRequest,
+      response: braft.SnapshotResponse,
+      json: { request: { group_id: required('string'), peer_id: optional('string') }, response: {} },
+      handle: (request, _context, done) => cli.snapshot(request, done),
+    }),
+    get_leader: rpcMethod({
+      request: braft.GetLeaderRequest,
+      response: braft.GetLeaderResponse,
+      json: { request: { group_id: required('string'), peer_id: optional('string') }, response: { leader_id: required('string') } },
+      handle: (request, _context, done) => cli.getLeader(request, done),
+    }),
+    transfer_leader: rpcMethod({
+      request: braft.TransferLeaderRequest,
+      response: braft.TransferLeaderResponse,
+      json: { request: { group_id: required('string'), leader_id: required('string'), peer_id: optional('string') }, response: {} },
+      handle: (request, _context, done) => cli.transferLeader(request, done),
+    }),
+  }
+  return { name: 'braft.CliService', methods }
+}
+
+const SNAPSHOT_REFUSED = Status.error(ErrorCode.EINVAL, 'Snapshot is not supported')
+const CHANGE_REFUSED = new Status(BrpcCode.ENOMETHOD, 'this server does not change the members of a group')
+
+class CliHandlers {
+  constructor(private readonly options: CliServiceOptions) {}
+
+  changeMember(request: { group_id: string; leader_id: string; peer_id: string }, done: Reply<never>): void {
+    this.withLeader(request.group_id, request.leader_id, done, () => {
+      if (!PeerId.parse(request.peer_id)) return done(invalid(`Fail to parse peer_id ${request.peer_id}`))
+      done(CHANGE_REFUSED)
+    })
+  }
+
+  changePeers(request: { group_id: string; leader_id: string; new_peers: readonly string[] }, done: Reply<never>): void {
+    this.withLeader(request.group_id, request.leader_id, done, () => done(unparsablePeer(request.new_peers) ?? CHANGE_REFUSED))
+  }
+
+  resetPeer(request: { group_id: string; peer_id: string; new_peers: readonly string[] }, done: Reply<never>): void {
+    this.withNode(request.group_id, request.peer_id, done, () => done(unparsablePeer(request.new_peers) ?? CHANGE_REFUSED))
+  }
+
+  snapshot(request: { group_id: string; peer_id?: string | null }, done: Reply<never>): void {
+    this.withNode(request.group_id, request.peer_id ?? '', done, () => done(SNAPSHOT_REFUSED))
+  }
+
+  /** Whoever the asked node, or any node of the group in this process, follows. */
+  getLeader(request: { group_id: string; peer_id?: string | null }, done: Reply<{ leader_id: string }>): void {
+    const { nodes, executor } = this.options
+    executor.post(() => {
+      let asked: ManagedNode[] = nodes.nodesOf(request.group_id)
+      if (request.peer_id != null) {
+        const peer = PeerId.parse(request.peer_id)
+        if (!peer) return done(invalid(`Fail to parse ${request.peer_id}`))
+        asked = asked.filter((node) => node.peerId.equals(peer))
+      }
+      if (asked.length === 0) return done(Status.error(ErrorCode.ENOENT, `No nodes in group ${request.group_id}`))
+      const leader = asked.map((node) => node.leaderId()).find((id) => !id.isEmpty)
+      if (leader) done(Status.OK, { leader_id: leader.toString() })
+      else done(Status.error(ErrorCode.EAGAIN, 'Unknown leader'))
+    }, 'cli get_leader')
+  }
+
+  /** Answers once the transfer has begun; whether it succeeded, get_leader tells. */
+  transferLeader(request: { group_id: string; leader_id: string; peer_id?: string | null }, done: Reply<object>): void {
+    this.withNode(request.group_id, request.leader_id, done, (node) => {
+      let target: PeerId | null = null
+      if (request.peer_id != null) {
+        target = PeerId.parse(request.peer_id)
+        if (!target) return done(invalid(`Fail to parse ${request.peer_id}`))
+        if (target.isEmpty) target = null
+      }
+      let refused: Status | null = null
+      let begun = false
+      node.transferLeadershipTo(target, (status) => {
+        if (!begun && !status.ok) refused = new Status(status.code, `Fail to invoke transfer_leadership_to : ${status.message}`)
+      })
+      begun = true
+      if (refused) done(refused)
+      else done(Status.OK, {})
+    })
+  }
+
+  private withLeader(groupId: string, leaderId: string, done: Reply<never>, then: () => void): void {
+    this.withNode(groupId, leaderId, done, (node) => {
+      if (node.isLeader()) then()
+      else done(Status.error(ErrorCode.EPERM, 'Not leader'))
+    })
+  }
+
+  /** Runs `then` with the node that `id` names, or the only one of the group when it names none; on the executor. */
+  private withNode(groupId: string, id: string, done: Reply<never>, then: (node: ManagedNode) => void): void {
+    const { nodes, executor } = this.options
+    executor.post(() => {
+      if (id !== '') {
+        const peer = PeerId.parse(id)
+        const node = peer && nodes.get(groupId, peer)
+        if (node) return then(node)
+        return done(Status.error(ErrorCode.ENOENT, `Fail to find node ${id} in group ${groupId}`))
+      }
+      const [node, ...others] = nodes.nodesOf(groupId)
+      if (!node) return done(Status.error(ErrorCode.ENOENT, `Fail to find node in group ${groupId}`))
+      if (others.length > 0) return done(invalid(`peer must be specified since there're ${others.length + 1} nodes in group ${groupId}`))
+      then(node)
+    }, 'cli request')
+  }
+}
+
+function unparsablePeer(peers: readonly string[]): Status | null {
+  const bad = peers.find((text) => !PeerId.parse(text))
+  return bad === undefined ? null : invalid(`Fail to parse ${bad}`)
+}
+
+function invalid(message: string): Status {
+  return Status.error(ErrorCode.EINVAL, message)
+}
