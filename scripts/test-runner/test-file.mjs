@@ -13,8 +13,10 @@ export class TestFile {
     this.root = root
     this.name = name
     this.compiled = compiled
-    const declared = /^\s*\/\/ timeout: (\d+)s/m.exec(existsSync(source) ? readFileSync(source, 'utf8') : '')
+    const text = existsSync(source) ? readFileSync(source, 'utf8') : ''
+    const declared = /^\s*\/\/ timeout: (\d+)s/m.exec(text)
     this.timeoutSeconds = declared === null ? timeoutSeconds : Number(declared[1])
+    this.alone = /^\s*\/\/ alone: \S/m.test(text)
     this.child = null
     this.output = ''
     this.timedOut = false

@@ -13,6 +13,8 @@ const verdicts: Record<string, { failed: number; says: string } | null> = {
   passing: null,
   'node-assert': null,
   skips: null,
+  'alone-first': null,
+  'alone-second': null,
   failing: { failed: 1, says: 'Expected values to be strictly equal' },
   'forgotten-run': { failed: 1, says: 'test.run() is missing, so these never ran: never runs' },
   'forgotten-suite': { failed: 1, says: 'test.run() is missing, so these never ran: never runs' },
