@@ -2,9 +2,9 @@
 // needs. Skips a module whose sources did not change.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, writeFileSync, cpSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const out = join(root, 'src/generated')
@@ -25,7 +25,27 @@ for (const [name, files] of Object.entries(modules)) {
   const js = join(out, `${name}.js`)
   if (existsSync(js) && readFileSync(js, 'utf8').startsWith(stamp)) continue
   const pbjs = (file, ...options) =>
-    execFileSync(process.execPath, [bin('pbjs'), '-t', 'static-module', '-w', 'esm', '--null-semantics', '--keep-case', '--no-service', '--no-verify', '--no-delimited', '--no-convert', ...options, '-r', name, '-p', join(root, 'proto'), '-o', file, ...sources])
+    execFileSync(process.execPath, [
+      bin('pbjs'),
+      '-t',
+      'static-module',
+      '-w',
+      'esm',
+      '--null-semantics',
+      '--keep-case',
+      '--no-service',
+      '--no-verify',
+      '--no-delimited',
+      '--no-convert',
+      ...options,
+      '-r',
+      name,
+      '-p',
+      join(root, 'proto'),
+      '-o',
+      file,
+      ...sources,
+    ])
   pbjs(js)
   execFileSync(process.execPath, [bin('pbts'), '-o', join(out, `${name}.d.ts`), js])
   pbjs(js, '--no-comments')
