@@ -4,7 +4,7 @@ import type { AppendEntriesRequest } from '../raft/messages.js'
 import type { Faults } from './faults.js'
 import { MAX_MESSAGE_BYTES } from './grpc.js'
 import { MetadataKey, type ProcessIdentity } from './identity.js'
-import { type StreamRoute, decodeAck, encodeFrame } from './peer-codec.js'
+import { decodeAck, encodeFrame, type StreamRoute } from './peer-codec.js'
 import type { PeerConnection, PeerStream } from './peer-connection.js'
 import { Peer } from './peer-definition.js'
 

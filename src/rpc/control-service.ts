@@ -7,7 +7,7 @@ import { fromInt64 } from '../raft/types.js'
 import { Control } from './control-definition.js'
 import { type GroupFacts, membershipOf, nodeStatusOf, peerText } from './control-status.js'
 import { toGrpcError } from './error-detail.js'
-import { type EventLog, type LoggedEvent, eventFields } from './event-log.js'
+import { type EventLog, eventFields, type LoggedEvent } from './event-log.js'
 import type { Faults } from './faults.js'
 import type { Handlers } from './grpc.js'
 import type { ProcessIdentity } from './identity.js'
@@ -60,7 +60,9 @@ export class ControlService {
       Probe: unary(() => this.probe()),
       GetLeader: unary((request) => this.leader(request)),
       GetConfiguration: unary((request) => this.configuration(request)),
-      TransferLeader: unary((request) => this.transfer(request.group, request.timeout_ms, (node) => this.transferTarget(node, request.target))),
+      TransferLeader: unary((request) =>
+        this.transfer(request.group, request.timeout_ms, (node) => this.transferTarget(node, request.target)),
+      ),
       StepDown: unary((request) => this.transfer(request.group, request.timeout_ms, (node) => this.successor(node, request.exclude))),
       Subscribe: (call) => this.subscribe(call),
       Shutdown: unary(async (request) => {
@@ -85,7 +87,11 @@ export class ControlService {
     const node = this.host.nodes.nodesOf(group || DEFAULT_GROUP)[0]
     if (node) return node
     const groups = [...new Set(this.host.nodes.all().map((n) => n.groupId))].join(', ') || 'none yet'
-    throw failure(grpc.status.NOT_FOUND, 'E_NO_GROUP', `no group "${group || DEFAULT_GROUP}" on ${this.host.identity.peerId.address}; its groups: ${groups}`)
+    throw failure(
+      grpc.status.NOT_FOUND,
+      'E_NO_GROUP',
+      `no group "${group || DEFAULT_GROUP}" on ${this.host.identity.peerId.address}; its groups: ${groups}`,
+    )
   }
 
   private async nodeStatus(group: string): Promise<raftctl.v1.NodeStatus.$Properties> {
@@ -100,7 +106,9 @@ export class ControlService {
   }
 
   private async listGroups(): Promise<raftctl.v1.ListGroupsResponse.$Properties> {
-    return { groups: this.host.nodes.all().map((node) => ({ group: node.groupId, peer_id: node.peerId.toString(), state: node.status().state })) }
+    return {
+      groups: this.host.nodes.all().map((node) => ({ group: node.groupId, peer_id: node.peerId.toString(), state: node.status().state })),
+    }
   }
 
   private async probe(): Promise<raftctl.v1.ProbeResponse.$Properties> {
@@ -138,15 +146,25 @@ export class ControlService {
     if (status.ok) return
     const leader = node.leaderId()
     if (leads) throw failure(grpc.status.UNAVAILABLE, 'E_NO_QUORUM', `${node.peerId} leads but no quorum confirms it: ${status.message}`)
-    throw failure(grpc.status.UNAVAILABLE, 'E_NO_LEADER', `no leader could be confirmed from ${node.peerId}: ${status.message}`, { leader, retryable: true })
+    throw failure(grpc.status.UNAVAILABLE, 'E_NO_LEADER', `no leader could be confirmed from ${node.peerId}: ${status.message}`, {
+      leader,
+      retryable: true,
+    })
   }
 
   private async configuration(request: raftctl.v1.ConfigurationRequest): Promise<raftctl.v1.ConfigurationResponse.$Properties> {
     const { configuration, configurationCommitted, leaderId, term } = this.node(request.group).status()
     if (request.committed && !configurationCommitted) {
-      throw failure(grpc.status.FAILED_PRECONDITION, 'E_CONFIG_PENDING', 'the newest configuration is not committed yet', { leader: leaderId, retryable: true })
+      throw failure(grpc.status.FAILED_PRECONDITION, 'E_CONFIG_PENDING', 'the newest configuration is not committed yet', {
+        leader: leaderId,
+        retryable: true,
+      })
     }
-    return { membership: membershipOf(configuration, configurationCommitted, (peer) => this.host.nameOf(peer)), leader_id: peerText(leaderId), term }
+    return {
+      membership: membershipOf(configuration, configurationCommitted, (peer) => this.host.nameOf(peer)),
+      leader_id: peerText(leaderId),
+      term,
+    }
   }
 
   private transferTarget(node: ControlledNode, target: string): PeerId | null {
@@ -154,7 +172,8 @@ export class ControlService {
     const peer = PeerId.parse(target)
     if (!peer) throw usage(`"${target}" is no PeerId (host:port:idx:role)`)
     const { conf } = node.status().configuration
-    if (!conf.contains(peer)) throw failure(grpc.status.NOT_FOUND, 'E_NO_SUCH_NODE', `${peer} is not a voter of group ${node.groupId}: ${conf}`)
+    if (!conf.contains(peer))
+      throw failure(grpc.status.NOT_FOUND, 'E_NO_SUCH_NODE', `${peer} is not a voter of group ${node.groupId}: ${conf}`)
     return peer
   }
 
@@ -164,22 +183,37 @@ export class ControlService {
     const excluded = PeerId.parse(exclude)
     if (!excluded) throw usage(`"${exclude}" is no PeerId (host:port:idx:role)`)
     const { peers, configuration } = node.status()
-    const fit = peers.filter(({ peerId, consecutiveErrors }) => consecutiveErrors === 0 && !peerId.equals(excluded) && configuration.conf.contains(peerId))
+    const fit = peers.filter(
+      ({ peerId, consecutiveErrors }) => consecutiveErrors === 0 && !peerId.equals(excluded) && configuration.conf.contains(peerId),
+    )
     fit.sort((a, b) => b.matchIndex - a.matchIndex)
     if (!fit[0]) throw failure(grpc.status.FAILED_PRECONDITION, 'E_NOT_CAUGHT_UP', `no voter besides ${excluded} is fit to lead`)
     return fit[0].peerId
   }
 
   /** Answers once the new leader is known here, with how long writes were paused. */
-  private async transfer(group: string, timeoutMs: number, choose: (node: ControlledNode) => PeerId | null): Promise<raftctl.v1.TransferResponse.$Properties> {
+  private async transfer(
+    group: string,
+    timeoutMs: number,
+    choose: (node: ControlledNode) => PeerId | null,
+  ): Promise<raftctl.v1.TransferResponse.$Properties> {
     const node = this.node(group)
     const before = node.status()
     if (!node.isLeader()) {
-      throw failure(grpc.status.FAILED_PRECONDITION, 'E_NO_LEADER', `${node.peerId} does not lead`, { leader: node.leaderId(), retryable: !node.leaderId().isEmpty })
+      throw failure(grpc.status.FAILED_PRECONDITION, 'E_NO_LEADER', `${node.peerId} does not lead`, {
+        leader: node.leaderId(),
+        retryable: !node.leaderId().isEmpty,
+      })
     }
     const target = choose(node)
     if (target?.equals(node.peerId)) {
-      return { old_leader: node.peerId.toString(), new_leader: node.peerId.toString(), old_term: before.term, new_term: before.term, reason: 'leads already' }
+      return {
+        old_leader: node.peerId.toString(),
+        new_leader: node.peerId.toString(),
+        old_term: before.term,
+        new_term: before.term,
+        reason: 'leads already',
+      }
     }
     const started = performance.now()
     const status = await this.onExecutor<Status>((done) => node.transferLeadershipTo(target, done))
@@ -187,7 +221,10 @@ export class ControlService {
     const rest = Math.max(0, (timeoutMs || 10_000) - (performance.now() - started))
     const known = () => !node.leaderId().isEmpty && !node.leaderId().equals(node.peerId)
     const held = await new Promise<boolean>((resolve) => this.host.events.waitFor(known, rest, resolve))
-    if (!held) throw failure(grpc.status.DEADLINE_EXCEEDED, 'E_OUTCOME_UNKNOWN', 'leadership was given up, no new leader is known yet', { applied: 'unknown' })
+    if (!held)
+      throw failure(grpc.status.DEADLINE_EXCEEDED, 'E_OUTCOME_UNKNOWN', 'leadership was given up, no new leader is known yet', {
+        applied: 'unknown',
+      })
     const after = node.status()
     const chosen = target ? 'as asked' : 'longest log of the voters that answer'
     return {
@@ -203,11 +240,13 @@ export class ControlService {
   private subscribe(call: grpc.ServerWritableStream<raftctl.v1.SubscribeRequest, raftctl.v1.Event.$Properties>): void {
     const { group, types, since_seq } = call.request
     const wanted = ({ event }: LoggedEvent) =>
-      (group === '' || event.groupId === group) && (types.length === 0 || types.some((type) => event.name === type || event.name.startsWith(`${type}.`)))
+      (group === '' || event.groupId === group) &&
+      (types.length === 0 || types.some((type) => event.name === type || event.name.startsWith(`${type}.`)))
     const send = (logged: LoggedEvent) => {
       if (!wanted(logged)) return
       const { seq, timeMs, event } = logged
-      call.write({ seq, time_ms: timeMs, name: event.name, group: event.groupId, peer_id: event.peerId.toString(), fields: eventFields(event) })
+      const fields = Object.fromEntries(Object.entries(eventFields(event)).map(([key, value]) => [key, String(value)]))
+      call.write({ seq, time_ms: timeMs, name: event.name, group: event.groupId, peer_id: event.peerId.toString(), fields })
     }
     for (const logged of this.host.events.since(fromInt64(since_seq))) send(logged)
     const unsubscribe = this.host.events.subscribe(send)
@@ -224,13 +263,18 @@ export class ControlService {
   private setFaults(request: raftctl.v1.SetFaultsRequest): raftctl.v1.FaultsResponse.$Properties {
     const { faults } = this.host
     if (!faults.enabled) {
-      throw failure(grpc.status.FAILED_PRECONDITION, 'E_FAULTS_DISABLED', `${this.host.identity.peerId.address} was started without --enable-faults`)
+      throw failure(
+        grpc.status.FAILED_PRECONDITION,
+        'E_FAULTS_DISABLED',
+        `${this.host.identity.peerId.address} was started without --enable-faults`,
+      )
     }
     if (request.disk_delay_ms > 0) throw unimplemented('disk delays')
     for (const address of Object.values(request.dial_map)) {
       if (address !== '' && !PeerId.parse(address)) throw usage(`"${address}" in the dial map is no host:port`)
     }
-    if (request.flip_group !== '' && !this.host.flipByte(request.flip_group)) throw unimplemented(`flipping a byte in group "${request.flip_group}"`)
+    if (request.flip_group !== '' && !this.host.flipByte(request.flip_group))
+      throw unimplemented(`flipping a byte in group "${request.flip_group}"`)
     faults.set({
       dialMap: request.dial_map,
       delayMs: request.delay_ms,
@@ -290,7 +334,11 @@ interface FailureContext {
 
 function failure(code: grpc.status, name: string, message: string, context: FailureContext = {}): Failure {
   const { leader, retryable = false, applied = 'no' } = context
-  return toGrpcError(code, { code: name, leaderHint: leader && !leader.isEmpty ? leader.toString() : undefined, retryable, applied }, message)
+  return toGrpcError(
+    code,
+    { code: name, leaderHint: leader && !leader.isEmpty ? leader.toString() : undefined, retryable, applied },
+    message,
+  )
 }
 
 function usage(message: string): Failure {
@@ -304,7 +352,10 @@ function unimplemented(what: string): Failure {
 function transferFailure(status: Status, leader: PeerId): Failure {
   switch (status.code) {
     case ErrorCode.EBUSY:
-      return failure(grpc.status.FAILED_PRECONDITION, 'E_CONFIG_PENDING', `leadership cannot be handed over now: ${status.message}`, { leader, retryable: true })
+      return failure(grpc.status.FAILED_PRECONDITION, 'E_CONFIG_PENDING', `leadership cannot be handed over now: ${status.message}`, {
+        leader,
+        retryable: true,
+      })
     case ErrorCode.ERAFTTIMEDOUT:
     case ErrorCode.EHOSTUNREACH:
       return failure(grpc.status.FAILED_PRECONDITION, 'E_NOT_CAUGHT_UP', status.message, { leader })

@@ -18,7 +18,11 @@ const KEY = 'grpc-status-details-bin'
 const TYPE_URL = 'type.googleapis.com/raftctl.v1.ErrorDetail'
 
 /** An error for a gRPC callback or stream, with its detail in `grpc-status-details-bin`. */
-export function toGrpcError(code: grpc.status, detail: ErrorDetail, message: string): grpc.ServerErrorResponse & { metadata: grpc.Metadata } {
+export function toGrpcError(
+  code: grpc.status,
+  detail: ErrorDetail,
+  message: string,
+): grpc.ServerErrorResponse & { metadata: grpc.Metadata } {
   const metadata = new grpc.Metadata()
   metadata.set(KEY, encodeRpcStatus(code, message, detail))
   return Object.assign(new Error(message), { code, details: message, metadata })

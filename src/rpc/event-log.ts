@@ -55,11 +55,12 @@ export class EventLog {
   }
 }
 
-/** An event's own fields as text, for logs and for raftctl.v1.Event. */
-export function eventFields(event: RaftEvent): Record<string, string> {
-  const fields: Record<string, string> = {}
+/** An event's own fields: numbers as they are (milliseconds to a tenth), everything else as text. */
+export function eventFields(event: RaftEvent): Record<string, string | number> {
+  const fields: Record<string, string | number> = {}
   for (const [key, value] of Object.entries(event)) {
-    if (key !== 'name' && key !== 'groupId' && key !== 'peerId') fields[key] = String(value)
+    if (key === 'name' || key === 'groupId' || key === 'peerId') continue
+    fields[key] = typeof value === 'number' ? Math.round(value * 10) / 10 : String(value)
   }
   return fields
 }

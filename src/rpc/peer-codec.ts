@@ -1,8 +1,8 @@
-import { type Checksum } from '../raft/environment.js'
+import type { Checksum } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
 import { EntryBatch } from '../raft/log-entry.js'
 import type { AppendEntriesRequest, AppendEntriesResponse } from '../raft/messages.js'
-import { type PeerId } from '../raft/peer-id.js'
+import type { PeerId } from '../raft/peer-id.js'
 import { asTerm, logIndex } from '../raft/types.js'
 
 /**
@@ -52,7 +52,11 @@ export function encodeFrame(seq: number, request: AppendEntriesRequest): { head:
  * Reads a frame that came from a peer. Every checksum of every entry is verified before anything else sees it.
  * EREQUEST when the bytes are no frame or an entry is damaged: such a frame must not be stored.
  */
-export function decodeFrame(bytes: Buffer, route: StreamRoute, checksum: Checksum): { seq: number; status: Status; request?: AppendEntriesRequest } {
+export function decodeFrame(
+  bytes: Buffer,
+  route: StreamRoute,
+  checksum: Checksum,
+): { seq: number; status: Status; request?: AppendEntriesRequest } {
   const values = [0, 0, 0, 0, 0, 0]
   let entries: Buffer | null = null
   const ok = eachField(bytes, (field, value, view) => {

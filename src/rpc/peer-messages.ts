@@ -115,12 +115,17 @@ export interface HelloExtras {
 }
 
 export function encodeHelloRequest(request: HelloRequest, name: string): Buffer {
-  return asBuffer(v1.HelloRequest.encode({ ...wireAddress(request), incarnation: request.incarnation, standing: request.standing, name }).finish())
+  return asBuffer(
+    v1.HelloRequest.encode({ ...wireAddress(request), incarnation: request.incarnation, standing: request.standing, name }).finish(),
+  )
 }
 
 export function decodeHelloRequest(bytes: Uint8Array): { request: HelloRequest; name: string } {
   const message = v1.HelloRequest.decode(bytes)
-  return { request: { ...addressed(message), incarnation: message.incarnation, standing: standingOf(message.standing) }, name: message.name }
+  return {
+    request: { ...addressed(message), incarnation: message.incarnation, standing: standingOf(message.standing) },
+    name: message.name,
+  }
 }
 
 export function encodeHelloResponse(response: HelloResponse, extras: HelloExtras): Buffer {

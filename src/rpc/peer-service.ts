@@ -7,9 +7,9 @@ import type { Faults } from './faults.js'
 import type { Handlers } from './grpc.js'
 import { MetadataKey, type ProcessIdentity } from './identity.js'
 import type { NodeManager } from './node-manager.js'
-import { type StreamRoute, decodeFrame, encodeAck } from './peer-codec.js'
+import { decodeFrame, encodeAck, type StreamRoute } from './peer-codec.js'
 import type { Peer } from './peer-definition.js'
-import { type PeerMethodCodec, decodeHelloRequest, encodeHelloResponse, peerMethodCodecs } from './peer-messages.js'
+import { decodeHelloRequest, encodeHelloResponse, type PeerMethodCodec, peerMethodCodecs } from './peer-messages.js'
 
 export interface PeerServiceOptions {
   readonly nodes: NodeManager
@@ -80,13 +80,19 @@ export class PeerService {
       const request = this.decoded(call, callback, (bytes) => codec.decodeRequest(bytes))
       if (!request) return
       this.route(request, callback, (handler) =>
-        handlerOf(handler).call(handler, request, (status, response) => respond(callback, status, response && codec.encodeResponse(response))),
+        handlerOf(handler).call(handler, request, (status, response) =>
+          respond(callback, status, response && codec.encodeResponse(response)),
+        ),
       )
     }
   }
 
   /** The request, or null after it was refused. */
-  private decoded<T>(call: { metadata: grpc.Metadata; request: Buffer }, callback: grpc.sendUnaryData<Uint8Array>, decode: (bytes: Buffer) => T): T | null {
+  private decoded<T>(
+    call: { metadata: grpc.Metadata; request: Buffer },
+    callback: grpc.sendUnaryData<Uint8Array>,
+    decode: (bytes: Buffer) => T,
+  ): T | null {
     const refusal = this.refusal(call.metadata)
     if (refusal) {
       callback(refusal)
@@ -122,7 +128,9 @@ export class PeerService {
 
   private append(call: AppendCall): void {
     const route = routeOf(call.metadata)
-    const refusal = this.refusal(call.metadata) ?? (route ? null : failed(Status.error(ErrorCode.EREQUEST, 'no group, sender or receiver in the metadata')))
+    const refusal =
+      this.refusal(call.metadata) ??
+      (route ? null : failed(Status.error(ErrorCode.EREQUEST, 'no group, sender or receiver in the metadata')))
     if (refusal || !route) {
       call.emit('error', refusal)
       return

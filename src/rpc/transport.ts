@@ -149,16 +149,21 @@ export class GrpcTransport implements Transport {
     let cancelled = false
     const start = () => {
       let answer: Buffer | null = null
-      const stream = this.connection(to).open(path, { ...identity.peerMetadata(), 'grpc-timeout': `${Math.ceil(timeoutMs)}m` }, {
-        opened: (headers) => {
-          const mismatch = identity.clusterMismatch(headers[MetadataKey.clusterId] as string | undefined)
-          if (mismatch) settle(Status.error(ErrorCode.EINVAL, `${to} is of another cluster: ${mismatch}`))
+      const stream = this.connection(to).open(
+        path,
+        { ...identity.peerMetadata(), 'grpc-timeout': `${Math.ceil(timeoutMs)}m` },
+        {
+          opened: (headers) => {
+            const mismatch = identity.clusterMismatch(headers[MetadataKey.clusterId] as string | undefined)
+            if (mismatch) settle(Status.error(ErrorCode.EINVAL, `${to} is of another cluster: ${mismatch}`))
+          },
+          message: (bytes) => {
+            answer = bytes
+          },
+          ended: (status) =>
+            settle(status.ok && !answer ? Status.error(ErrorCode.EREQUEST, `an empty answer from ${to}`) : status, answer ?? undefined),
         },
-        message: (bytes) => {
-          answer = bytes
-        },
-        ended: (status) => settle(status.ok && !answer ? Status.error(ErrorCode.EREQUEST, `an empty answer from ${to}`) : status, answer ?? undefined),
-      })
+      )
       cancelStream = () => stream.cancel()
       stream.write([prefixed(body)])
       stream.end()

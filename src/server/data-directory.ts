@@ -1,0 +1,106 @@
+import { constants } from 'node:fs'
+import { access, mkdir, readdir, rmdir, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { DirectoryLock, DirectoryLockedError } from '../storage/lock.js'
+import { StartError } from './start-error.js'
+
+/** Whether the directory could be used, without changing anything: nothing is left behind by a start that fails. */
+export async function checkDataDirectory(path: string): Promise<void> {
+  for (let at = path; ; at = dirname(at)) {
+    const found = await stat(at).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT' && at !== dirname(at)) return null
+      throw unusable(path, error)
+    })
+    if (!found) continue
+    if (!found.isDirectory()) throw new StartError('E_DATA_DIR', `${at} is not a directory`, 'Give another directory with --data.')
+    await access(at, constants.W_OK | constants.X_OK).catch((error) => {
+      throw unusable(at, error)
+    })
+    return
+  }
+}
+
+/** Creates the directory where it is missing, and takes it for this process alone. */
+export async function takeDataDirectory(path: string): Promise<DataDirectory> {
+  const firstMade = await mkdir(path, { recursive: true }).catch((error) => {
+    throw unusable(path, error)
+  })
+  try {
+    return new DataDirectory(path, await DirectoryLock.acquire(path), firstMade ?? null)
+  } catch (error) {
+    if (!(error instanceof DirectoryLockedError)) throw unusable(path, error as NodeJS.ErrnoException)
+    const holder = error.owner ? `process ${error.owner.pid}` : 'another process'
+    const hint = error.owner
+      ? `Stop that node first (kill ${error.owner.pid}), or give another --data.`
+      : 'Stop that node first, or give another --data.'
+    throw new StartError('E_DATA_DIR', `${path} is in use by ${holder}`, hint, { cause: error })
+  }
+}
+
+function unusable(path: string, error: NodeJS.ErrnoException): StartError {
+  const reason = REASONS[error.code ?? ''] ?? error.message
+  const code = error.code === 'ENOSPC' ? 'E_NO_SPACE' : 'E_DATA_DIR'
+  return new StartError(
+    code,
+    `the data directory ${path} cannot be used: ${reason}`,
+    'Give a directory that this user can write to with --data.',
+    { cause: error },
+  )
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'the disk is full',
+  ENOTDIR: 'a part of the path is not a directory',
+}
+
+/** A data directory that this process holds. */
+export class DataDirectory {
+  private usage: { at: number; value: Promise<{ logBytes: number; dataBytes: number }> } | null = null
+
+  constructor(
+    readonly path: string,
+    private readonly lock: DirectoryLock,
+    private readonly firstMade: string | null,
+  ) {}
+
+  /** Bytes in the directory and in its logs, at most two seconds old. */
+  sizes(): Promise<{ logBytes: number; dataBytes: number }> {
+    const now = performance.now()
+    if (!this.usage || now - this.usage.at > USAGE_FRESH_MS) this.usage = { at: now, value: this.measure() }
+    return this.usage.value
+  }
+
+  release(): Promise<void> {
+    return this.lock.release()
+  }
+
+  /** After a start that failed before anything was stored: removes what it made, and nothing that holds a file. */
+  async removeIfEmpty(): Promise<void> {
+    await rmdir(join(this.path, 'raftctl')).catch(() => {})
+    for (let at = this.path; this.firstMade && at.startsWith(this.firstMade); at = dirname(at)) {
+      const removed = await rmdir(at).then(
+        () => true,
+        () => false,
+      )
+      if (!removed) return
+    }
+  }
+
+  private async measure(): Promise<{ logBytes: number; dataBytes: number }> {
+    let logBytes = 0
+    let dataBytes = 0
+    const entries = await readdir(this.path, { recursive: true, withFileTypes: true }).catch(() => [])
+    for (const entry of entries) {
+      if (!entry.isFile()) continue
+      const { size } = await stat(join(entry.parentPath, entry.name)).catch(() => ({ size: 0 }))
+      dataBytes += size
+      if (entry.parentPath.endsWith('/log')) logBytes += size
+    }
+    return { logBytes, dataBytes }
+  }
+}
+
+const USAGE_FRESH_MS = 2000

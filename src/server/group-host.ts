@@ -1,0 +1,158 @@
+import { createHash } from 'node:crypto'
+import { GrpcLeaderCalls } from '../machines/kv/leader-calls.js'
+import { KvService } from '../machines/kv/service.js'
+import { KvStateMachine } from '../machines/kv/state-machine.js'
+import type { Environment, FileSystem } from '../raft/environment.js'
+import { ErrorCode, type Status } from '../raft/errors.js'
+import { Node } from '../raft/node.js'
+import type { IdentityStorage } from '../raft/storage.js'
+import type { Faults } from '../rpc/faults.js'
+import type { ProcessIdentity } from '../rpc/identity.js'
+import { manualClusterId } from '../storage/cluster-id.js'
+import { groupDirectory, type NodeStorage, openStorage } from '../storage/open-storage.js'
+import type { NodeConfiguration } from './configuration.js'
+import { StartError } from './start-error.js'
+
+export interface GroupHostOptions {
+  readonly configuration: NodeConfiguration
+  readonly environment: Environment
+  readonly fileSystem: FileSystem
+  readonly identity: ProcessIdentity
+  readonly faults: Faults
+}
+
+/**
+ * One group of this process: its storages, its key-value machine, its node and its service.
+ *
+ * The node may be reached by its peers before `start`, so that founders can say hello to each other.
+ */
+export class GroupHost {
+  readonly node: Node
+  readonly machine = new KvStateMachine()
+  readonly service: KvService
+  private readonly storage: NodeStorage
+
+  constructor(private readonly options: GroupHostOptions) {
+    const { configuration, environment, fileSystem, identity, faults } = options
+    const { executor, clock, random } = environment
+    this.node = new Node(configuration.group, configuration.peerId)
+    this.storage = openStorage({
+      fileSystem,
+      executor,
+      clock,
+      random,
+      directory: groupDirectory(configuration.dataDir, configuration.group),
+      peerId: configuration.peerId,
+      clusterId: configuration.clusterId,
+      name: configuration.name,
+    })
+    this.service = new KvService({
+      node: this.node,
+      machine: this.machine,
+      clock,
+      wallClockMs: () => Date.now(),
+      leaderCalls: new GrpcLeaderCalls(identity, faults),
+      clusterId: () => identity.clusterId,
+    })
+  }
+
+  /** Recovers and founds or joins the group. Throws StartError. */
+  async start(): Promise<void> {
+    const { configuration, environment, identity } = this.options
+    const status = await new Promise<Status>((resolve) =>
+      environment.executor.post(
+        () =>
+          this.node.init(
+            {
+              environment,
+              initialConf: configuration.initialConf,
+              fsm: this.machine,
+              logStorage: this.storage.logStorage,
+              metaStorage: this.storage.metaStorage,
+              identityStorage: this.introducing(this.storage.identityStorage),
+              standing: 'founding',
+              bootId: identity.bootId,
+              electionTimeoutMs: configuration.electionTimeoutMs,
+            },
+            resolve,
+          ),
+        'node init',
+      ),
+    )
+    if (!status.ok) throw this.startError(status)
+    await this.learnClusterId()
+  }
+
+  /** A leader hands over first. Every call still waiting is answered. */
+  async stop(): Promise<void> {
+    const { executor } = this.options.environment
+    await new Promise<Status>((resolve) => executor.post(() => this.node.shutdown(resolve), 'node shutdown'))
+    this.service.close()
+  }
+
+  /** The process introduces itself by what the directory says, as soon as that is known. */
+  private introducing(storage: NodeStorage['identityStorage']): IdentityStorage {
+    const { identity } = this.options
+    return {
+      load: (standing, done) =>
+        storage.load(standing, (status, loaded) => {
+          if (loaded) {
+            identity.setIncarnation(loaded.incarnation)
+            if (storage.clusterId) identity.adoptClusterId(storage.clusterId)
+          }
+          done(status, loaded)
+        }),
+      save: (next, done) => storage.save(next, done),
+    }
+  }
+
+  /** A cluster that was not given an id derives one from its founders, which are known by now. */
+  private async learnClusterId(): Promise<void> {
+    const { identityStorage } = this.storage
+    const { configuration, identity } = this.options
+    const { founders } = identityStorage.identity
+    if (identityStorage.clusterId || !founders) return
+    const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
+    const clusterId = manualClusterId({ bootstrapToken: configuration.bootstrapToken, founders, sha256 })
+    const status = await new Promise<Status>((resolve) => identityStorage.update({ clusterId }, resolve))
+    if (!status.ok) throw this.startError(status)
+    identity.adoptClusterId(clusterId)
+  }
+
+  private startError(status: Status): StartError {
+    const { dataDir, peerId } = this.options.configuration
+    const { refusal } = this.storage.identityStorage
+    if (refusal === 'cluster')
+      return new StartError('E_CLUSTER_MISMATCH', status.message, 'Give the directory of this cluster with --data.')
+    if (refusal === 'peer')
+      return new StartError(
+        'E_DATA_DIR',
+        status.message,
+        'Give the directory of this member with --data, or correct --listen or --advertise.',
+      )
+    switch (status.code) {
+      case ErrorCode.ECORRUPT:
+        return new StartError(
+          'E_CORRUPT',
+          `${dataDir} is damaged: ${status.message}`,
+          'Restore the directory from a copy; the other members go on without this one.',
+        )
+      case ErrorCode.EREBUILD:
+        return new StartError(
+          'E_NEEDS_REBUILD',
+          `${dataDir} is empty, but the cluster remembers ${peerId} with data: it may not vote as if it were new (${status.message})`,
+          'Restore the directory from its disk or a copy. If it is lost, remove this member and add it again as a new one. The other members keep serving.',
+        )
+      case ErrorCode.ENOSPC:
+        return new StartError('E_NO_SPACE', `no space left for ${dataDir}: ${status.message}`, 'Free some space on that disk.')
+      case ErrorCode.EACCES:
+        return new StartError(
+          'E_DATA_DIR',
+          `${dataDir} cannot be used: ${status.message}`,
+          'Give a directory that this user can write to with --data.',
+        )
+      default:
+        return new StartError('E_DATA_DIR', `${dataDir} cannot be opened: ${status}`, 'Check the disk; the message names the file.')
+    }
+  }
+}

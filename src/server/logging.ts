@@ -1,0 +1,54 @@
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { type Logger, pino } from 'pino'
+import type { RaftEvent } from '../raft/events.js'
+import { eventFields } from '../rpc/event-log.js'
+import type { NodeConfiguration } from './configuration.js'
+import type { StartError } from './start-error.js'
+
+export type { Logger } from 'pino'
+
+/**
+ * The log of a node: JSON lines, one per event, on stderr or in the log file. The event's name is the message and public;
+ * info is for changes an operator cares about. Lines are written at once: the last one before a crash is there.
+ */
+export function openLog({ name, logLevel, logFile }: Pick<NodeConfiguration, 'name' | 'logLevel' | 'logFile'>): Logger {
+  if (logFile) mkdirSync(dirname(logFile), { recursive: true })
+  const destination = pino.destination({ dest: logFile ?? 2, sync: true })
+  return pino(
+    {
+      level: logLevel,
+      base: { node: name },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    destination,
+  )
+}
+
+const LEVELS: Partial<Record<RaftEvent['name'], 'info' | 'warn' | 'error'>> = {
+  'node.started': 'info',
+  'node.founded': 'info',
+  'node.rebuild-needed': 'error',
+  'node.error': 'error',
+  'node.stopped': 'info',
+  'state.changed': 'info',
+  'election.won': 'info',
+  'leader.followed': 'info',
+  'leader.lost': 'warn',
+  'leader.handover': 'info',
+  'log.truncated': 'warn',
+  'configuration.committed': 'info',
+  'peer.up': 'info',
+  'peer.down': 'warn',
+}
+
+export function logEvent(log: Logger, event: RaftEvent): void {
+  const level = LEVELS[event.name] ?? 'debug'
+  if (log.isLevelEnabled(level)) log[level]({ group: event.groupId, ...eventFields(event) }, event.name)
+}
+
+/** The last line of a start that failed: a program that started the node reads it. */
+export function logStartFailure(log: Logger, error: StartError, exitCode: number): void {
+  log.fatal({ code: error.code, exitCode, hint: error.hint }, error.message)
+}

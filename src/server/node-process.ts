@@ -1,0 +1,179 @@
+import { randomBytes } from 'node:crypto'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import type { RaftEvent } from '../raft/events.js'
+import { callGuard } from '../rpc/call-guard.js'
+import type { ControlledNode } from '../rpc/control-service.js'
+import { EventLog } from '../rpc/event-log.js'
+import { Faults } from '../rpc/faults.js'
+import { ProcessIdentity } from '../rpc/identity.js'
+import { NodeManager } from '../rpc/node-manager.js'
+import { PeerService } from '../rpc/peer-service.js'
+import { ListenError, RpcServer } from '../rpc/server.js'
+import { GrpcTransport } from '../rpc/transport.js'
+import { checksum } from '../storage/checksum.js'
+import { NodeFileSystem } from '../storage/node-file-system.js'
+import type { NodeConfiguration } from './configuration.js'
+import { checkDataDirectory, type DataDirectory, takeDataDirectory } from './data-directory.js'
+import { type ProductionEnvironment, productionEnvironment } from './environment.js'
+import { EventLoopExecutor } from './executor.js'
+import { GroupHost } from './group-host.js'
+import { type Logger, logEvent } from './logging.js'
+import { watchEventLoop } from './loop-monitor.js'
+import { MemberNames } from './member-names.js'
+import { Metrics } from './metrics.js'
+import { addNodeServices } from './node-services.js'
+import { ProcessControlHost } from './process-control-host.js'
+import { StartError } from './start-error.js'
+import { timedFileSystem } from './timed-file-system.js'
+
+/** How long running calls may take when the node stops, unless the caller says otherwise. */
+const STOP_DEADLINE_MS = 2000
+
+/**
+ * A node: one port, one data directory, one Raft group with the key-value machine.
+ *
+ * Owns every part of the process and their order: the port first (peers may say hello while the disk is still read), the
+ * directory's lock, the storages, the node; and backwards when it stops. `failed` settles when the node cannot go on.
+ */
+export class NodeProcess {
+  readonly failed: Promise<StartError>
+  private readonly identity: ProcessIdentity
+  private readonly nodes = new NodeManager<ControlledNode>()
+  private readonly events = new EventLog()
+  private readonly faults: Faults
+  private readonly names: MemberNames
+  private readonly metrics: Metrics
+  private readonly transport: GrpcTransport
+  private readonly environment: ProductionEnvironment
+  private readonly peerService: PeerService
+  private readonly server: RpcServer
+  private directory: DataDirectory | null = null
+  private group: GroupHost | null = null
+  private stopWatchingLoop: () => void = () => {}
+  private stopping: Promise<void> | null = null
+  private fail: (error: StartError) => void = () => {}
+
+  constructor(
+    private readonly configuration: NodeConfiguration,
+    private readonly log: Logger,
+    requestStop: (graceMs: number) => void,
+  ) {
+    const { peerId, name, clusterId, faultsEnabled } = configuration
+    this.failed = new Promise((resolve) => {
+      this.fail = resolve
+    })
+    this.identity = new ProcessIdentity(peerId, name, randomBytes(16).toString('hex'), packageVersion(), clusterId)
+    this.faults = new Faults(faultsEnabled)
+    this.names = new MemberNames(configuration.names)
+    this.metrics = new Metrics(() => this.nodes.all().map((node) => node.status()))
+    const executor = new EventLoopExecutor()
+    const { identity, faults, nodes, names, metrics } = this
+    const onName = (peer: Parameters<MemberNames['learn']>[0], learned: string) => names.learn(peer, learned)
+    this.transport = new GrpcTransport({ executor, identity, faults, onName })
+    this.environment = productionEnvironment({ executor, transport: this.transport, observer: { event: (event) => this.observe(event) } })
+    const onAlive = (peer: typeof peerId) => this.transport.noteAlive(peer)
+    this.peerService = new PeerService({ nodes, executor, checksum, identity, faults, onName, onAlive })
+    this.server = new RpcServer({ grpcInterceptors: [callGuard({ identity, onCall: (...call) => metrics.observeCall(...call) })] })
+    const groupOf = (groupId: string) => (this.group?.node.groupId === groupId ? this.group : null)
+    const { environment, events } = this
+    const directory = () => this.directory
+    const host = new ProcessControlHost({
+      configuration,
+      environment,
+      identity,
+      nodes,
+      events,
+      faults,
+      names,
+      metrics,
+      log,
+      directory,
+      groupOf,
+      requestStop,
+    })
+    addNodeServices(this.server, { host, executor, checksum, peerService: this.peerService, metrics, groupOf })
+  }
+
+  /** Resolves once the node takes part in its group. Throws StartError; nothing is left running or behind then. */
+  async start(): Promise<void> {
+    const { configuration, log } = this
+    const { listen, dataDir, electionTimeoutMs } = configuration
+    try {
+      await checkDataDirectory(dataDir)
+      await this.listen()
+      log.info(
+        { listen: `${listen.host}:${listen.port}`, pid: process.pid, version: this.identity.version, data: dataDir },
+        'process.listening',
+      )
+      this.directory = await takeDataDirectory(dataDir)
+      this.names.keepIn(join(dataDir, 'raftctl', 'members.json'))
+      this.stopWatchingLoop = watchEventLoop(electionTimeoutMs / 2, (gapMs) => log.warn({ gapMs: Math.round(gapMs) }, 'process.stalled'))
+      const { environment, identity, faults } = this
+      const fileSystem = timedFileSystem(new NodeFileSystem(environment.executor), (ms) => this.metrics.observeSync(ms))
+      this.group = new GroupHost({ configuration, environment, fileSystem, identity, faults })
+      this.nodes.add(this.group.node)
+      await this.group.start()
+      log.info({ clusterId: this.identity.clusterId, incarnation: this.identity.incarnation }, 'process.ready')
+      void this.metrics.load()
+    } catch (error) {
+      await this.stop(0)
+      throw error instanceof StartError
+        ? error
+        : new StartError('E_INTERNAL', (error as Error).message, 'Report this with the log.', { cause: error })
+    }
+  }
+
+  /** Hands over leadership, answers what is under way, and lets go of everything. Always resolves; safe to call often. */
+  stop(graceMs = STOP_DEADLINE_MS): Promise<void> {
+    this.stopping ??= this.stopAll(graceMs)
+    return this.stopping
+  }
+
+  private async stopAll(graceMs: number): Promise<void> {
+    const { group, log } = this
+    log.info({}, 'process.stopping')
+    if (group) await settled(group.stop(), log, 'the node did not stop well')
+    this.peerService.close()
+    await this.server.close({ deadlineMs: graceMs })
+    if (group) this.nodes.remove(group.node)
+    this.transport.close()
+    this.environment.clock.stop()
+    this.stopWatchingLoop()
+    await this.names.saved()
+    if (this.directory) await settled(this.directory.release(), log, 'the lock of the data directory could not be released')
+    if (this.directory) await this.directory.removeIfEmpty()
+    log.info({}, 'process.stopped')
+  }
+
+  private async listen(): Promise<void> {
+    const { listen } = this.configuration
+    try {
+      await this.server.listen(listen)
+    } catch (error) {
+      if (!(error instanceof ListenError)) throw error
+      const other = `Stop what uses port ${listen.port}, or choose another with --listen.`
+      throw new StartError('E_PORT', error.message, error.code === 'EADDRINUSE' ? other : 'Choose another address with --listen.', {
+        cause: error,
+      })
+    }
+  }
+
+  private observe(event: RaftEvent): void {
+    this.metrics.observeEvent(event)
+    this.events.add(event)
+    logEvent(this.log, event)
+    // While it starts, its own failure is reported by start(); later nobody else would say it.
+    if (event.name === 'node.error')
+      this.fail(new StartError('E_DATA_DIR', `the node stopped: ${event.status}`, 'Check the disk, then start the node again.'))
+  }
+}
+
+async function settled(work: Promise<unknown>, log: Logger, problem: string): Promise<void> {
+  await work.catch((error: Error) => log.error({ error: error.message }, problem))
+}
+
+function packageVersion(): string {
+  const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string }
+  return version
+}

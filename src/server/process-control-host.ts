@@ -1,0 +1,155 @@
+import { randomBytes } from 'node:crypto'
+import { open, rm, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { raftctl } from '../generated/raftctl.js'
+import type { Environment } from '../raft/environment.js'
+import type { PeerId } from '../raft/peer-id.js'
+import type { ControlHost } from '../rpc/control-service.js'
+import type { GroupFacts } from '../rpc/control-status.js'
+import type { EventLog } from '../rpc/event-log.js'
+import type { Faults } from '../rpc/faults.js'
+import type { ProcessIdentity } from '../rpc/identity.js'
+import { describeConfiguration, LOG_LEVELS, type NodeConfiguration } from './configuration.js'
+import type { DataDirectory } from './data-directory.js'
+import type { GroupHost } from './group-host.js'
+import { LatencyWindow } from './latency-window.js'
+import type { Logger } from './logging.js'
+import type { MemberNames } from './member-names.js'
+import type { Metrics } from './metrics.js'
+
+const SAMPLE_BYTES = 4096
+const DIAL_TIMEOUT_MS = 1000
+
+export interface ProcessControlHostOptions {
+  readonly configuration: NodeConfiguration
+  readonly environment: Environment
+  readonly identity: ProcessIdentity
+  readonly nodes: ControlHost['nodes']
+  readonly events: EventLog
+  readonly faults: Faults
+  readonly names: MemberNames
+  readonly metrics: Metrics
+  readonly log: Logger
+  readonly directory: () => DataDirectory | null
+  readonly groupOf: (groupId: string) => GroupHost | null
+  readonly requestStop: (graceMs: number) => void
+}
+
+/** What the control service asks of this process. */
+export class ProcessControlHost implements ControlHost {
+  private readonly startedAt = performance.now()
+  private levelTimer: NodeJS.Timeout | null = null
+
+  constructor(private readonly options: ProcessControlHostOptions) {}
+
+  get identity() {
+    return this.options.identity
+  }
+
+  get nodes() {
+    return this.options.nodes
+  }
+
+  get executor() {
+    return this.options.environment.executor
+  }
+
+  get events() {
+    return this.options.events
+  }
+
+  get faults() {
+    return this.options.faults
+  }
+
+  uptimeMs(): number {
+    return performance.now() - this.startedAt
+  }
+
+  async facts(groupId: string): Promise<GroupFacts> {
+    const { configuration, metrics, directory, groupOf } = this.options
+    const { logBytes, dataBytes } = (await directory()?.sizes()) ?? { logBytes: 0, dataBytes: 0 }
+    return {
+      dataDir: configuration.dataDir,
+      logBytes,
+      dataBytes,
+      syncP99Ms: metrics.syncP99Ms,
+      machine: 'kv',
+      machineRevision: groupOf(groupId)?.machine.store.revision ?? null,
+      alarms: [],
+    }
+  }
+
+  nameOf(peer: PeerId): string {
+    return this.options.names.nameOf(peer)
+  }
+
+  shutdown(graceMs: number): void {
+    this.options.requestStop(graceMs)
+  }
+
+  setLogLevel(level: string, ttlMs: number): string | null {
+    const { log, configuration } = this.options
+    if (!LOG_LEVELS.some((known) => known === level)) return null
+    if (this.levelTimer) clearTimeout(this.levelTimer)
+    this.levelTimer = ttlMs > 0 ? setTimeout(() => (log.level = configuration.logLevel), ttlMs).unref() : null
+    log.level = level
+    return level
+  }
+
+  effectiveConfig(): { values: Record<string, string>; origins: Record<string, string> } {
+    const { configuration, identity } = this.options
+    const values = { ...describeConfiguration(configuration), 'cluster-id': identity.clusterId ?? '' }
+    return { values, origins: Object.fromEntries(Object.keys(values).map((key) => [key, 'flag'])) }
+  }
+
+  /** Durable writes of one block into a file of its own, which is removed again. */
+  async checkDisk(samples: number): Promise<{ p50Ms: number; p99Ms: number; freeBytes: number; totalBytes: number }> {
+    const { dataDir } = this.options.configuration
+    const path = join(dataDir, 'raftctl', 'disk-check')
+    const times = new LatencyWindow(samples)
+    const file = await open(path, 'w')
+    try {
+      const block = randomBytes(SAMPLE_BYTES)
+      for (let i = 0; i < samples; i++) {
+        const startedAt = performance.now()
+        await file.write(block, 0, block.length, i * block.length)
+        await file.datasync()
+        times.add(performance.now() - startedAt)
+      }
+    } finally {
+      await file.close()
+      await rm(path, { force: true })
+    }
+    const { bavail, blocks, bsize } = await statfs(dataDir)
+    return { p50Ms: times.percentile(0.5)!, p99Ms: times.percentile(0.99)!, freeBytes: bavail * bsize, totalBytes: blocks * bsize }
+  }
+
+  /** How long the other members take to accept a connection. */
+  checkPeers(samples: number): Promise<raftctl.v1.CheckPeersResponse.Peer.$Properties[]> {
+    const own = this.options.configuration.peerId
+    const peers = new Map<string, PeerId>()
+    for (const node of this.nodes.all())
+      for (const peer of node.status().configuration.voters) if (!peer.equals(own)) peers.set(peer.address, peer)
+    return Promise.all([...peers.values()].map((peer) => this.checkPeer(peer, samples)))
+  }
+
+  flipByte(groupId: string): boolean {
+    return this.options.groupOf(groupId)?.machine.flipByte() != null
+  }
+
+  private async checkPeer(peer: PeerId, samples: number): Promise<raftctl.v1.CheckPeersResponse.Peer.$Properties> {
+    const { transport } = this.options.environment
+    const times = new LatencyWindow(samples)
+    for (let i = 0; i < samples; i++) {
+      const startedAt = performance.now()
+      const result = await new Promise((resolve) => transport.dial(peer, DIAL_TIMEOUT_MS, resolve))
+      if (result !== 'accepted') {
+        const error = result === 'refused' ? 'connection refused' : `no connection within ${DIAL_TIMEOUT_MS} ms`
+        return { peer_id: peer.toString(), reachable: false, error }
+      }
+      times.add(performance.now() - startedAt)
+    }
+    return { peer_id: peer.toString(), reachable: true, p50_ms: times.percentile(0.5)!, p99_ms: times.percentile(0.99)! }
+  }
+}

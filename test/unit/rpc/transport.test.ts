@@ -1,0 +1,322 @@
+import net from 'node:net'
+import * as grpc from '@grpc/grpc-js'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { AppendStreamEvents } from '../../../src/raft/environment.js'
+import { ErrorCode, Status } from '../../../src/raft/errors.js'
+import { EntryBatch, EntryType } from '../../../src/raft/log-entry.js'
+import type { AppendEntriesRequest, AppendEntriesResponse, PeerHandler } from '../../../src/raft/messages.js'
+import { PeerId } from '../../../src/raft/peer-id.js'
+import { asTerm, logIndex } from '../../../src/raft/types.js'
+import { callGuard } from '../../../src/rpc/call-guard.js'
+import { Faults } from '../../../src/rpc/faults.js'
+import { ProcessIdentity } from '../../../src/rpc/identity.js'
+import { type ManagedNode, NodeManager } from '../../../src/rpc/node-manager.js'
+import { Peer } from '../../../src/rpc/peer-definition.js'
+import { PeerService } from '../../../src/rpc/peer-service.js'
+import { RpcServer } from '../../../src/rpc/server.js'
+import { GrpcTransport } from '../../../src/rpc/transport.js'
+import { EventLoopExecutor } from '../../../src/server/executor.js'
+import { checksum } from '../../../src/storage/checksum.js'
+
+const GROUP = 'kv'
+const CLUSTER = 'aa'.repeat(16)
+const ACCEPTED: AppendEntriesResponse = { term: asTerm(3), success: true, lastLogIndex: logIndex(9), readonly: false, rebuilding: false }
+const closers: (() => unknown)[] = []
+
+test.after.each(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+/** A process with one node whose answers the test decides. */
+async function startPeer(handler: Partial<PeerHandler>, clusterId: string | null = CLUSTER) {
+  const executor = new EventLoopExecutor()
+  const nodes = new NodeManager()
+  const faults = new Faults(true)
+  const learned: string[] = []
+  const identity = new ProcessIdentity(PeerId.parse('127.0.0.1:1')!, 'server', 'boot-of-server', '0.1.0', clusterId)
+  const server = new RpcServer({ grpcInterceptors: [callGuard({ identity, onCall: () => {} })] })
+  const service = new PeerService({
+    nodes,
+    executor,
+    checksum,
+    identity,
+    faults,
+    onName: (peer, name) => learned.push(`${peer.key}=${name}`),
+    onAlive: () => {},
+  })
+  server.addGrpcService(Peer, service.handlers)
+  const { port } = await server.listen()
+  const peerId = new PeerId('127.0.0.1', port)
+  nodes.add({ groupId: GROUP, peerId, handler: { handleStreamBroken: () => {}, ...handler } as PeerHandler } as ManagedNode)
+  closers.push(() => server.close({ deadlineMs: 0 }))
+  return { peerId, faults, learned, server, service }
+}
+
+function startClient(clusterId: string | null = CLUSTER) {
+  const identity = new ProcessIdentity(PeerId.parse('127.0.0.1:2')!, 'client', 'boot-of-client', '0.1.0', clusterId)
+  const faults = new Faults(true)
+  const names: string[] = []
+  const transport = new GrpcTransport({
+    executor: new EventLoopExecutor(),
+    identity,
+    faults,
+    onName: (peer, name) => names.push(`${peer.key}=${name}`),
+    connectTimeoutMs: 400,
+  })
+  closers.push(() => transport.close())
+  return { transport, faults, names, self: identity.peerId }
+}
+
+function callHello(client: ReturnType<typeof startClient>, to: PeerId, timeoutMs = 2000) {
+  const request = { groupId: GROUP, serverId: client.self, peerId: to, incarnation: 'i1', standing: 'founding' as const }
+  return new Promise<{ status: Status; response?: unknown }>((resolve) => {
+    client.transport.call(to, 'hello', request, timeoutMs, (status, response) => resolve({ status, response }))
+  })
+}
+
+const answersHello: Partial<PeerHandler> = {
+  handleHello: (_request, answer) =>
+    answer(Status.OK, { incarnation: 'i2', standing: 'member', bootId: 'b', founders: new Map([['127.0.0.1:2:0', 'i1']]) }),
+}
+
+function frame(to: PeerId, from: PeerId, index: number, data: string | null): AppendEntriesRequest {
+  const entries =
+    data === null ? null : EntryBatch.encode(logIndex(index), asTerm(3), [{ type: EntryType.DATA, data: Buffer.from(data) }], checksum)
+  return {
+    groupId: GROUP,
+    serverId: from,
+    peerId: to,
+    term: asTerm(3),
+    prevLogTerm: asTerm(2),
+    prevLogIndex: logIndex(index - 1),
+    committedIndex: logIndex(index - 1),
+    entries,
+  }
+}
+
+/** An append stream whose events are promises. */
+function openStream(client: ReturnType<typeof startClient>, to: PeerId) {
+  const answers: { seq: number; status: Status; response?: AppendEntriesResponse }[] = []
+  const waiters: (() => void)[] = []
+  let breakNow: (status: Status) => void = () => {}
+  const broken = new Promise<Status>((resolve) => {
+    breakNow = resolve
+  })
+  const events: AppendStreamEvents = {
+    answer: (seq, status, response) => {
+      answers.push(response ? { seq, status, response } : { seq, status })
+      for (const wake of waiters.splice(0)) wake()
+    },
+    broken: (status) => breakNow(status),
+  }
+  const stream = client.transport.openAppendStream(GROUP, client.self, to, events)
+  const answered = async (count: number) => {
+    while (answers.length < count) await new Promise<void>((resolve) => waiters.push(resolve))
+    return answers
+  }
+  return { stream, answered, broken }
+}
+
+test('hello carries names and founders both ways', async () => {
+  const peer = await startPeer(answersHello)
+  const client = startClient()
+  const { status, response } = await callHello(client, peer.peerId)
+  assert.ok(status.ok, status.toString())
+  assert.equal(response, { incarnation: 'i2', standing: 'member', bootId: 'b', founders: new Map([['127.0.0.1:2:0', 'i1']]) })
+  assert.equal(peer.learned, ['127.0.0.1:2:0=client'])
+  assert.equal(client.names, [`${peer.peerId.key}=server`])
+})
+
+test('a vote request arrives as it was sent, and so does its answer', async () => {
+  let seen: unknown
+  const response = { term: asTerm(7), granted: true, disrupted: true, previousTerm: asTerm(6), rejectedByLease: true }
+  const peer = await startPeer({
+    handleRequestVote: (request, answer) => {
+      seen = request
+      answer(Status.OK, response)
+    },
+  })
+  const client = startClient()
+  const leader = { peerId: PeerId.parse('127.0.0.1:3:1')!, term: asTerm(6) }
+  const addressed = { groupId: GROUP, serverId: client.self, peerId: peer.peerId }
+  const request = { ...addressed, term: asTerm(2 ** 40), lastLogTerm: asTerm(5), lastLogIndex: logIndex(2 ** 33), disruptedLeader: leader }
+  const outcome = await new Promise((resolve) =>
+    client.transport.call(peer.peerId, 'requestVote', request, 2000, (status, r) => resolve([status, r])),
+  )
+  assert.equal(outcome, [Status.OK, response])
+  assert.equal(seen, request)
+})
+
+test("a peer's refusal keeps its error number", async () => {
+  const peer = await startPeer({ handleReadIndex: (_request, answer) => answer(Status.error(ErrorCode.EPERM, 'is not leader, näh')) })
+  const client = startClient()
+  const request = { groupId: GROUP, serverId: client.self, peerId: peer.peerId }
+  const status = await new Promise<Status>((resolve) => client.transport.call(peer.peerId, 'readIndex', request, 2000, resolve))
+  assert.is(status.code, ErrorCode.EPERM)
+  assert.is(status.message, 'is not leader, näh')
+})
+
+test('a group that is not here answers ENOENT', async () => {
+  const peer = await startPeer({})
+  const client = startClient()
+  const request = { groupId: 'other', serverId: client.self, peerId: peer.peerId }
+  const status = await new Promise<Status>((resolve) => client.transport.call(peer.peerId, 'readIndex', request, 2000, resolve))
+  assert.is(status.code, ErrorCode.ENOENT)
+})
+
+test('silence ends with ETIMEDOUT, once, and a cancelled call does not complete', async () => {
+  let release: () => void = () => {}
+  const peer = await startPeer({
+    ...answersHello,
+    handleReadIndex: (_request, answer) => (release = () => answer(Status.OK, { index: logIndex(1) })),
+  })
+  const client = startClient()
+  const request = { groupId: GROUP, serverId: client.self, peerId: peer.peerId }
+  let completions = 0
+  const status = await new Promise<Status>((resolve) =>
+    client.transport.call(peer.peerId, 'readIndex', request, 150, (s) => {
+      completions++
+      resolve(s)
+    }),
+  )
+  release()
+  client.transport.call(peer.peerId, 'readIndex', request, 50, () => completions++).cancel()
+  await callHello(client, peer.peerId, 200)
+  assert.is(status.code, ErrorCode.ETIMEDOUT)
+  assert.is(completions, 1)
+})
+
+test('nobody listens: calls and streams fail at once with ECONNREFUSED, dial says refused', async () => {
+  const unused = await freePort()
+  const to = new PeerId('127.0.0.1', unused)
+  const client = startClient()
+  assert.is((await callHello(client, to)).status.code, ErrorCode.ECONNREFUSED)
+  const { broken } = openStream(client, to)
+  assert.is((await broken).code, ErrorCode.ECONNREFUSED)
+  assert.is(await new Promise((resolve) => client.transport.dial(to, 500, resolve)), 'refused')
+})
+
+test('somebody listens and says nothing: the stream breaks within the connect timeout, dial says accepted', async () => {
+  const silent = net.createServer(() => {})
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+  closers.push(() => silent.close())
+  const to = new PeerId('127.0.0.1', (silent.address() as net.AddressInfo).port)
+  const client = startClient()
+  assert.is((await openStream(client, to).broken).code, ErrorCode.EHOSTDOWN)
+  assert.is(await new Promise((resolve) => client.transport.dial(to, 500, resolve)), 'accepted')
+})
+
+test('frames arrive in order with their bytes, and every one is answered under its number', async () => {
+  const seen: string[] = []
+  const peer = await startPeer({
+    handleAppendEntries: (request, answer) => {
+      seen.push(`${request.prevLogIndex}:${request.entries?.dataAt(request.entries.firstIndex).toString() ?? 'heartbeat'}`)
+      answer(Status.OK, ACCEPTED)
+    },
+  })
+  const client = startClient()
+  const { stream, answered } = openStream(client, peer.peerId)
+  const big = 'x'.repeat(300_000)
+  stream.send(1, frame(peer.peerId, client.self, 5, 'a'))
+  stream.send(2, frame(peer.peerId, client.self, 6, big))
+  stream.send(3, frame(peer.peerId, client.self, 7, null))
+  const answers = await answered(3)
+  assert.equal(seen, ['4:a', `5:${big}`, '6:heartbeat'])
+  assert.equal(
+    answers.map(({ seq, response }) => [seq, response]),
+    [1, 2, 3].map((seq) => [seq, ACCEPTED]),
+  )
+})
+
+test('a frame whose entry was damaged on the way is refused with EREQUEST and never reaches the node', async () => {
+  let handled = 0
+  const peer = await startPeer({
+    handleAppendEntries: (_request, answer) => {
+      handled++
+      answer(Status.OK, ACCEPTED)
+    },
+  })
+  const client = startClient()
+  const { stream, answered } = openStream(client, peer.peerId)
+  const damaged = frame(peer.peerId, client.self, 5, 'the data of an entry')
+  damaged.entries!.bytes[30]! ^= 1
+  stream.send(1, damaged)
+  stream.send(2, frame(peer.peerId, client.self, 5, 'good'))
+  const [first, second] = await answered(2)
+  assert.is(first!.status.code, ErrorCode.EREQUEST)
+  assert.match(first!.status.message, 'entry 5')
+  assert.ok(second!.status.ok)
+  assert.is(handled, 1)
+})
+
+test("a closed stream tells the other side's node that it broke, a vanished peer tells this side", async () => {
+  let gone: (peer: PeerId) => void = () => {}
+  const brokenAtPeer = new Promise<PeerId>((resolve) => {
+    gone = resolve
+  })
+  const peer = await startPeer({
+    handleAppendEntries: (_r, answer) => answer(Status.OK, ACCEPTED),
+    handleStreamBroken: (from) => gone(from),
+  })
+  const client = startClient()
+  const first = openStream(client, peer.peerId)
+  first.stream.send(1, frame(peer.peerId, client.self, 5, null))
+  await first.answered(1)
+  first.stream.close()
+  assert.ok((await brokenAtPeer).equals(client.self))
+  const second = openStream(client, peer.peerId)
+  second.stream.send(1, frame(peer.peerId, client.self, 5, null))
+  await second.answered(1)
+  await peer.server.close({ deadlineMs: 0 })
+  assert.not((await second.broken).ok)
+})
+
+test('a caller of another cluster is refused on both sides, on calls and streams', async () => {
+  const peer = await startPeer({ ...answersHello, handleAppendEntries: (_r, answer) => answer(Status.OK, ACCEPTED) })
+  const stranger = startClient('bb'.repeat(16))
+  assert.not((await callHello(stranger, peer.peerId)).status.ok)
+  const { stream, broken } = openStream(stranger, peer.peerId)
+  stream.send(1, frame(peer.peerId, stranger.self, 5, null))
+  assert.is((await broken).code, ErrorCode.EPERM)
+})
+
+test('a caller without raftctl metadata is not raftctl', async () => {
+  const peer = await startPeer(answersHello)
+  const channel = new grpc.Client(peer.peerId.address, grpc.credentials.createInsecure())
+  closers.push(() => channel.close())
+  const identity = (bytes: Buffer) => bytes
+  const error = await new Promise<grpc.ServiceError | null>((resolve) =>
+    channel.makeUnaryRequest(`/${Peer.name}/Hello`, identity, identity, Buffer.alloc(0), (e) => resolve(e)),
+  )
+  assert.is(error?.code, grpc.status.FAILED_PRECONDITION)
+})
+
+test('a dial map moves the connection, a partition cuts it, healing brings it back', async () => {
+  const peer = await startPeer(answersHello)
+  const other = await startPeer({
+    handleHello: (_request, answer) => answer(Status.OK, { incarnation: 'other', standing: 'member', bootId: 'b', founders: null }),
+  })
+  const client = startClient()
+  assert.ok((await callHello(client, peer.peerId)).status.ok)
+  client.faults.set({ dialMap: { [peer.peerId.toString()]: other.peerId.address } })
+  assert.is((await callHello(client, peer.peerId)).status.code, ErrorCode.ENOENT)
+  client.faults.set({ heal: true })
+  assert.ok((await callHello(client, peer.peerId)).status.ok)
+  client.faults.set({ partition: [peer.peerId.address] })
+  assert.is((await callHello(client, peer.peerId, 100)).status.code, ErrorCode.ETIMEDOUT)
+  assert.is(await new Promise((resolve) => client.transport.dial(peer.peerId, 50, resolve)), 'unknown')
+  client.faults.set({ heal: true })
+  assert.ok((await callHello(client, peer.peerId)).status.ok)
+})
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const probe = net.createServer().listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as net.AddressInfo
+      probe.close(() => resolve(port))
+    })
+  })
+}
+
+test.run()
