@@ -63,7 +63,10 @@ export class FakeLogStorage implements LogStorage {
 
   appendEntries(batches: readonly EntryBatch[], done: Done): void {
     const name = `append ${batches.map((batch) => (batch.count === 1 ? batch.firstIndex : `${batch.firstIndex}-${batch.lastIndex}`)).join(' ')}`
-    this.change(name, () => batches.forEach((batch) => this.store(batch)), done)
+    const store = () => {
+      for (const batch of batches) this.store(batch)
+    }
+    this.change(name, store, done)
   }
 
   getEntries(from: LogIndex, maxBytes: number, done: (status: Status, batch?: EntryBatch) => void): void {
