@@ -49,7 +49,8 @@ export class EntryBatch {
   private offset(index: LogIndex): number {
     const ordinal = index - this.firstIndex
     // Not assert(): this runs for every entry, and the context object would be made every time.
-    if (ordinal < 0 || ordinal > this.count) throw new AssertionError(`index ${index} outside of the batch from ${this.firstIndex} of ${this.count}`)
+    if (ordinal < 0 || ordinal > this.count)
+      throw new AssertionError(`index ${index} outside of the batch from ${this.firstIndex} of ${this.count}`)
     return this.offsets[this.start + ordinal]! - this.offsets[this.start]!
   }
 
@@ -80,7 +81,12 @@ export class EntryBatch {
   /** The entries from `first` to `last` inclusive, sharing the bytes. */
   slice(first: LogIndex, last: LogIndex): EntryBatch {
     if (first === this.firstIndex && last === this.lastIndex) return this
-    assert(first >= this.firstIndex && last <= this.lastIndex && first <= last, 'slice outside of the batch', { first, last, batchFirst: this.firstIndex, batchLast: this.lastIndex })
+    assert(first >= this.firstIndex && last <= this.lastIndex && first <= last, 'slice outside of the batch', {
+      first,
+      last,
+      batchFirst: this.firstIndex,
+      batchLast: this.lastIndex,
+    })
     const bytes = this.bytes.subarray(this.offset(first), this.offset(plus(last, 1)))
     return new EntryBatch(first, last - first + 1, bytes, this.offsets, this.start + (first - this.firstIndex))
   }
@@ -155,7 +161,16 @@ export class EntryBatch {
       next = plus(next, batch.count)
     }
     offsets[count] = base
-    return new EntryBatch(batches[0]!.firstIndex, count, Buffer.concat(batches.map((b) => b.bytes), base), offsets, 0)
+    return new EntryBatch(
+      batches[0]!.firstIndex,
+      count,
+      Buffer.concat(
+        batches.map((b) => b.bytes),
+        base,
+      ),
+      offsets,
+      0,
+    )
   }
 }
 

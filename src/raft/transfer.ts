@@ -74,8 +74,9 @@ export class LeadershipTransfer {
     const { node } = this
     const request = { groupId: node.groupId, serverId: node.serverId, peerId: transfer.target, term: transfer.term, oldLeaderSteppedDown: false }
     transfer.call = node.env.transport.call(transfer.target, 'timeoutNow', request, node.electionTimeoutMs, (status, response) => {
-      if (this.current !== transfer || !status.ok) return
-      if (response!.term > node.meta.term) node.onHigherTerm(response!.term, transfer.target)
+      if (this.current !== transfer) return
+      if (status.ok && response!.term > node.meta.term) return node.onHigherTerm(response!.term, transfer.target)
+      if (!status.ok || !response!.success) this.giveUp()
     })
   }
 
@@ -84,10 +85,11 @@ export class LeadershipTransfer {
     if (!transfer) return
     const { node } = this
     this.current = null
+    transfer.timer.cancel()
     transfer.call?.cancel()
     node.setState('LEADER', Status.error(ErrorCode.ERAFTTIMEDOUT, `${transfer.target} did not take over`))
     node.fsmCaller.onLeaderStart(node.meta.term)
-    transfer.done(Status.error(ErrorCode.ERAFTTIMEDOUT, `${transfer.target} did not take over within ${node.electionTimeoutMs} ms`))
+    transfer.done(Status.error(ErrorCode.ERAFTTIMEDOUT, `${transfer.target} did not take over`))
   }
 
   private releaseFollowers(then: () => void): void {

@@ -186,6 +186,18 @@ export abstract class BaseCommand extends Command {
     throw new CliError('E_INTERRUPTED', 'interrupted', { hint: '' })
   }
 
+  /** Prints `rows` as they come, until interrupted: lines for a person, one document a line with --json. */
+  protected async stream<Row>(first: readonly Row[], rows: AsyncIterable<Row>, render: (row: Row, out: Output) => void): Promise<never> {
+    this.watching = true
+    const print = (row: Row) => {
+      if (this.jsonEnabled()) process.stdout.write(`${JSON.stringify(row)}\n`)
+      else render(row, this.out)
+    }
+    for (const row of first) print(row)
+    for await (const row of rows) print(row)
+    throw new CliError('E_INTERRUPTED', 'interrupted', { hint: '' })
+  }
+
   protected override async _run<T>(): Promise<T> {
     let result: Result | undefined
     let failure: Error | undefined
@@ -222,17 +234,19 @@ export abstract class BaseCommand extends Command {
   }
 
   private show(result: Result): void {
-    const { exitCode = 0, error = null } = result.options
+    const { exitCode = 0, error = null, warnings = [] } = result.options
     if (this.outputFlagValues.field !== undefined) process.stdout.write(`${field(result.data, this.outputFlagValues.field)}\n`)
     else if (this.jsonEnabled()) this.print(this.documentOf(result))
     else result.render?.(this.out)
     process.exitCode = error ? error.exitCode : exitCode
+    if (!this.jsonEnabled()) for (const warning of warnings) this.out.warning(warning)
     if (error) this.out.error(error)
   }
 
   private documentOf(result: Result): object {
-    const { exitCode = 0, error = null, clusterId } = result.options
-    const envelope = { ...this.envelope(), ...(clusterId === undefined ? {} : { clusterId }) }
+    const { exitCode = 0, error = null, clusterId, warnings = [] } = result.options
+    const own = this.envelope()
+    const envelope = { ...own, warnings: [...own.warnings, ...warnings], ...(clusterId === undefined ? {} : { clusterId }) }
     return error ? errorDocument(envelope, error, result.data) : successDocument(envelope, exitCode, result.data)
   }
 

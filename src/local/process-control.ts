@@ -1,0 +1,60 @@
+import { readFileSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { LocalNode } from './state-file.js'
+
+/** What the process of a node is doing. `stale`: the state file names a process that is gone. */
+export type ProcessState = 'running' | 'paused' | 'stopped' | 'stale'
+
+/** When a process started, as the system tells it; null when there is no such process. */
+export async function processStart(pid: number): Promise<string | null> {
+  if (process.platform === 'linux') return procStat(pid)?.start ?? null
+  const { execa } = await import('execa')
+  const { stdout, exitCode } = await execa('ps', ['-o', 'lstart=', '-p', String(pid)], { reject: false })
+  return exitCode === 0 && stdout.trim() !== '' ? stdout.trim() : null
+}
+
+export async function processState(node: LocalNode): Promise<ProcessState> {
+  if (node.pid === null) return 'stopped'
+  if ((await processStart(node.pid)) !== node.processStart) return 'stale'
+  return (await isPaused(node.pid)) ? 'paused' : 'running'
+}
+
+async function isPaused(pid: number): Promise<boolean> {
+  if (process.platform === 'linux') return procStat(pid)?.state === 'T'
+  const { execa } = await import('execa')
+  const { stdout } = await execa('ps', ['-o', 'state=', '-p', String(pid)], { reject: false })
+  return stdout.trim().startsWith('T')
+}
+
+/** Field 3 (state) and 22 (start time in ticks since boot) of /proc/PID/stat; a zombie is no process. */
+function procStat(pid: number): { state: string; start: string } | null {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    const [state] = fields
+    return state === 'Z' || state === 'X' ? null : { state: state!, start: fields[19]! }
+  } catch {
+    return null
+  }
+}
+
+/** Sends a signal; false when the process is gone. */
+export function signal(pid: number, name: NodeJS.Signals): boolean {
+  try {
+    process.kill(pid, name)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
+    throw error
+  }
+}
+
+/** Waits until the process of `node` is gone; false when it is still there after `timeoutMs`. */
+export async function awaitExit(node: LocalNode, timeoutMs: number): Promise<boolean> {
+  const deadline = Date.now() + timeoutMs
+  while (node.pid !== null && (await processStart(node.pid)) === node.processStart) {
+    if (Date.now() > deadline) return false
+    await pause(20)
+  }
+  return true
+}
