@@ -28,7 +28,7 @@ export function addNodeServices(server: RpcServer, options: NodeServicesOptions)
   const { nodes, identity } = host
   server.addGrpcService(Peer, peerService.handlers)
   server.addGrpcService(Control, new ControlService(host).handlers)
-  server.addGrpcService(Kv, kvHandlers({ serviceOf: (groupId) => groupOf(groupId)?.service ?? null, identity }))
+  server.addGrpcService(Kv, kvHandlers({ serviceOf: (groupId) => groupOf(groupId)?.service ?? null }))
   server.addGrpcService(Health, healthHandlers)
   server.addService(raftService({ nodes, executor, checksum }))
   server.addService(cliService({ nodes, executor }))
