@@ -204,8 +204,8 @@ export class NodeIdentityStorage implements IdentityStorage {
         if (status.ok) this.record = record
         else this.failure ??= status
         this.queue.shift()
-        done(status)
         this.queue[0]?.()
+        done(status)
       }
       const { failure } = this
       if (failure) return this.options.executor.post(() => finish(failure), 'identity-unusable')
