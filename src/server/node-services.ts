@@ -25,7 +25,7 @@ export interface NodeServicesOptions {
 /** Everything that the one port of a node answers. */
 export function addNodeServices(server: RpcServer, options: NodeServicesOptions): void {
   const { host, executor, checksum, peerService, metrics, groupOf } = options
-  const { nodes, identity } = host
+  const { nodes } = host
   server.addGrpcService(Peer, peerService.handlers)
   server.addGrpcService(Control, new ControlService(host).handlers)
   server.addGrpcService(Kv, kvHandlers({ serviceOf: (groupId) => groupOf(groupId)?.service ?? null }))

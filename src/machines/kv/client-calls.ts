@@ -49,7 +49,8 @@ export class KvCalls {
 
   constructor(private readonly options: KvClientOptions) {
     const addresses = options.direct ? options.endpoints.slice(0, 1) : options.endpoints
-    if (addresses.length === 0) throw new KvClientError('E_USAGE', 'no endpoint was given: name one with --endpoint host:port', { applied: 'no' })
+    if (addresses.length === 0)
+      throw new KvClientError('E_USAGE', 'no endpoint was given: name one with --endpoint host:port', { applied: 'no' })
     this.endpoints = addresses.map((address) => {
       const channel = openChannel(address)
       return { address, channel, client: new ServiceClient(Kv, channel) }
@@ -159,7 +160,10 @@ class Attempts {
     const { last } = this
     if (write && this.mayHaveApplied) {
       const message = last?.message ?? 'the deadline passed'
-      return new OutcomeUnknownError(`the write was sent and may have been applied: ${message}`, last instanceof Error ? '' : (last?.leaderHint ?? ''))
+      return new OutcomeUnknownError(
+        `the write was sent and may have been applied: ${message}`,
+        last instanceof Error ? '' : (last?.leaderHint ?? ''),
+      )
     }
     if (last instanceof UnreachableError) return last
     const { address } = this.endpoints[this.index] as Endpoint

@@ -3,8 +3,8 @@ import { fromInt64 } from '../../raft/types.js'
 import { KvCalls, type KvClientOptions } from './client-calls.js'
 import { prefixEnd } from './keys.js'
 
-export * from './client-error.js'
 export type { KvClientOptions } from './client-calls.js'
+export * from './client-error.js'
 
 export interface KvItem {
   readonly key: Buffer

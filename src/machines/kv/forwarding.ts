@@ -2,9 +2,9 @@ import { raftctl } from '../../generated/kv.js'
 import type { Clock } from '../../raft/environment.js'
 import { ErrorCode, type Status } from '../../raft/errors.js'
 import type { PeerId } from '../../raft/peer-id.js'
-import type { LogIndex } from '../../raft/types.js'
 import type { Task } from '../../raft/raft.js'
-import { type CallContext, type PendingCall, PendingCalls, type Reply, answerBy } from './call.js'
+import type { LogIndex } from '../../raft/types.js'
+import { answerBy, type CallContext, type PendingCall, PendingCalls, type Reply } from './call.js'
 import { GrpcStatus, KvFailure } from './failure.js'
 import type { Answer } from './sessions.js'
 import { KvClosure, type KvStateMachine } from './state-machine.js'
@@ -225,14 +225,26 @@ export function notLeader(leader: PeerId): KvFailure {
 
 export function noLeader(leader: PeerId): KvFailure {
   const why = leader.isEmpty ? 'no leader is known' : `the leader ${leader.address} did not take the call`
-  return new KvFailure(GrpcStatus.UNAVAILABLE, 'E_NO_LEADER', `${why}: nothing was applied; see \`raftctl status\``, 'no', true, hint(leader))
+  return new KvFailure(
+    GrpcStatus.UNAVAILABLE,
+    'E_NO_LEADER',
+    `${why}: nothing was applied; see \`raftctl status\``,
+    'no',
+    true,
+    hint(leader),
+  )
 }
 
 function stopping(): KvFailure {
   return new KvFailure(GrpcStatus.UNAVAILABLE, 'E_NO_LEADER', 'this member is stopping: ask another one', 'no', true)
 }
 
-function outcomeFailure(mayHaveApplied: boolean, context: CallContext, message: string, status: number = GrpcStatus.UNAVAILABLE): KvFailure {
+function outcomeFailure(
+  mayHaveApplied: boolean,
+  context: CallContext,
+  message: string,
+  status: number = GrpcStatus.UNAVAILABLE,
+): KvFailure {
   if (!mayHaveApplied) return new KvFailure(GrpcStatus.UNAVAILABLE, 'E_NO_LEADER', message, 'no', true)
   const text = `the outcome is unknown, the write may have been applied: ${message}`
   return new KvFailure(status, 'E_OUTCOME_UNKNOWN', text, 'unknown', context.session !== null)

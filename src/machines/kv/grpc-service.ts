@@ -1,12 +1,12 @@
-import * as grpc from '@grpc/grpc-js'
+import type * as grpc from '@grpc/grpc-js'
 import { etcdserverpb } from '../../generated/kv.js'
 import { toGrpcError } from '../../rpc/error-detail.js'
-import { type Handlers, defineService, serverStream, unary } from '../../rpc/grpc.js'
-import { MetadataKey, type ProcessIdentity } from '../../rpc/identity.js'
+import { defineService, type Handlers, serverStream, unary } from '../../rpc/grpc.js'
+import { MetadataKey } from '../../rpc/identity.js'
 import type { CallContext, Reply } from './call.js'
 import { GrpcStatus, KvFailure } from './failure.js'
 import type { KvService } from './service.js'
-import { BAD_SESSION, type SessionStamp, isStamp } from './sessions.js'
+import { BAD_SESSION, isStamp, type SessionStamp } from './sessions.js'
 
 /** etcd's service; what has no handler (RangeStream) answers UNIMPLEMENTED. */
 export const Kv = defineService('etcdserverpb.KV', {
@@ -33,13 +33,12 @@ const DEFAULT_GROUP = 'kv'
 export interface KvGrpcOptions {
   /** The key-value service of a group on this member; null when it has none. */
   readonly serviceOf: (groupId: string) => KvService | null
-  readonly identity: ProcessIdentity
 }
 
 type UnaryHandler<Q, R> = grpc.handleUnaryCall<Q, R>
 type Method<Q, R> = (service: KvService, request: Q, context: CallContext, reply: Reply<R>) => void
 
-/** For `RpcServer.addGrpcService(Kv, kvHandlers(…))`. */
+/** For `RpcServer.addGrpcService(Kv, kvHandlers(…))`; the server's call guard has checked the caller's cluster before. */
 export function kvHandlers(options: KvGrpcOptions): Handlers<typeof Kv.methods> {
   return {
     Range: handler(options, (service, request, context, reply) => service.range(request, context, reply)),
@@ -50,13 +49,10 @@ export function kvHandlers(options: KvGrpcOptions): Handlers<typeof Kv.methods> 
   }
 }
 
-function handler<Q, R>({ serviceOf, identity }: KvGrpcOptions, method: Method<Q, R>): UnaryHandler<Q, R> {
+function handler<Q, R>({ serviceOf }: KvGrpcOptions, method: Method<Q, R>): UnaryHandler<Q, R> {
   return (call, callback) => {
     const { metadata } = call
-    call.sendMetadata(grpc.Metadata.fromHttp2Headers(identity.responseMetadata()))
     const refuse = (failure: KvFailure) => callback(grpcError(failure))
-    const mismatch = identity.clusterMismatch(text(metadata, MetadataKey.clusterId))
-    if (mismatch !== null) return refuse(new KvFailure(GrpcStatus.FAILED_PRECONDITION, 'E_CLUSTER_MISMATCH', mismatch))
     const group = decodeGroup(text(metadata, MetadataKey.group))
     const service = serviceOf(group)
     if (service === null) return refuse(new KvFailure(GrpcStatus.NOT_FOUND, 'E_NO_GROUP', `this member has no key-value group '${group}'`))

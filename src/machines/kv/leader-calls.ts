@@ -69,7 +69,7 @@ export function failureOfError(error: grpc.ServiceError, session: SessionStamp |
     const applied: Applied = detail.applied
     return new KvFailure(error.code, detail.code, error.details, applied, detail.retryable, detail.leaderHint ?? '')
   }
-  if (error.code === grpc.status.UNIMPLEMENTED) return new KvFailure(error.code, 'E_UNIMPLEMENTED', error.details)
+  if (error.code === grpc.status.UNIMPLEMENTED) return new KvFailure(error.code, 'E_UNSUPPORTED', error.details)
   return new KvFailure(error.code, 'E_OUTCOME_UNKNOWN', `the call was sent and broke off: ${error.details}`, 'unknown', session !== null)
 }
 
@@ -127,16 +127,45 @@ export class GrpcLeaderCalls implements LeaderCalls {
     done: Reply<Answer>,
   ): grpc.ClientUnaryCall {
     const { clusterId } = this.identity
-    const values = { ...context.metadata, ...(clusterId === null ? {} : { [MetadataKey.clusterId]: clusterId }), [SessionKey.forwarded]: '1' }
-    const options = { timeoutMs: context.timeoutMs, metadata: callMetadata(context.session, values) }
-    const reply = <R>(wrap: (response: R) => Answer) => (error: grpc.ServiceError | null, response?: R) => {
-      if (error !== null) done(failureOfError(error, context.session), null)
-      else done(null, wrap(response as R))
+    const values = {
+      ...context.metadata,
+      ...(clusterId === null ? {} : { [MetadataKey.clusterId]: clusterId }),
+      [SessionKey.forwarded]: '1',
     }
-    if (write.put) return client.start('Put', write.put, options, reply((put) => ({ put })))
-    if (write.delete_range) return client.start('DeleteRange', write.delete_range, options, reply((delete_range) => ({ delete_range })))
-    if (write.compact) return client.start('Compact', write.compact, options, reply((compact) => ({ compact })))
-    return client.start('Txn', write.txn ?? {}, options, reply((txn) => ({ txn })))
+    const options = { timeoutMs: context.timeoutMs, metadata: callMetadata(context.session, values) }
+    const reply =
+      <R>(wrap: (response: R) => Answer) =>
+      (error: grpc.ServiceError | null, response?: R) => {
+        if (error !== null) done(failureOfError(error, context.session), null)
+        else done(null, wrap(response as R))
+      }
+    if (write.put)
+      return client.start(
+        'Put',
+        write.put,
+        options,
+        reply((put) => ({ put })),
+      )
+    if (write.delete_range)
+      return client.start(
+        'DeleteRange',
+        write.delete_range,
+        options,
+        reply((delete_range) => ({ delete_range })),
+      )
+    if (write.compact)
+      return client.start(
+        'Compact',
+        write.compact,
+        options,
+        reply((compact) => ({ compact })),
+      )
+    return client.start(
+      'Txn',
+      write.txn ?? {},
+      options,
+      reply((txn) => ({ txn })),
+    )
   }
 
   private connection(leader: PeerId) {
@@ -153,5 +182,12 @@ export class GrpcLeaderCalls implements LeaderCalls {
 }
 
 function unreachable(leader: PeerId, message: string): KvFailure {
-  return new KvFailure(GrpcStatus.UNAVAILABLE, 'E_UNREACHABLE', `the leader ${leader.address} cannot be reached: ${message}`, 'no', true, leader.toString())
+  return new KvFailure(
+    GrpcStatus.UNAVAILABLE,
+    'E_UNREACHABLE',
+    `the leader ${leader.address} cannot be reached: ${message}`,
+    'no',
+    true,
+    leader.toString(),
+  )
 }

@@ -3,9 +3,9 @@ import protobuf from 'protobufjs/minimal.js'
 import type { etcdserverpb, raftctl } from '../../generated/kv.js'
 import { ErrorCode, type Status } from '../../raft/errors.js'
 import { fromInt64 } from '../../raft/types.js'
-import { type CallContext, type PendingCall, type Reply, answerBy } from './call.js'
+import { answerBy, type CallContext, type PendingCall, type Reply } from './call.js'
 import { type Applied, GrpcStatus, KvFailure } from './failure.js'
-import { type Write, WriteRouter, type WriteRouterOptions, noLeader } from './forwarding.js'
+import { noLeader, type Write, WriteRouter, type WriteRouterOptions } from './forwarding.js'
 import { executeRange, executeTxn } from './operations.js'
 import { checkDeleteRange, checkPut, checkRange, checkTxn, isReadOnly, isSerializable } from './validate.js'
 
@@ -84,12 +84,18 @@ export class KvService {
       if (failure !== null) return reply(failure, null)
       if (answer?.error) return reply(failureOf(answer.error), null)
       const response = answer?.[key]
-      if (!response) return reply(new KvFailure(GrpcStatus.INTERNAL, 'E_INTERNAL', `the answer to ${key} is of another kind`, 'unknown'), null)
+      if (!response)
+        return reply(new KvFailure(GrpcStatus.INTERNAL, 'E_INTERNAL', `the answer to ${key} is of another kind`, 'unknown'), null)
       reply(null, this.withHeader(response))
     })
   }
 
-  private read<R extends { header?: Header | null }>(serializable: boolean, context: CallContext, reply: Reply<R>, execute: () => R | KvFailure): void {
+  private read<R extends { header?: Header | null }>(
+    serializable: boolean,
+    context: CallContext,
+    reply: Reply<R>,
+    execute: () => R | KvFailure,
+  ): void {
     const finish = () => {
       const result = execute()
       if (result instanceof KvFailure) reply(result, null)

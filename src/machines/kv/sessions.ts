@@ -146,7 +146,12 @@ export class SessionTable {
 
 export function isStamp({ clientId, sequence, acknowledgedThrough }: SessionStamp): boolean {
   if (clientId === '' || clientId.length > CLIENT_ID_LENGTH_MAX) return false
-  return Number.isSafeInteger(sequence) && Number.isSafeInteger(acknowledgedThrough) && acknowledgedThrough >= 0 && acknowledgedThrough < sequence
+  return (
+    Number.isSafeInteger(sequence) &&
+    Number.isSafeInteger(acknowledgedThrough) &&
+    acknowledgedThrough >= 0 &&
+    acknowledgedThrough < sequence
+  )
 }
 
 /** Reads the stamp of a decoded command; null when its client does not name itself. */

@@ -3,7 +3,7 @@ import { raftctl } from '../../generated/kv.js'
 import type { Closure } from '../../raft/closure.js'
 import { Status } from '../../raft/errors.js'
 import { type Iterator, type LeaderChange, StateMachine } from '../../raft/raft.js'
-import { type LogIndex, NO_INDEX, NO_TERM, type Term, fromInt64 } from '../../raft/types.js'
+import { fromInt64, type LogIndex, NO_INDEX, NO_TERM, type Term } from '../../raft/types.js'
 import { GrpcStatus, KvFailure } from './failure.js'
 import { type ByteString, bytesOf } from './keys.js'
 import { executeDeleteRange, executePut, executeTxn } from './operations.js'
@@ -203,4 +203,3 @@ function sessionRecord(session: Session): raftctl.kv.SessionState.$Properties {
     answers: [...session.answers].map(([sequence, answer]) => ({ sequence, answer })),
   }
 }
-

@@ -1,8 +1,8 @@
 import sortedBtree from 'sorted-btree'
 import { assert } from '../../raft/errors.js'
-import { COMPACTED, FUTURE_REVISION } from './failure.js'
 import type { KvFailure } from './failure.js'
-import { type ByteString, type KeyRange, compareBytes } from './keys.js'
+import { COMPACTED, FUTURE_REVISION } from './failure.js'
+import { type ByteString, compareBytes, type KeyRange } from './keys.js'
 
 const BTree = sortedBtree.default
 

@@ -1,8 +1,8 @@
 import type { etcdserverpb } from '../../generated/kv.js'
 import { fromInt64 } from '../../raft/types.js'
-import * as failure from './failure.js'
 import type { KvFailure } from './failure.js'
-import { type ByteString, type KeyRange, byteString, inRange, keyRange } from './keys.js'
+import * as failure from './failure.js'
+import { type ByteString, byteString, inRange, type KeyRange, keyRange } from './keys.js'
 
 type TxnRequest = etcdserverpb.TxnRequest.$Properties
 type RequestOp = etcdserverpb.RequestOp.$Properties
@@ -46,7 +46,8 @@ export function isReadOnly(request: TxnRequest): boolean {
 
 /** Every read in it asked for this member's own state. */
 export function isSerializable(request: TxnRequest): boolean {
-  const serializable = (op: RequestOp): boolean => (op.request_txn ? isSerializable(op.request_txn) : op.request_range?.serializable === true)
+  const serializable = (op: RequestOp): boolean =>
+    op.request_txn ? isSerializable(op.request_txn) : op.request_range?.serializable === true
   return (request.success ?? []).every(serializable) && (request.failure ?? []).every(serializable)
 }
 

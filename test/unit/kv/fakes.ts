@@ -1,13 +1,13 @@
-import type { Clock } from '../../../src/raft/environment.js'
-import { ErrorCode, Status } from '../../../src/raft/errors.js'
-import { PeerId } from '../../../src/raft/peer-id.js'
-import type { Task } from '../../../src/raft/raft.js'
-import type { LogIndex } from '../../../src/raft/types.js'
 import type { CallContext, Reply } from '../../../src/machines/kv/call.js'
 import type { KvFailure } from '../../../src/machines/kv/failure.js'
 import type { KvNode, LeaderCalls, Write } from '../../../src/machines/kv/forwarding.js'
 import type { Answer } from '../../../src/machines/kv/sessions.js'
 import { KvClosure, type KvStateMachine } from '../../../src/machines/kv/state-machine.js'
+import type { Clock } from '../../../src/raft/environment.js'
+import { ErrorCode, Status } from '../../../src/raft/errors.js'
+import { PeerId } from '../../../src/raft/peer-id.js'
+import type { Task } from '../../../src/raft/raft.js'
+import type { LogIndex } from '../../../src/raft/types.js'
 
 /** Virtual time: timers run when the test advances it. */
 export class FakeClock implements Clock {
@@ -52,6 +52,7 @@ export class FakeNode implements KvNode {
   reads: 'confirms' | 'holds' | Status = 'confirms'
   readonly tasks: Task[] = []
   readonly heldReads: ((status: Status) => void)[] = []
+  private onTask: (() => void) | null = null
 
   constructor(
     readonly machine: KvStateMachine,
@@ -66,8 +67,14 @@ export class FakeNode implements KvNode {
     return this.leader
   }
 
+  /** Until `count` tasks were proposed here. */
+  async asked(count = 1): Promise<void> {
+    while (this.tasks.length < count) await new Promise<void>((resolve) => (this.onTask = resolve))
+  }
+
   apply(task: Task): void {
     this.tasks.push(task)
+    this.onTask?.()
     if (this.applies === 'commits') this.commit(task)
     else if (this.applies !== 'holds') task.done?.run(this.applies)
   }

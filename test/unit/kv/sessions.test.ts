@@ -2,9 +2,9 @@ import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KvFailure } from '../../../src/machines/kv/failure.js'
+import { encodeCommand } from '../../../src/machines/kv/forwarding.js'
 import * as sessions from '../../../src/machines/kv/sessions.js'
 import { KvStateMachine } from '../../../src/machines/kv/state-machine.js'
-import { encodeCommand } from '../../../src/machines/kv/forwarding.js'
 
 const b = (text: string) => Buffer.from(text)
 
@@ -23,7 +23,8 @@ function command({ client, sequence = 1, acknowledged = 0, at = 0, key = 'k' }: 
 
 const version = (machine: KvStateMachine, key: string) => machine.store.get(key)?.version ?? 0
 const apply = (machine: KvStateMachine, sent: Sent) => machine.applyCommand(command(sent))
-const refusedWith = (answer: sessions.Answer, failure: KvFailure) => assert.is(answer.error?.code, failure.code, answer.error?.message ?? 'not refused')
+const refusedWith = (answer: sessions.Answer, failure: KvFailure) =>
+  assert.is(answer.error?.code, failure.code, answer.error?.message ?? 'not refused')
 
 test('a duplicate gets the first answer and is not applied again', () => {
   const machine = new KvStateMachine()

@@ -2,8 +2,8 @@ import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { raftctl } from '../../../src/generated/kv.js'
-import { KvClosure, KvStateMachine } from '../../../src/machines/kv/state-machine.js'
 import type { Answer } from '../../../src/machines/kv/sessions.js'
+import { KvClosure, KvStateMachine } from '../../../src/machines/kv/state-machine.js'
 import type { Closure } from '../../../src/raft/closure.js'
 import type { Iterator } from '../../../src/raft/raft.js'
 import { asTerm, logIndex } from '../../../src/raft/types.js'
@@ -46,7 +46,9 @@ const operation = fc.oneof(
 )
 const command = fc
   .record({ client: fc.constantFrom('', 'x', 'y'), sequence: fc.integer({ min: 1, max: 9 }), at: fc.nat(1_000_000), operation })
-  .map(({ client, sequence, at, operation: op }) => encode({ client_id: client, sequence: client ? sequence : 0, leader_time_ms: at, ...op }))
+  .map(({ client, sequence, at, operation: op }) =>
+    encode({ client_id: client, sequence: client ? sequence : 0, leader_time_ms: at, ...op }),
+  )
 const entry = fc.oneof({ weight: 12, arbitrary: command }, { weight: 1, arbitrary: fc.uint8Array({ maxLength: 12 }) })
 
 test('two machines that apply the same log, batched differently, end equal and answer the same', () => {
@@ -114,7 +116,10 @@ test('an entry that is no command is answered with an error, and applying goes o
   const codes: (string | undefined)[] = []
   const done = () => new KvClosure((_status, answer) => codes.push(answer?.error?.code))
   const put = encode({ put: { key: b('a'), value: b('1') } })
-  const entries = [Buffer.from([0xff, 0xff, 0xff]), Buffer.alloc(0), put.subarray(0, put.length - 1), put].map((data) => ({ data, done: done() }))
+  const entries = [Buffer.from([0xff, 0xff, 0xff]), Buffer.alloc(0), put.subarray(0, put.length - 1), put].map((data) => ({
+    data,
+    done: done(),
+  }))
   machine.onApply(new ArrayIterator(1, entries))
   assert.equal(codes, ['E_UNKNOWN_COMMAND', 'E_UNKNOWN_COMMAND', 'E_UNKNOWN_COMMAND', undefined])
   assert.is(machine.store.revision, 2)

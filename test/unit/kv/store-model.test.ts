@@ -58,7 +58,11 @@ function put(state: Map<string, Entry>, revision: number, key: Uint8Array, value
 function rangeOf(model: Model, state: Map<string, Entry>, request: Range): { kvs: Entry[]; more: boolean; count: number } | 'refused' {
   const at = Number(request.revision)
   if (at > model.revision || (at > 0 && at < model.compacted)) return 'refused'
-  const all = select(at > 0 ? (model.revisions[at] as Map<string, Entry>) : state, request.key as Uint8Array, request.range_end as Uint8Array)
+  const all = select(
+    at > 0 ? (model.revisions[at] as Map<string, Entry>) : state,
+    request.key as Uint8Array,
+    request.range_end as Uint8Array,
+  )
   const bound = (value: number, min: unknown, max: unknown) => (!min || value >= Number(min)) && (!max || value <= Number(max))
   let kvs = all.filter(
     (entry) =>
@@ -102,7 +106,11 @@ function holds(state: Map<string, Entry>, compare: Compare): boolean {
 }
 
 const key = fc.uint8Array({ minLength: 1, maxLength: 2 }).map((bytes) => bytes.map((b) => [0, 1, 127, 128, 254, 255][b % 6] as number))
-const end = fc.oneof({ weight: 3, arbitrary: fc.constant(new Uint8Array(0)) }, { weight: 1, arbitrary: fc.constant(new Uint8Array(1)) }, key)
+const end = fc.oneof(
+  { weight: 3, arbitrary: fc.constant(new Uint8Array(0)) },
+  { weight: 1, arbitrary: fc.constant(new Uint8Array(1)) },
+  key,
+)
 const value = fc.uint8Array({ maxLength: 2 })
 const small = fc.nat(6)
 const range: fc.Arbitrary<Range> = fc.record({
@@ -134,7 +142,11 @@ const simpleOp: fc.Arbitrary<Op> = fc.oneof(
   fc.record({ request_range: range }),
 )
 const txnOf = (op: fc.Arbitrary<Op>) =>
-  fc.record({ compare: fc.array(compare, { maxLength: 2 }), success: fc.array(op, { maxLength: 3 }), failure: fc.array(op, { maxLength: 3 }) })
+  fc.record({
+    compare: fc.array(compare, { maxLength: 2 }),
+    success: fc.array(op, { maxLength: 3 }),
+    failure: fc.array(op, { maxLength: 3 }),
+  })
 const txn = txnOf(fc.oneof({ weight: 4, arbitrary: simpleOp }, { weight: 1, arbitrary: fc.record({ request_txn: txnOf(simpleOp) }) }))
 const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ put: fc.record({ key, value }) }) },

@@ -74,7 +74,10 @@ test('compaction lets go of old versions and of deleted keys, a little per write
   put(store, 'z', '1')
   put(store, 'z', '2')
   store.compact(store.revision)
-  assert.equal([...store.histories()].map((versions) => versions.map((v) => v.value)), [['2']])
+  assert.equal(
+    [...store.histories()].map((versions) => versions.map((v) => v.value)),
+    [['2']],
+  )
   for (let i = 0; i < 20; i++) put(store, 'z', 'x')
   const tree = (store as unknown as { keys: { size: number } }).keys
   assert.is(tree.size, 1)
@@ -164,7 +167,13 @@ test('comparisons of nested transactions look at the state before the first oper
     executeTxn(store, transaction, {
       success: [
         { request_put: { key: b('a'), value: b('1') } },
-        { request_txn: { compare: [{ key: b('a'), target: 0, result: 0, version: 1 }], success: [], failure: [{ request_range: { key: b('a') } }] } },
+        {
+          request_txn: {
+            compare: [{ key: b('a'), target: 0, result: 0, version: 1 }],
+            success: [],
+            failure: [{ request_range: { key: b('a') } }],
+          },
+        },
       ],
     }),
   )
@@ -199,7 +208,10 @@ test('a transaction that fails half way leaves no trace', () => {
   assert.is(store.revision, 2)
   assert.is(String(get(store, 'a')?.value), '1')
   assert.is(get(store, 'b'), undefined)
-  assert.equal([...store.histories()].map((v) => v.length), [1])
+  assert.equal(
+    [...store.histories()].map((v) => v.length),
+    [1],
+  )
   assert.is(ok(put(store, 'a', '3')).header?.revision, 3)
 })
 
