@@ -2,12 +2,12 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Proxy } from '../support/proxy.js'
+import { LinkProxy } from '../support/proxy.js'
 import { TestCluster, type TestNode } from './node-cluster.js'
 
 const KEY = Buffer.from('key')
 const cluster = await TestCluster.start(3)
-const proxies: Proxy[] = []
+const proxies: LinkProxy[] = []
 
 test.after(async () => {
   await cluster.close()
@@ -53,8 +53,8 @@ test('a leader cut off by proxies in the dial maps refuses reads while the new o
   const others = cluster.others(old)
   const outward: Record<string, string> = {}
   for (const other of others) {
-    const there = await Proxy.to({ host: '127.0.0.1', port: other.port })
-    const back = await Proxy.to({ host: '127.0.0.1', port: old.port })
+    const there = await LinkProxy.to({ host: '127.0.0.1', port: other.port })
+    const back = await LinkProxy.to({ host: '127.0.0.1', port: old.port })
     proxies.push(there, back)
     outward[other.peerId] = there.address
     await other.faults({ dial_map: { [old.peerId]: back.address } })

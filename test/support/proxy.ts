@@ -4,15 +4,15 @@ import net from 'node:net'
  * A TCP proxy between two nodes, put there by a node's dial map. While it is cut nothing passes in either direction and
  * nobody is told: as on a network that loses every packet.
  */
-export class Proxy {
+export class LinkProxy {
   private readonly sockets = new Set<net.Socket>()
   private readonly server = net.createServer((socket) => this.accept(socket))
   private cutOff = false
 
   private constructor(private readonly target: { readonly host: string; readonly port: number }) {}
 
-  static async to(target: { host: string; port: number }): Promise<Proxy> {
-    const proxy = new Proxy(target)
+  static async to(target: { host: string; port: number }): Promise<LinkProxy> {
+    const proxy = new LinkProxy(target)
     await new Promise<void>((resolve) => proxy.server.listen(0, '127.0.0.1', resolve))
     return proxy
   }
