@@ -258,10 +258,11 @@ export abstract class BaseCommand extends Command {
     }
     let frame = ''
     const out = this.out.into((text) => {
-      frame += text
+      frame += typeof text === 'string' ? text : Buffer.from(text).toString('utf8')
     })
-    if (outcome instanceof CliError) out.line(`${out.symbol('failed')} ${outcome.code}  ${outcome.message}`)
-    else outcome.render?.(out)
+    const error = outcome instanceof CliError ? outcome : outcome.options.error
+    if (!(outcome instanceof CliError)) outcome.render?.(out)
+    if (error) out.line(`${out.symbol('failed')} ${error.code}  ${error.message}`)
     if (!out.style.isTty) process.stdout.write(`${frame}\n`)
     else process.stdout.write(`\u001b[H${frame.replaceAll('\n', '\u001b[K\n')}\u001b[J`)
   }

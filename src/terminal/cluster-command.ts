@@ -1,33 +1,11 @@
 import { isIP } from 'node:net'
 import { BaseCommand } from './base-command.js'
+import type { Connection, TlsFiles } from './connection.js'
 import type { Context } from './context-files.js'
 import { contextNames, readContext, readSelection } from './context-files.js'
 import { CliError } from './errors.js'
 import { connectionFlags, durationMs, outputFlags } from './flags.js'
 import type { Envelope } from './json.js'
-
-export interface TlsFiles {
-  readonly ca: string | null
-  readonly cert: string | null
-  readonly key: string | null
-  readonly serverName: string | null
-}
-
-/** Everything that is needed to reach a cluster, with flags, environment, context and files already weighed. */
-export interface Connection {
-  /** Null when endpoints were given without a context. */
-  readonly context: Context | null
-  readonly endpoints: readonly string[]
-  readonly group: string
-  readonly timeoutMs: number
-  readonly connectTimeoutMs: number
-  /** Ask exactly these endpoints: no discovery, no routing. */
-  readonly direct: boolean
-  /** The cluster that must answer; null: any. */
-  readonly clusterId: string | null
-  readonly tls: TlsFiles | null
-  readonly tokenFile: string | null
-}
 
 interface ConnectionFlagValues {
   context?: string

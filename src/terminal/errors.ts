@@ -39,6 +39,11 @@ export const ERRORS = {
     meaning: 'The group has no leader that can be confirmed now.',
     act: 'Wait for an election (raftctl wait leader), or look at the members: raftctl status.',
   },
+  E_NOT_LEADER: {
+    exitCode: 4,
+    meaning: 'The node that was asked does not lead, and was told not to pass the request on.',
+    act: 'Leave out --direct.',
+  },
   E_NO_QUORUM: {
     exitCode: 4,
     meaning: 'Fewer voters answer than a quorum, so nothing can be committed.',
@@ -79,7 +84,7 @@ export const ERRORS = {
     meaning: 'The disk of the node is nearly full: it refuses writes and goes on serving reads.',
     act: 'Free space on the disk of the member that raised the alarm; it heals by itself.',
   },
-  E_OVERLOADED: {
+  E_BUSY: {
     exitCode: 6,
     meaning: 'The node has as many requests waiting as it takes; this one was not accepted.',
     act: 'Try again with fewer requests at a time.',
@@ -109,6 +114,16 @@ export const ERRORS = {
     meaning: 'The node does not offer this operation.',
     act: 'Check the version of the node: raftctl status --wide.',
   },
+  E_UNKNOWN_COMMAND: {
+    exitCode: 6,
+    meaning: 'A member is too old to know this command of the log; it was not applied anywhere.',
+    act: 'Upgrade every member, then repeat it.',
+  },
+  E_SESSION_FULL: {
+    exitCode: 6,
+    meaning: 'The cluster keeps as many client sessions, or answers of one, as it may.',
+    act: 'Try again later, or with fewer clients at a time.',
+  },
   E_NO_SUCH_NODE: {
     exitCode: 7,
     meaning: 'No member has this name or address.',
@@ -123,6 +138,16 @@ export const ERRORS = {
     exitCode: 7,
     meaning: 'The asked revision or index is gone: it has been compacted.',
     act: 'Ask for a newer one.',
+  },
+  E_FUTURE_REVISION: {
+    exitCode: 7,
+    meaning: 'The asked revision does not exist yet.',
+    act: 'Ask for an older one, or leave --rev out.',
+  },
+  E_NO_LEASE: {
+    exitCode: 7,
+    meaning: 'The lease does not exist, or has expired.',
+    act: 'Grant a new one.',
   },
   E_NO_CONTEXT: {
     exitCode: 7,
@@ -202,6 +227,11 @@ export const ERRORS = {
   E_SESSION_EXPIRED: {
     exitCode: 13,
     meaning: 'The cluster no longer knows this client, so it cannot tell whether the request was applied before.',
+    act: 'Look before you repeat it.',
+  },
+  E_SEQUENCE_ACKNOWLEDGED: {
+    exitCode: 13,
+    meaning: 'The cluster no longer keeps the answer of this request: the client said before that it had it.',
     act: 'Look before you repeat it.',
   },
   E_WAIT_TIMEOUT: {

@@ -117,6 +117,7 @@ export const watchFlags = {
 }
 
 export const DEFAULT_WATCH = '2s'
+export const DEFAULT_WAIT_MS = 60_000
 
 /** For commands that ask before they act. */
 export const confirmationFlags = {

@@ -6,7 +6,7 @@ import type { Column } from './table.js'
 import { renderTable } from './table.js'
 
 export interface OutputOptions {
-  readonly stdout: (text: string) => void
+  readonly stdout: (text: string | Uint8Array) => void
   readonly stderr: (text: string) => void
   readonly style: Style
   readonly errorStyle: Style
@@ -37,9 +37,10 @@ export class Output {
     this.options.stdout(`${plain(this.options.style, text)}\n`)
   }
 
-  /** Bytes of the answer as they are, nothing added. */
-  raw(text: string): void {
-    this.options.stdout(text)
+  /** Bytes of the answer as they are; a terminal gets a line end after them. */
+  value(bytes: Uint8Array): void {
+    this.options.stdout(bytes)
+    if (this.options.style.isTty) this.options.stdout('\n')
   }
 
   table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): void {
@@ -80,7 +81,7 @@ export class Output {
   }
 
   /** The same output into another place, for a frame that is drawn at once. */
-  into(stdout: (text: string) => void): Output {
+  into(stdout: (text: string | Uint8Array) => void): Output {
     return new Output({ ...this.options, stdout })
   }
 }

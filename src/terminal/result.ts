@@ -6,6 +6,8 @@ export interface ResultOptions {
   readonly exitCode?: 0 | 3
   /** Rows exist, but the question could not be answered: the document carries both, and this decides the exit code. */
   readonly error?: CliError | null
+  /** Worth knowing; in the document under `warnings`, on stderr for a person. */
+  readonly warnings?: readonly string[]
   /** Of the cluster that answered. */
   readonly clusterId?: string | null
 }

@@ -1,0 +1,45 @@
+import type { ClusterStatus, NodeRow } from './status.js'
+
+export interface AdviceOptions {
+  /** Name of the local cluster behind the context; null when it is not one of this machine. */
+  readonly playground: string | null
+}
+
+/** What an operator would type next, and why; null when nothing is amiss. */
+export function advise(status: ClusterStatus, options: AdviceOptions): string | null {
+  const members = status.nodes.filter((row) => row.role !== null)
+  const with_ = (state: NodeRow['state']) => members.filter((row) => row.state === state)
+  const down = with_('DOWN')
+  const tolerance = `${status.tolerates} more ${status.tolerates === 1 ? 'failure' : 'failures'} tolerated`
+  if (down.length > 0) {
+    const start =
+      options.playground === null
+        ? `start ${down.length === 1 ? 'it' : 'them'} again`
+        : `raftctl cluster start --name ${options.playground}`
+    return `${names(down)} ${are(down)} down, ${status.leaderConfirmed ? tolerance : 'nothing can be committed'} → ${start}`
+  }
+  const broken = with_('ERROR')
+  if (broken.length > 0)
+    return `${names(broken)} stopped taking part: ${broken[0]?.error?.message ?? 'see its log'} → ${logs(broken, options)}`
+  const rebuilding = with_('REBUILDING')
+  if (rebuilding.length > 0)
+    return `${names(rebuilding)} ${are(rebuilding)} rebuilding and do not vote yet, ${tolerance} → raftctl status --watch`
+  const cutOff = with_('CUT OFF')
+  if (cutOff.length > 0)
+    return `${names(cutOff)} answer here but the leader does not hear ${cutOff.length === 1 ? 'it' : 'them'} → check the network between the members`
+  if (!status.leaderConfirmed && status.nodes.some((row) => row.reachable)) return 'no leader yet → raftctl wait leader'
+  return null
+}
+
+function logs(rows: readonly NodeRow[], options: AdviceOptions): string {
+  return options.playground === null ? 'read the log of the node' : `raftctl cluster logs ${rows[0]?.id} --name ${options.playground}`
+}
+
+function names(rows: readonly NodeRow[]): string {
+  const all = rows.map((row) => row.id)
+  return all.length === 1 ? (all[0] as string) : `${all.slice(0, -1).join(', ')} and ${all.at(-1)}`
+}
+
+function are(rows: readonly NodeRow[]): string {
+  return rows.length === 1 ? 'is' : 'are'
+}

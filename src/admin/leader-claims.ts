@@ -1,0 +1,103 @@
+import type { Survey } from './discovery.js'
+import { addressOf, type MemberReport, type NodeReport, type ProgressReport, peerKey } from './node-report.js'
+
+/** Somebody leads, as far as the replies tell. */
+export interface LeaderClaim {
+  readonly leaderKey: string
+  readonly leaderId: string
+  readonly term: number
+  /** A quorum of voters (both quorums while joint) follows it in this term. */
+  readonly confirmed: boolean
+  /** What the leader said of itself; null when it did not answer. */
+  readonly report: NodeReport | null
+  /** Voters that the leader heard from lately, or that said themselves that they follow it. Rebuilding ones do not count. */
+  readonly voters: ReadonlySet<string>
+}
+
+export const LEADING = new Set(['LEADER', 'TRANSFERRING'])
+
+/** A peer counts as heard when its last answer is younger than this many election timeouts. */
+export const FRESH_TIMEOUTS = 2
+/** The same for a peer that does not answer us: a leader needs a while to notice that a process died. */
+const FRESH_HEARTBEATS = 3
+
+export function quorumOf(voters: number): number {
+  return Math.floor(voters / 2) + 1
+}
+
+export function votersOf(members: readonly MemberReport[]): string[] {
+  return members.filter((member) => member.role !== 'learner').map((member) => peerKey(member.peerId))
+}
+
+/**
+ * Who leads. Every node that names a leader in its term makes a claim; the claim of the highest term that a quorum stands
+ * behind is the leader. Without one the highest claim is returned unconfirmed; null when nobody claims anything.
+ */
+export function findLeader(survey: Survey): LeaderClaim | null {
+  const claims = new Map<string, { readonly leaderId: string; readonly term: number }>()
+  for (const report of survey.reports.values()) {
+    const leaderId = LEADING.has(report.raftState) ? report.peerId : report.leaderId
+    if (leaderId !== null) claims.set(`${report.term} ${peerKey(leaderId)}`, { leaderId, term: report.term })
+  }
+  const weighed = [...claims.values()].sort((a, b) => b.term - a.term).map((claim) => weigh(survey, claim))
+  return weighed.find((claim) => claim.confirmed) ?? weighed[0] ?? null
+}
+
+function weigh(survey: Survey, { leaderId, term }: { readonly leaderId: string; readonly term: number }): LeaderClaim {
+  const leaderKey = peerKey(leaderId)
+  const own = survey.reports.get(leaderKey)
+  const report = own && own.term === term && LEADING.has(own.raftState) ? own : null
+  const voters = report ? heardBy(survey, report) : followersOf(survey, leaderKey, term)
+  const { members = [], oldMembers = [] } = survey.membership ?? {}
+  const quorate = (set: readonly string[]) => set.length === 0 || set.filter((key) => voters.has(key)).length >= quorumOf(set.length)
+  const newVoters = votersOf(members)
+  const confirmed = newVoters.length > 0 && quorate(newVoters) && quorate(votersOf(oldMembers))
+  return { leaderKey, leaderId, term, confirmed, report, voters }
+}
+
+/** The leader's own view decides; where we cannot reach a peer ourselves it has to be a very recent one. */
+function heardBy(survey: Survey, leader: NodeReport): Set<string> {
+  const heard = leader.progress.filter(
+    (peer) => !peer.rebuilding && isHeard(peer, leader, survey.direct || survey.reports.has(peerKey(peer.peerId))),
+  )
+  const self = leader.standing === 'rebuilding' ? [] : [peerKey(leader.peerId)]
+  return new Set([...self, ...heard.map((peer) => peerKey(peer.peerId))])
+}
+
+function isHeard(peer: ProgressReport, leader: NodeReport, answersHere: boolean): boolean {
+  if (peer.lastContactMs === null) return false
+  if (answersHere) return peer.lastContactMs <= FRESH_TIMEOUTS * leader.electionTimeoutMs
+  return peer.consecutiveErrors === 0 && peer.lastContactMs <= FRESH_HEARTBEATS * leader.heartbeatMs
+}
+
+/** The leader is out of our reach: those who follow it in its term speak for it, and it for itself. */
+function followersOf(survey: Survey, leaderKey: string, term: number): Set<string> {
+  const followers = [...survey.reports].filter(
+    ([key, report]) =>
+      key !== leaderKey &&
+      report.term === term &&
+      report.leaderId !== null &&
+      peerKey(report.leaderId) === leaderKey &&
+      report.standing !== 'rebuilding',
+  )
+  const fresh = followers.filter(
+    ([, report]) => report.leaderContactMs === null || report.leaderContactMs <= FRESH_TIMEOUTS * report.electionTimeoutMs,
+  )
+  const leaderSpeaks = fresh.length > 0 && !survey.reports.has(leaderKey)
+  return new Set([...fresh.map(([key]) => key), ...(leaderSpeaks ? [leaderKey] : [])])
+}
+
+/** What a member is called: its label in the configuration, its own, or its address. */
+export function nameOf(survey: Survey, peerId: string): string {
+  const key = peerKey(peerId)
+  const { members = [], oldMembers = [] } = survey.membership ?? {}
+  const member = [...members, ...oldMembers].find((one) => peerKey(one.peerId) === key)
+  if (member?.name) return member.name
+  const reported = survey.reports.get(key)
+  if (reported?.name) return reported.name
+  for (const { membership } of survey.reports.values()) {
+    const named = membership?.members.find((one) => peerKey(one.peerId) === key && one.name !== '')
+    if (named) return named.name
+  }
+  return addressOf(peerId)
+}

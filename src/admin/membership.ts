@@ -1,0 +1,52 @@
+import { CliError } from '../terminal/errors.js'
+import type { ClusterClient } from './cluster-client.js'
+import { survey } from './discovery.js'
+import { type NodeRow, statusOf } from './status.js'
+
+/** `data` of `member list --json`. */
+export interface MemberList {
+  readonly group: string
+  readonly configIndex: number | null
+  readonly stage: string | null
+  readonly voters: number | null
+  readonly quorum: number | null
+  readonly leader: string | null
+  readonly members: readonly MemberRow[]
+}
+
+export interface MemberRow {
+  readonly id: string
+  readonly address: string
+  readonly peerId: string
+  readonly role: 'voter' | 'learner' | 'witness'
+  readonly leader: boolean
+  readonly reachable: boolean
+  /** What it is doing, in the words of `status`. */
+  readonly state: string
+  readonly match: number | null
+  readonly lag: number | null
+  readonly version: string | null
+}
+
+export interface MemberReading {
+  readonly list: MemberList
+  readonly clusterId: string | null
+  /** Every member answers and takes part. */
+  readonly healthy: boolean
+}
+
+/** The configured members as any one member knows them; works without a leader. Throws E_UNREACHABLE when nobody answers. */
+export async function listMembers(client: ClusterClient): Promise<MemberReading> {
+  const found = await survey(client)
+  const { status, clusterId, error } = statusOf(found)
+  if (found.reports.size === 0) throw error ?? new CliError('E_UNREACHABLE', 'nothing answers')
+  const { group, configIndex, stage, voters, quorum, leader } = status
+  const members = status.nodes.flatMap((row) => memberRow(row))
+  return { list: { group, configIndex, stage, voters, quorum, leader, members }, clusterId, healthy: status.verdict === 'healthy' }
+}
+
+function memberRow(row: NodeRow): MemberRow[] {
+  const { id, address, peerId, role, leader, reachable, state, match, lag, version } = row
+  if (role === null || peerId === null) return []
+  return [{ id, address, peerId, role, leader, reachable, state, match, lag, version }]
+}

@@ -1,0 +1,106 @@
+/** What one node says about itself and its group, in plain words: unknown is null, ids are strings. Engines make it. */
+export interface NodeReport {
+  /** Where it was asked: `host:port`. */
+  readonly endpoint: string
+  readonly group: string
+  /** `host:port:idx:role`. */
+  readonly peerId: string
+  readonly name: string
+  /** Null while the founders do not know each other yet. */
+  readonly clusterId: string | null
+  readonly standing: string
+  /** braft's names: LEADER, FOLLOWER, … */
+  readonly raftState: string
+  readonly term: number
+  readonly leaderId: string | null
+  readonly leaderContactMs: number | null
+  readonly leaderForMs: number | null
+  readonly firstIndex: number
+  readonly lastIndex: number
+  readonly commitIndex: number
+  readonly appliedIndex: number
+  readonly snapshot: SnapshotReport | null
+  readonly membership: MembershipReport | null
+  /** On the leader only. */
+  readonly progress: readonly ProgressReport[]
+  readonly electionTimeoutMs: number
+  readonly heartbeatMs: number
+  readonly logBytes: number
+  readonly dataBytes: number
+  readonly dataDir: string
+  readonly version: string
+  readonly uptimeMs: number
+  /** Why the node stopped taking part; null when it did not. */
+  readonly error: string | null
+  readonly alarms: readonly string[]
+  readonly readOnly: boolean
+  readonly machine: string
+  readonly mixed: boolean
+}
+
+export interface SnapshotReport {
+  readonly index: number
+  readonly term: number
+  readonly bytes: number
+  readonly ageMs: number
+}
+
+export type MemberRole = 'voter' | 'learner' | 'witness'
+
+export interface MemberReport {
+  readonly peerId: string
+  readonly name: string
+  readonly role: MemberRole
+}
+
+export interface MembershipReport {
+  readonly members: readonly MemberReport[]
+  /** Not empty while a joint configuration is in force. */
+  readonly oldMembers: readonly MemberReport[]
+  readonly configIndex: number
+  readonly stage: string
+  readonly committed: boolean
+}
+
+/** How the leader sees a peer. */
+export interface ProgressReport {
+  readonly peerId: string
+  readonly matchIndex: number
+  readonly state: string
+  readonly lastContactMs: number | null
+  readonly consecutiveErrors: number
+  readonly lastError: string
+  readonly rebuilding: boolean
+  readonly snapshotBytesSent: number
+  readonly snapshotBytesTotal: number
+}
+
+/** How far a request to a node came. */
+export type Stage = 'dns' | 'tcp' | 'tls' | 'grpc'
+
+/** A node that did not answer, and how far the question came. */
+export interface NodeFailure {
+  readonly endpoint: string
+  readonly code: string
+  readonly stage: Stage | null
+  readonly message: string
+}
+
+export type NodeReply = { readonly endpoint: string } & ({ readonly report: NodeReport } | { readonly failure: NodeFailure })
+
+/** `host:port` of a PeerId. */
+export function addressOf(peerId: string): string {
+  const inBrackets = /^(\[[^\]]+\]:\d+)/.exec(peerId)
+  return inBrackets ? (inBrackets[1] as string) : peerId.split(':').slice(0, 2).join(':')
+}
+
+/** What makes two PeerIds the same member: everything but the role. */
+export function peerKey(peerId: string): string {
+  const address = addressOf(peerId)
+  const [idx = '0'] = peerId.slice(address.length + 1).split(':')
+  return `${address}:${idx || '0'}`
+}
+
+export function isEmptyPeer(peerId: string): boolean {
+  return peerId === '' || peerKey(peerId) === '0.0.0.0:0:0'
+}

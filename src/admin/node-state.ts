@@ -1,0 +1,51 @@
+/** What a member is doing, in one word; capitals ask for attention. */
+export type NodeState =
+  | 'ok'
+  | 'DOWN'
+  | 'CUT OFF'
+  | 'WRONG CLUSTER'
+  | 'REBUILDING'
+  | 'ERROR'
+  | 'sync'
+  | 'electing'
+  | 'leaderless'
+  | 'starting'
+  | 'stopping'
+  | 'outside'
+
+/** What the state is told from. */
+export interface StateFacts {
+  readonly reachable: boolean
+  readonly errorCode: string | null
+  readonly raftState: string | null
+  readonly standing: string | null
+  /** In the configuration. */
+  readonly member: boolean
+  /** It names a leader. */
+  readonly following: boolean
+  /** The leader, where it answers, heard from it lately. */
+  readonly heard: boolean
+  /** The leader is sending it a snapshot. */
+  readonly installing: boolean
+}
+
+const BY_RAFT_STATE: Readonly<Record<string, NodeState>> = {
+  LEADER: 'ok',
+  TRANSFERRING: 'ok',
+  CANDIDATE: 'electing',
+  UNINITIALIZED: 'starting',
+  SHUTTING: 'stopping',
+  SHUTDOWN: 'stopping',
+}
+
+export function stateOf(facts: StateFacts): NodeState {
+  if (!facts.reachable) return facts.errorCode === 'E_CLUSTER_MISMATCH' ? 'WRONG CLUSTER' : 'DOWN'
+  if (facts.raftState === 'ERROR' || facts.errorCode !== null) return 'ERROR'
+  if (facts.standing === 'rebuilding') return 'REBUILDING'
+  if (!facts.member) return 'outside'
+  const own = BY_RAFT_STATE[facts.raftState ?? '']
+  if (own !== undefined) return own
+  if (!facts.following) return 'leaderless'
+  if (!facts.heard) return 'CUT OFF'
+  return facts.installing ? 'sync' : 'ok'
+}

@@ -1,0 +1,126 @@
+import * as format from './format.js'
+import type { Output } from './output.js'
+import type { Column } from './table.js'
+
+/** What the status of a cluster looks like, as far as it is printed. */
+export interface StatusPicture {
+  readonly verdict: 'healthy' | 'degraded' | 'no-quorum' | 'unknown'
+  readonly leader: string | null
+  readonly leaderForMs: number | null
+  readonly term: number | null
+  readonly commit: number | null
+  readonly voters: number | null
+  readonly reachableVoters: number
+  readonly tolerates: number
+  readonly nodes: readonly NodePicture[]
+  readonly disagreements: readonly { readonly node: string; readonly leader: string; readonly term: number }[]
+}
+
+export interface NodePicture {
+  readonly id: string
+  readonly address: string
+  readonly role: string | null
+  readonly leader: boolean
+  readonly reachable: boolean
+  readonly state: string
+  readonly term: number | null
+  readonly commit: number | null
+  readonly applied: number | null
+  readonly lag: number | null
+  readonly match: number | null
+  readonly lastContactMs: number | null
+  readonly log: { readonly first: number; readonly last: number; readonly bytes: number } | null
+  readonly snapshot: { readonly index: number } | null
+  readonly dataBytes: number | null
+  readonly version: string | null
+  readonly error: { readonly stage: string | null; readonly message: string } | null
+}
+
+export interface StatusCaption {
+  /** The context or the endpoints. */
+  readonly title: string
+  /** Entries a second since the frame before; null when there was none. */
+  readonly commitRate: number | null
+  readonly advice: string | null
+}
+
+const SIGNS = {
+  healthy: ['healthy', 'green'],
+  degraded: ['warning', 'yellow'],
+  'no-quorum': ['failed', 'red'],
+  unknown: ['warning', 'yellow'],
+} as const
+
+export const STATUS_COLUMNS = {
+  NODE: 'name of the member, or its address',
+  ROLE: 'leader, voter, learner or witness; - is not a member',
+  STATE: 'ok, or what it is doing; capitals ask for attention',
+  TERM: 'its current term',
+  COMMIT: 'newest entry it knows to be committed',
+  APPLIED: 'newest entry its state machine has applied',
+  LAG: 'committed entries it has not applied; (last N) is what the leader knew',
+  CONTACT: 'since the leader last heard from it',
+  SNAPSHOT: 'last entry in its newest snapshot',
+  LOG: 'entries in its log',
+  DATA: 'size of its data directory',
+}
+
+/** One headline, a row per member, who disagrees, and what to type next. */
+export function printStatus(out: Output, status: StatusPicture, caption: StatusCaption): void {
+  out.line(headline(out, status, caption))
+  if (status.nodes.some((row) => row.reachable)) out.table(columnsFor(out, status), status.nodes)
+  for (const other of status.disagreements) out.line(`! ${other.node} thinks the leader is ${other.leader} (term ${other.term})`)
+  if (caption.advice !== null) out.line(`next: ${caption.advice}`)
+}
+
+function headline(out: Output, status: StatusPicture, { title, commitRate }: StatusCaption): string {
+  const [sign, hue] = SIGNS[status.verdict]
+  const rate = commitRate === null || commitRate <= 0 ? '' : ` (+${format.count(commitRate)}/s)`
+  const parts = [
+    status.voters === null ? null : `${status.reachableVoters}/${status.voters} voters reachable`,
+    status.leader === null ? null : `tolerates ${status.tolerates} more ${status.tolerates === 1 ? 'failure' : 'failures'}`,
+    status.leader === null
+      ? 'no leader'
+      : `leader ${status.leader}${status.leaderForMs === null ? '' : ` for ${format.duration(status.leaderForMs)}`}`,
+    status.term === null ? null : `term ${status.term}`,
+    status.commit === null ? null : `commit ${format.count(status.commit)}${rate}`,
+  ]
+  const verdict = out.paint(hue, `${out.symbol(sign)} ${title}  ${status.verdict.toUpperCase()}`)
+  return `${verdict}  ${parts.filter((part) => part !== null).join(' · ')}`
+}
+
+function columnsFor(out: Output, status: StatusPicture): Column<NodePicture>[] {
+  const problems = status.nodes.some((row) => row.error !== null)
+  return [
+    { name: 'node', value: (row) => row.id },
+    { name: 'address', value: (row) => row.address, wide: true },
+    { name: 'role', value: (row) => (row.leader ? 'leader' : (row.role ?? '-')) },
+    { name: 'state', value: (row) => out.paint(row.state === 'ok' ? 'green' : /^[A-Z ]+$/.test(row.state) ? 'red' : 'yellow', row.state) },
+    { name: 'term', value: (row) => format.count(row.term), align: 'right', priority: 2 },
+    { name: 'commit', value: (row) => format.count(row.commit), align: 'right', priority: 1 },
+    { name: 'applied', value: (row) => format.count(row.applied), align: 'right', priority: 3 },
+    { name: 'lag', value: (row) => lag(row, status.commit) },
+    { name: 'contact', value: (row) => format.duration(row.lastContactMs), align: 'right', priority: 4 },
+    { name: 'snapshot', value: (row) => format.count(row.snapshot?.index), align: 'right', priority: 7 },
+    {
+      name: 'log',
+      value: (row) => format.count(row.log === null ? null : Math.max(0, row.log.last - row.log.first + 1)),
+      align: 'right',
+      priority: 6,
+    },
+    { name: 'data', value: (row) => format.bytes(row.dataBytes), align: 'right', priority: 8 },
+    { name: 'version', value: (row) => row.version ?? '-', priority: 9 },
+    ...(problems ? [{ name: 'error', value: errorText, priority: 5 } satisfies Column<NodePicture>] : []),
+  ]
+}
+
+function lag(row: NodePicture, commit: number | null): string {
+  if (row.leader) return '-'
+  if (row.lag !== null) return format.count(row.lag)
+  return row.match === null || commit === null ? '?' : `? (last ${format.count(Math.max(0, commit - row.match))})`
+}
+
+function errorText(row: NodePicture): string {
+  if (row.error === null) return ''
+  return `${row.error.stage === null ? '' : `${row.error.stage}: `}${row.error.message} ${row.address}`
+}

@@ -1,0 +1,121 @@
+import * as grpc from '@grpc/grpc-js'
+import type { raftctl } from '../../src/generated/raftctl.js'
+import { Kv } from '../../src/machines/kv/grpc-service.js'
+import { Control } from '../../src/rpc/control-definition.js'
+import { toGrpcError } from '../../src/rpc/error-detail.js'
+import type { Handlers } from '../../src/rpc/grpc.js'
+import { MetadataKey } from '../../src/rpc/identity.js'
+
+type StatusFields = raftctl.v1.NodeStatus.$Properties
+export type KvHandlers = Handlers<(typeof Kv)['methods']>
+
+export interface FakeNodeOptions {
+  readonly kv?: KvHandlers
+}
+
+/** A node that answers raftctl.v1.Control with whatever the test says; change `status` at any time. */
+export class FakeNode {
+  status: StatusFields = {}
+  /** Answers `GetLeader(confirm)`; UNIMPLEMENTED when null. */
+  leader: raftctl.v1.LeaderResponse.$Properties | null = null
+  clusterId = '7f3a00000000000000000000000000c1'
+  requests = 0
+  private readonly server = new grpc.Server()
+  private port = 0
+
+  private constructor(options: FakeNodeOptions) {
+    const handlers: Handlers<(typeof Control)['methods']> = {
+      GetNodeStatus: (call, done) => this.guarded(call.metadata, done, () => done(null, { cluster_id: this.clusterId, ...this.status })),
+      GetLeader: (call, done) =>
+        this.guarded(call.metadata, done, () => {
+          if (this.leader) return done(null, this.leader)
+          done(toGrpcError(grpc.status.UNIMPLEMENTED, { code: 'E_UNSUPPORTED', retryable: false, applied: 'no' }, 'not offered'))
+        }),
+    }
+    this.server.addService(Control.definition, handlers as grpc.UntypedServiceImplementation)
+    if (options.kv) this.server.addService(Kv.definition, options.kv as grpc.UntypedServiceImplementation)
+  }
+
+  static async listen(options: FakeNodeOptions = {}): Promise<FakeNode> {
+    const node = new FakeNode(options)
+    node.port = await new Promise((resolve, reject) => {
+      node.server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) =>
+        error ? reject(error) : resolve(port),
+      )
+    })
+    return node
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.port}`
+  }
+
+  get peerId(): string {
+    return `${this.address}:0:0`
+  }
+
+  close(): void {
+    this.server.forceShutdown()
+  }
+
+  /** A real node refuses callers that expect another cluster. */
+  private guarded(metadata: grpc.Metadata, done: (error: grpc.ServerErrorResponse) => void, answer: () => void): void {
+    this.requests++
+    const expected = metadata.get(MetadataKey.clusterId)[0]
+    if (expected === undefined || expected === this.clusterId) return answer()
+    done(
+      toGrpcError(
+        grpc.status.FAILED_PRECONDITION,
+        { code: 'E_CLUSTER_MISMATCH', retryable: false, applied: 'no' },
+        `${this.address} belongs to cluster ${this.clusterId}, the caller expects ${String(expected)}`,
+      ),
+    )
+  }
+}
+
+export interface FakeClusterOptions extends FakeNodeOptions {
+  readonly size?: number
+  readonly leader?: number | null
+  readonly term?: number
+}
+
+/** A group of fakes that agree: node 0 leads, everybody has applied everything. */
+export async function fakeCluster(options: FakeClusterOptions = {}): Promise<FakeNode[]> {
+  const { size = 3, leader = 0, term = 8 } = options
+  const nodes = await Promise.all(Array.from({ length: size }, () => FakeNode.listen(options)))
+  agree(nodes, { leader, term })
+  return nodes
+}
+
+export const COMMIT = 1_284_511
+
+/** Makes the replies of `nodes` agree on a leader; null: nobody leads. */
+export function agree(nodes: readonly FakeNode[], { leader, term }: { leader: number | null; term: number }): void {
+  const members = nodes.map((node, at) => ({ peer_id: node.peerId, name: `n${at + 1}`, role: 'voter' }))
+  for (const [at, node] of nodes.entries()) {
+    const leads = at === leader
+    node.status = {
+      ...{ group: 'kv', peer_id: node.peerId, name: `n${at + 1}`, standing: 'member', term, version: '0.1.0', machine: 'kv' },
+      state: leads ? 'LEADER' : 'FOLLOWER',
+      leader_id: leader === null ? '' : nodes[leader]!.peerId,
+      ...(leader === null || leads ? {} : { leader_contact_ms: 12 }),
+      ...(leader === null ? {} : { leader_for_ms: 8_040_000 }),
+      ...{ first_index: 1_200_001, last_index: COMMIT, commit_index: COMMIT, applied_index: COMMIT, log_bytes: 8_000_000 },
+      ...{ data_bytes: 412_000_000, election_timeout_ms: 1000, heartbeat_ms: 100, uptime_ms: 9_000_000 },
+      snapshot: { index: 1_200_000, term: 7, bytes: 388_000_000, age_ms: 60_000 },
+      membership: { members, config_index: 12, entry_index: 12, stage: 'stable', committed: true },
+      progress: leads
+        ? nodes
+            .filter((_, other) => other !== at)
+            .map((other) => ({
+              peer_id: other.peerId,
+              match_index: COMMIT,
+              next_index: COMMIT + 1,
+              state: 'replicate',
+              last_contact_ms: 12,
+            }))
+        : [],
+    }
+    node.leader = leads ? { leader_id: node.peerId, term, confirmed: true, leader_for_ms: 8_040_000 } : null
+  }
+}
