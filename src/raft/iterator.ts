@@ -1,6 +1,6 @@
 import type { Closure } from './closure.js'
 import type { ClosureQueue } from './closure-queue.js'
-import { ErrorCode, Status, assert } from './errors.js'
+import { AssertionError, ErrorCode, Status, assert } from './errors.js'
 import type { EntryBatch } from './log-entry.js'
 import type { Iterator } from './raft.js'
 import { type LogIndex, NO_INDEX, type Term, plus } from './types.js'
@@ -50,7 +50,7 @@ export class BatchIterator implements Iterator {
   }
 
   next(): void {
-    assert(this.valid(), 'iterated past the end', { index: this.current })
+    if (!this.valid()) throw new AssertionError(`iterated past the end, at ${this.current}`)
     this.leave()
     this.enter(plus(this.current, 1))
   }

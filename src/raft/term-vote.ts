@@ -20,7 +20,7 @@ export class TermVote {
   private durableVersion = 0
   private saving = false
   private failure: Status | null = null
-  private readonly waiting: { version: number; done: Done }[] = []
+  private readonly waiting: Done[] = []
 
   constructor(
     private readonly storage: RaftMetaStorage,
@@ -62,7 +62,7 @@ export class TermVote {
   whenDurable(done: Done): void {
     if (this.failure) done(this.failure)
     else if (this.durableVersion === this.version) done(Status.OK)
-    else this.waiting.push({ version: this.version, done })
+    else this.waiting.push(done)
   }
 
   private save(): void {
@@ -75,13 +75,14 @@ export class TermVote {
       this.durableVersion = version
       this.onDurable(current)
       if (this.version > version) this.save()
-      while (this.waiting.length > 0 && this.waiting[0]!.version <= version) this.waiting.shift()!.done(Status.OK)
+      // Who waits speaks of the newest term and vote: it runs only while all of that is durable, and may itself raise it.
+      while (this.isDurable && this.waiting.length > 0) this.waiting.shift()!(Status.OK)
     })
   }
 
   private fail(status: Status): void {
     this.failure = status
     this.onFailure(status)
-    for (const { done } of this.waiting.splice(0)) done(status)
+    for (const done of this.waiting.splice(0)) done(status)
   }
 }
