@@ -129,6 +129,8 @@ export default class RaftctlHelp extends Help {
       schema: 'raftctl.help/1',
       ok: true,
       exitCode: 0,
+      context: null,
+      clusterId: null,
       data: {
         command: command.id.replaceAll(':', ' '),
         summary: command.summary ?? '',
