@@ -355,6 +355,21 @@ test('a write that succeeds after the log failed makes nothing durable', () => {
   assert.equal(bench.told, [`1 ${ErrorCode.ECORRUPT}`, `1 ${ErrorCode.ECORRUPT}`])
 })
 
+test('a log that fails twice is said to have failed once', () => {
+  const bench = new Bench()
+  bench.append(batch(1, 1, ['a']))
+  bench.log.setCommitted(logIndex(1))
+  bench.run()
+  bench.reconcile(batch(1, 2, ['A']))
+  bench.disk.failOne()
+  bench.run()
+  assert.equal(
+    bench.errors.map((error) => error.status.code),
+    [ErrorCode.ECORRUPT],
+  )
+  assert.is(bench.told.length, 2)
+})
+
 test('cached joins small batches, and gives a large one as it is', () => {
   const bench = new Bench()
   const large = batch(1, 1, ['a'.repeat(100), 'b'.repeat(100)])
@@ -517,6 +532,17 @@ test('a waiter that missed an append is called at once; one that registers anew 
   bench.append(batch(3, 1, ['c']))
   bench.run()
   assert.equal(seen, [1, 3], 'appends of one turn wake once')
+})
+
+test('a waiter that is woken at once wakes nobody else', () => {
+  const bench = new Bench()
+  bench.append(batch(1, 1, ['a']))
+  bench.run()
+  const calls: string[] = []
+  bench.log.wait(logIndex(1), () => calls.push('waits'))
+  bench.log.wait(logIndex(0), () => calls.push('late'))
+  bench.run()
+  assert.equal(calls, ['late'])
 })
 
 test('a waiter removed by another one is not called', () => {

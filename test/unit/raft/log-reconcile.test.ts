@@ -57,7 +57,7 @@ const plan = fc.record({ keep: fc.double({ min: 0, max: 1, noNaN: true }), add: 
 const step = fc.record({
   /** Messages of the newest leader mostly; delayed ones of the same term may repeat what was sent. */
   nextLeader: fc.boolean(),
-  from: fc.double({ min: 0, max: 1, noNaN: true }),
+  from: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
   count: fc.integer({ min: 1, max: 5 }),
   diskSteps: fc.integer({ min: 0, max: 2 }),
   applied: fc.boolean(),
