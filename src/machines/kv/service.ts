@@ -164,7 +164,7 @@ class ReadCall implements PendingCall {
       this.settle()
       return this.confirmed()
     }
-    if (status.code === ErrorCode.ENODESHUTDOWN) return this.expire()
+    if (status.code === ErrorCode.ESHUTDOWN || status.code === ErrorCode.ENODESHUTDOWN) return this.expire()
     this.router.pending.wait(this)
   }
 

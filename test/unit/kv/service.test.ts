@@ -130,6 +130,16 @@ test('an unknown outcome stays unknown when nobody leads any more', () => {
   assert.equal(failed(), { code: 'E_OUTCOME_UNKNOWN', applied: 'unknown', retryable: true, status: GrpcStatus.DEADLINE_EXCEEDED })
 })
 
+test('a refusal after an unknown outcome does not make it known', () => {
+  const { node, put, failed, clock } = setUp()
+  node.lead()
+  node.applies = STEPPED_DOWN
+  put(NAMED)
+  node.applies = Status.error(ErrorCode.ENOSPC, 'the disk is full')
+  clock.advance(20)
+  assert.is(failed().applied, 'unknown')
+})
+
 test('a write that the quorum never confirms is answered before the deadline, once', () => {
   const { node, put, failed, clock, replies } = setUp()
   node.lead()

@@ -109,6 +109,17 @@ test('limit, more, count, keys only and count only', () => {
   assert.equal([counted.kvs?.length, counted.count], [0, 3])
 })
 
+test('the limit counts what passes the filters', () => {
+  const store = new KvStore()
+  for (const key of ['a', 'b', 'c', 'd', 'e']) put(store, key, key)
+  const found = ok(executeRange(store, { key: b('a'), range_end: b('z'), min_mod_revision: 4, limit: 2 }))
+  assert.equal(
+    found.kvs?.map((kv) => String(kv.key)),
+    ['c', 'd'],
+  )
+  assert.equal([found.more, found.count], [true, 5])
+})
+
 test('keys are ordered by unsigned bytes, and a prefix range covers exactly the prefix', () => {
   const store = new KvStore()
   for (const bytes of [[0xff], [0x61, 0xff], [0x61], [0x62], [0x80], [0x00]]) {
@@ -145,6 +156,7 @@ test('a transaction puts a key once on any path', () => {
   assert.is(checkTxn({ failure: [d('a', 'c'), p('b')] }), failure.DUPLICATE_KEY)
   assert.is(checkTxn({ success: [p('a'), t([p('a')])] }), failure.DUPLICATE_KEY)
   assert.is(checkTxn({ success: [t([d('a')]), p('a')] }), failure.DUPLICATE_KEY)
+  assert.is(checkTxn({ success: [t([p('a')]), t([], [p('a')])] }), failure.DUPLICATE_KEY)
   assert.is(checkTxn({ success: [p('a')], failure: [p('a')] }), null)
   assert.is(checkTxn({ success: [t([p('a')], [p('a')])] }), null)
   assert.is(checkTxn({ success: [d('a', 'c'), p('c'), d('a')] }), null)
