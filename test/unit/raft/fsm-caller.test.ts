@@ -135,6 +135,16 @@ test('committed entries are applied in order, once, and published', () => {
   )
 })
 
+test('the log knows what was applied, and may cut it', () => {
+  const bench = new Bench(['a', 'b'])
+  bench.settle()
+  assert.throws(() => bench.log.truncatePrefix(logIndex(2)), /not applied/)
+  bench.commit(1)
+  bench.run()
+  bench.log.truncatePrefix(logIndex(2))
+  assert.is(bench.log.firstIndex, 2)
+})
+
 test('notices of one turn are merged into one run', () => {
   const bench = new Bench(['a', 'b', 'c'])
   for (const index of [1, 2, 3]) bench.commit(index)
@@ -388,14 +398,14 @@ test('a notification that throws stops the node as well', () => {
 })
 
 test('an error of the node comes before what is queued: nothing is applied, notifications still arrive', () => {
-  const bench = new Bench(['a'])
+  const bench = new Bench(['a', 'b'])
   const error = new RaftError(ErrorType.LOG, Status.error(ErrorCode.EIO, 'x'))
   bench.commit(1)
   bench.caller.onLeaderStop(Status.error(ErrorCode.EBADNODE, 'x'))
   bench.caller.onError(error)
   bench.caller.onError(error)
   bench.run()
-  bench.commit(1)
+  bench.commit(2)
   bench.run()
   assert.equal(bench.machine.told, [`error ${ErrorCode.EIO}`, `leader stop ${ErrorCode.EBADNODE}`])
   assert.equal(bench.errors, [], 'the node knows')
@@ -407,8 +417,11 @@ test('an error while a read is under way does not stop the notifications', () =>
   bench.caller.onLeaderStop(Status.error(ErrorCode.EBADNODE, 'x'))
   bench.run()
   bench.caller.onError(new RaftError(ErrorType.STABLE, Status.error(ErrorCode.EIO, 'x')))
+  bench.run()
+  const told = [`error ${ErrorCode.EIO}`, `leader stop ${ErrorCode.EBADNODE}`]
+  assert.equal(bench.machine.told, told, 'the disk has not answered')
   bench.settle()
-  assert.equal(bench.machine.told, [`error ${ErrorCode.EIO}`, `leader stop ${ErrorCode.EBADNODE}`])
+  assert.equal(bench.machine.told, told)
   assert.is(bench.caller.appliedIndex, 0)
 })
 

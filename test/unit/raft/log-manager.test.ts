@@ -586,6 +586,20 @@ test('close waits for reads, and for a write that outlives a failure', () => {
   assert.equal(disk.calls, ['append 2', 'read 1', 'close'])
 })
 
+test('close waits for a write when a read ends first', () => {
+  const disk = new FakeLogStorage({ batches: [batch(1, 1, ['a'])] })
+  const bench = new Bench(disk)
+  const read = bench.read(1, 1)
+  bench.append(batch(2, 1, ['b']))
+  bench.run()
+  bench.log.close(bench.tell('close'))
+  bench.disk1()
+  assert.is(read.status?.code, ErrorCode.ESHUTDOWN)
+  assert.equal(disk.calls, ['read 1', 'append 2'])
+  bench.settle()
+  assert.equal(bench.told, ['2 OK', 'close OK'])
+})
+
 test('a log that is closed while it opens closes the storage after that', () => {
   const disk = new FakeLogStorage({ batches: [batch(1, 1, ['a'])] })
   const environment = new FakeEnvironment()
