@@ -5,6 +5,8 @@ interface Entry {
   readonly order: number
   readonly label: string
   fn: (() => void) | null
+  /** It was due and left the heap; the executor has not run it yet. */
+  due: boolean
 }
 
 /**
@@ -27,7 +29,7 @@ export class ProductionClock implements Clock {
   }
 
   schedule(delayMs: number, fn: () => void, label: string): Timer {
-    const entry: Entry = { at: this.now() + Math.max(0, delayMs), order: this.order++, label, fn }
+    const entry: Entry = { at: this.now() + Math.max(0, delayMs), order: this.order++, label, fn, due: false }
     this.push(entry)
     this.arm()
     return { cancel: () => this.cancel(entry) }
@@ -51,6 +53,7 @@ export class ProductionClock implements Clock {
   private cancel(entry: Entry): void {
     if (!entry.fn) return
     entry.fn = null
+    if (entry.due) return
     this.cancelled++
     if (this.cancelled > 64 && this.cancelled * 2 > this.heap.length) this.sweep()
   }
@@ -69,9 +72,8 @@ export class ProductionClock implements Clock {
 
   /** The entry stays cancellable until the executor gets to it. */
   private post(entry: Entry): void {
-    this.cancelled++
+    entry.due = true
     this.executor.post(() => {
-      this.cancelled--
       const fn = entry.fn
       entry.fn = null
       fn?.()

@@ -1,0 +1,73 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type NodeFlags, parseConfiguration } from '../../../src/server/configuration.js'
+import { StartError } from '../../../src/server/start-error.js'
+
+const good: NodeFlags = {
+  listen: '127.0.0.1:7001',
+  data: './n1',
+  group: 'kv',
+  electionTimeout: '1000ms',
+  logLevel: 'info',
+}
+const PEERS = '127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003'
+
+function refusal(flags: Partial<NodeFlags>): string {
+  try {
+    parseConfiguration({ ...good, ...flags })
+  } catch (error) {
+    assert.instance(error, StartError)
+    assert.is((error as StartError).code, 'E_USAGE')
+    assert.ok((error as StartError).hint.length > 0)
+    return (error as StartError).message
+  }
+  return ''
+}
+
+test('one node needs nothing but an address and a directory', () => {
+  const configuration = parseConfiguration(good)
+  assert.is(configuration.peerId.toString(), '127.0.0.1:7001:0:0')
+  assert.is(configuration.initialConf.toString(), '127.0.0.1:7001:0:0')
+  assert.is(configuration.name, '127.0.0.1:7001')
+  assert.is(configuration.clusterId, null)
+  assert.is(configuration.electionTimeoutMs, 1000)
+  assert.ok(configuration.dataDir.startsWith('/'))
+})
+
+test('names go along with peers, and the own one with them', () => {
+  const configuration = parseConfiguration({ ...good, peers: PEERS, names: 'a,b,c', advertise: '127.0.0.1:7002', listen: '0.0.0.0:7002' })
+  assert.is(configuration.name, 'b')
+  assert.equal(Object.fromEntries(configuration.names), { '127.0.0.1:7001:0': 'a', '127.0.0.1:7002:0': 'b', '127.0.0.1:7003:0': 'c' })
+  assert.equal(configuration.listen, { host: '0.0.0.0', port: 7002 })
+  assert.is(configuration.initialConf.size, 3)
+})
+
+test('durations are milliseconds or seconds', () => {
+  assert.is(parseConfiguration({ ...good, electionTimeout: '1.5s' }).electionTimeoutMs, 1500)
+  assert.is(parseConfiguration({ ...good, electionTimeout: '250' }).electionTimeoutMs, 250)
+})
+
+for (const [what, flags, says] of [
+  ['itself is missing from --peers', { peers: '127.0.0.1:7002' }, 'missing from --peers'],
+  ['a member is named twice', { peers: `${PEERS},127.0.0.1:7002` }, 'twice'],
+  ['a peer is no address', { peers: `${PEERS},nonsense` }, '"nonsense"'],
+  ['a listen address is none', { listen: '7001' }, '--listen "7001"'],
+  ['a listen address has an index', { listen: '127.0.0.1:7001:1' }, '--listen'],
+  ['the port is 0', { listen: '127.0.0.1:0' }, '--listen'],
+  ['it listens everywhere and is found nowhere', { listen: '0.0.0.0:7001' }, 'where the others find'],
+  ['names and peers differ in number', { peers: PEERS, names: 'a,b' }, '2 names for 3 peers'],
+  ['a name is used twice', { peers: PEERS, names: 'a,b,a' }, 'twice'],
+  ['a name looks like an address', { name: 'a:1' }, '--name "a:1"'],
+  ['--name and --names disagree', { peers: PEERS, names: 'a,b,c', name: 'b' }, '--name is b'],
+  ['the cluster id is too short', { clusterId: 'abc' }, '--cluster-id'],
+  ['the election timeout is too short', { electionTimeout: '1ms' }, '--election-timeout'],
+  ['the election timeout is no duration', { electionTimeout: 'soon' }, '"soon"'],
+  ['the log level is none', { logLevel: 'loud' }, '"loud"'],
+  ['the group leaves its directory', { group: '../x' }, '--group'],
+  ['the directory is empty', { data: ' ' }, '--data'],
+  ['it wants to join', { join: true }, '--join'],
+] as const) {
+  test(`refused, naming the flag: ${what}`, () => assert.match(refusal(flags), says))
+}
+
+test.run()
