@@ -24,6 +24,7 @@ export class AppendHandler {
     node.stickiness.noteContact()
     if (!this.matches(request)) return this.reject(answer, this.conflictHint(request))
     if (!request.entries) return this.acceptEmpty(request, answer)
+    if (node.isOutOfSpace) return answer(Status.error(ErrorCode.ENOSPC, 'the disk runs short'))
     this.store(request, answer)
   }
 

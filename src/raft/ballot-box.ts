@@ -2,7 +2,7 @@ import { type Ballot, quorumIndex } from './ballot.js'
 import type { ConfigurationEntry } from './configuration.js'
 import { assert } from './errors.js'
 import type { PeerId } from './peer-id.js'
-import { type LogIndex, NO_INDEX, minIndex, plus } from './types.js'
+import { type LogIndex, minIndex, NO_INDEX, plus } from './types.js'
 
 /**
  * Counts the leader's acknowledgements and decides what is committed.

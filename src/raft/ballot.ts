@@ -1,6 +1,6 @@
 import type { Configuration, ConfigurationEntry } from './configuration.js'
 import type { LogIndex } from './types.js'
-import { NO_INDEX, minIndex } from './types.js'
+import { minIndex, NO_INDEX } from './types.js'
 
 /** One ballot for a range of entries that were proposed under the same configuration. */
 export interface Ballot {

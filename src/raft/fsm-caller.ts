@@ -2,13 +2,13 @@ import type { Done } from './closure.js'
 import type { ClosureQueue } from './closure-queue.js'
 import type { ConfigurationEntry } from './configuration.js'
 import type { Environment } from './environment.js'
-import { ErrorCode, ErrorType, RaftError, Status, assert } from './errors.js'
+import { assert, ErrorCode, ErrorType, RaftError, Status } from './errors.js'
 import type { EventOrigin } from './events.js'
 import { BatchIterator } from './iterator.js'
 import { type EntryBatch, EntryType } from './log-entry.js'
 import type { LogManager } from './log-manager.js'
 import type { LeaderChange, StateMachine } from './raft.js'
-import { type LogId, type LogIndex, NO_INDEX, NO_TERM, type Term, minIndex, plus } from './types.js'
+import { type LogId, type LogIndex, minIndex, NO_INDEX, NO_TERM, plus, type Term } from './types.js'
 
 export interface FSMCallerOptions {
   readonly environment: Environment

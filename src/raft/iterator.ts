@@ -1,9 +1,9 @@
 import type { Closure } from './closure.js'
 import type { ClosureQueue } from './closure-queue.js'
-import { AssertionError, ErrorCode, Status, assert } from './errors.js'
+import { AssertionError, assert, ErrorCode, Status } from './errors.js'
 import type { EntryBatch } from './log-entry.js'
 import type { Iterator } from './raft.js'
-import { type LogIndex, NO_INDEX, type Term, plus } from './types.js'
+import { type LogIndex, NO_INDEX, plus, type Term } from './types.js'
 
 /**
  * Walks the state machine over a run of committed tasks. FSMCaller owns the only one and points it at one run after the

@@ -2,13 +2,13 @@ import type { Done } from './closure.js'
 import { type Configuration, ConfigurationEntry, decodeConfiguration } from './configuration.js'
 import { ConfigurationManager } from './configuration-manager.js'
 import type { Environment } from './environment.js'
-import { ErrorCode, type RaftError, Status, assert } from './errors.js'
+import { assert, ErrorCode, type RaftError, Status } from './errors.js'
 import type { EventOrigin } from './events.js'
 import { type EntryBatch, EntryType } from './log-entry.js'
 import { LogMemory } from './log-memory.js'
 import { LogWriter } from './log-writer.js'
 import type { LogRecovery, LogStorage } from './storage.js'
-import { type LogId, type LogIndex, NO_INDEX, NO_TERM, type Term, maxIndex, minIndex, plus } from './types.js'
+import { type LogId, type LogIndex, maxIndex, minIndex, NO_INDEX, NO_TERM, plus, type Term } from './types.js'
 
 export interface LogManagerOptions {
   readonly environment: Environment

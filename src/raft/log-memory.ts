@@ -1,6 +1,6 @@
 import { assert } from './errors.js'
 import { EntryBatch } from './log-entry.js'
-import { type LogIndex, NO_INDEX, NO_TERM, type Term, minIndex, plus } from './types.js'
+import { type LogIndex, minIndex, NO_INDEX, NO_TERM, plus, type Term } from './types.js'
 
 /** What a batch costs besides its bytes: its object, its offsets, its view. */
 const BATCH_OVERHEAD_BYTES = 512

@@ -3,7 +3,7 @@ import type { Environment } from './environment.js'
 import { ErrorCode, ErrorType, RaftError, Status } from './errors.js'
 import type { EntryBatch } from './log-entry.js'
 import type { LogStorage } from './storage.js'
-import { type LogIndex, NO_INDEX, maxIndex, minIndex, plus } from './types.js'
+import { type LogIndex, maxIndex, minIndex, NO_INDEX, plus } from './types.js'
 
 export interface LogWriterOptions {
   readonly environment: Environment

@@ -64,6 +64,8 @@ export class NodeImpl implements m.PeerHandler {
   leaderId = PeerId.EMPTY
   /** The first entry of this leadership is committed and applied: reads may be confirmed, leadership transferred. */
   leaderReady = false
+  /** The disk runs short: entries are refused before a write could fail; reads go on. */
+  isOutOfSpace = false
   identity: NodeIdentity | null = null
   founding: Founding | null = null
   options!: NodeOptions

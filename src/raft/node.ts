@@ -71,6 +71,11 @@ export class Node {
     done(Status.OK)
   }
 
+  /** NOSPACE: refuses entries with ENOSPC, as leader and as follower, until told that there is space again. */
+  setDiskSpace(state: 'short' | 'ample'): void {
+    this.impl.isOutOfSpace = state === 'short'
+  }
+
   /** PeerId.EMPTY when no leader is known. */
   leaderId(): PeerId {
     return this.impl.leaderId

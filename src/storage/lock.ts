@@ -47,7 +47,7 @@ export class DirectoryLock {
     await mkdir(home, { recursive: true })
     const path = join(home, LOCK_FILE)
     const socket = process.platform === 'linux' ? await listenAbstract(directory, path) : null
-    const self: LockOwner = { pid: process.pid, startTime: startTimeOf(process.pid), bootId: currentBootId() }
+    const self: LockOwner = { pid: process.pid, startTime: processStat(process.pid)?.startTime ?? null, bootId: currentBootId() }
     const content = `${JSON.stringify(self)}\n`
     try {
       await createLockFile({ directory, path, content, socketHeld: socket !== null })
@@ -138,8 +138,10 @@ function isGone(owner: LockOwner): boolean {
   const bootId = currentBootId()
   if (owner.bootId !== null && bootId !== null && owner.bootId !== bootId) return true
   if (!isAlive(owner.pid)) return true
-  const startTime = startTimeOf(owner.pid)
-  return owner.startTime !== null && startTime !== null && owner.startTime !== startTime
+  const stat = processStat(owner.pid)
+  // A process that was killed and not yet reaped still has its pid, but nothing else.
+  if (stat?.state === 'Z' || stat?.state === 'X') return true
+  return owner.startTime !== null && stat !== null && owner.startTime !== stat.startTime
 }
 
 function isAlive(pid: number): boolean {
@@ -151,11 +153,12 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Field 22 of /proc/PID/stat, counted behind the name in parentheses, which may hold anything. */
-function startTimeOf(pid: number): string | null {
+/** Fields 3 and 22 of /proc/PID/stat, counted behind the name in parentheses, which may hold anything; null elsewhere. */
+function processStat(pid: number): { state: string; startTime: string } | null {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? null
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    return { state: fields[0]!, startTime: fields[19]! }
   } catch {
     return null
   }
