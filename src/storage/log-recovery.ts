@@ -181,8 +181,9 @@ export class LogRecoveryRun {
     const tailMax = WRITE_BYTES_MAX + Math.max(ENTRY_BYTES_MAX, result.badEntryBytes)
     const belowMark =
       mark !== null && (index <= mark.lastIndex || (segment.firstIndex === mark.segmentFirstIndex && segment.bytes < mark.segmentBytes))
-    // A good header in front of what cannot be read is no accident of a crash.
-    const foreign = result.problem === 'entry type' || result.problem === 'configuration does not parse'
+    // A good checksum over what cannot be right is no accident of a crash.
+    const foreign =
+      result.problem === 'entry type' || result.problem === 'configuration does not parse' || result.problem === 'term went back'
     if (!belowMark && !foreign && tail <= tailMax) return null
     const why = belowMark
       ? `entries up to ${mark.lastIndex} were durable`

@@ -11,9 +11,16 @@ function watch(reserveBytes: number) {
   const disk = { freeBytes: 1000 }
   const changes: string[] = []
   const fileSystem = {
-    statfs: (_path: string, done: (status: Status, space: { freeBytes: number; totalBytes: number }) => void) => executor.post(() => done(Status.OK, { ...disk, totalBytes: 1000 }), 'statfs'),
+    statfs: (_path: string, done: (status: Status, space: { freeBytes: number; totalBytes: number }) => void) =>
+      executor.post(() => done(Status.OK, { ...disk, totalBytes: 1000 }), 'statfs'),
   } as Partial<FileSystem> as FileSystem
-  const monitor = new SpaceMonitor({ fileSystem, clock, directory: '/data', reserveBytes, onChange: (state, free) => changes.push(`${state} ${free}`) })
+  const monitor = new SpaceMonitor({
+    fileSystem,
+    clock,
+    directory: '/data',
+    reserveBytes,
+    onChange: (state, free) => changes.push(`${state} ${free}`),
+  })
   monitor.start()
   executor.run()
   return { clock, disk, changes, monitor }
