@@ -1,5 +1,4 @@
-import { type Configuration, ConfigurationEntry, encodeConfiguration } from '../../src/raft/configuration.js'
-import { Configuration as Members } from '../../src/raft/configuration.js'
+import { type Configuration, ConfigurationEntry, encodeConfiguration, Configuration as Members } from '../../src/raft/configuration.js'
 import { EntryBatch, EntryType, type NewEntry } from '../../src/raft/log-entry.js'
 import { PeerId } from '../../src/raft/peer-id.js'
 import { asTerm, logIndex } from '../../src/raft/types.js'

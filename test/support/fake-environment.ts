@@ -1,4 +1,3 @@
-import type { Status } from '../../src/raft/errors.js'
 import type {
   AppendStream,
   Call,
@@ -12,6 +11,7 @@ import type {
   Timer,
   Transport,
 } from '../../src/raft/environment.js'
+import type { Status } from '../../src/raft/errors.js'
 import type { RaftEvent } from '../../src/raft/events.js'
 import { crc32c, murmur32 } from '../../src/storage/checksum.js'
 

@@ -1,9 +1,9 @@
 import type { Done } from '../../src/raft/closure.js'
 import { type ConfigurationEntry, decodeConfiguration } from '../../src/raft/configuration.js'
-import { ErrorCode, Status, assert } from '../../src/raft/errors.js'
+import { assert, ErrorCode, Status } from '../../src/raft/errors.js'
 import { EntryBatch, EntryType } from '../../src/raft/log-entry.js'
 import type { LogRecovery, LogStorage } from '../../src/raft/storage.js'
-import { type LogIndex, type Term, plus } from '../../src/raft/types.js'
+import { type LogIndex, plus, type Term } from '../../src/raft/types.js'
 
 interface Pending {
   readonly name: string

@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ClosureGuard, closure, once } from '../../../src/raft/closure.js'
-import { AssertionError, ErrorCode, Status, assert as engineAssert, errorName } from '../../../src/raft/errors.js'
+import { AssertionError, ErrorCode, assert as engineAssert, errorName, Status } from '../../../src/raft/errors.js'
 
 function recorder() {
   const told: string[] = []
