@@ -2,6 +2,7 @@
 export type NodeState =
   | 'ok'
   | 'DOWN'
+  | 'unasked'
   | 'CUT OFF'
   | 'WRONG CLUSTER'
   | 'REBUILDING'
@@ -16,6 +17,8 @@ export type NodeState =
 /** What the state is told from. */
 export interface StateFacts {
   readonly reachable: boolean
+  /** False with --direct for everybody else. */
+  readonly asked: boolean
   readonly errorCode: string | null
   readonly raftState: string | null
   readonly standing: string | null
@@ -39,6 +42,7 @@ const BY_RAFT_STATE: Readonly<Record<string, NodeState>> = {
 }
 
 export function stateOf(facts: StateFacts): NodeState {
+  if (!facts.asked) return 'unasked'
   if (!facts.reachable) return facts.errorCode === 'E_CLUSTER_MISMATCH' ? 'WRONG CLUSTER' : 'DOWN'
   if (facts.raftState === 'ERROR' || facts.errorCode !== null) return 'ERROR'
   if (facts.standing === 'rebuilding') return 'REBUILDING'

@@ -136,7 +136,8 @@ function canVote(report: NodeReport | undefined): boolean {
 
 function verdictOf(found: Survey, claim: LeaderClaim | null, nodes: readonly NodeRow[]): Verdict {
   if (found.reports.size === 0) return 'unknown'
-  if (!claim?.confirmed) return found.direct ? 'unknown' : 'no-quorum'
+  if (found.direct && nodes.some((row) => row.state === 'unasked')) return 'unknown'
+  if (!claim?.confirmed) return 'no-quorum'
   const voterKeys = votersOf(found.membership?.members ?? [])
   const allReachable = reachableVoters(found, claim, voterKeys) === voterKeys.length
   const sound = nodes.every((row) => row.role === null || isSound(row))
@@ -185,6 +186,7 @@ function rowOf(found: Survey, claim: LeaderClaim | null, { peerId, role, commit 
   const standing = progress?.rebuilding ? 'rebuilding' : (report?.standing ?? null)
   const state = stateOf({
     reachable: report !== undefined,
+    asked: report !== undefined || error !== null,
     errorCode: error?.code ?? null,
     raftState: report?.raftState ?? null,
     standing,
@@ -259,9 +261,7 @@ function unknownRow(failure: NodeFailure): NodeRow {
 function errorAt(found: Survey, address: string, report: NodeReport | undefined): NodeRow['error'] {
   if (report) return report.error === null ? null : { code: 'E_UNHEALTHY', stage: null, message: report.error }
   const failure = found.failures.get(address)
-  return failure
-    ? errorIn(failure)
-    : { code: 'E_UNREACHABLE', stage: null, message: found.direct ? 'not asked (--direct)' : 'did not answer' }
+  return failure ? errorIn(failure) : null
 }
 
 function errorIn({ code, stage, message }: NodeFailure): NodeRow['error'] {

@@ -1,0 +1,82 @@
+import type { MembershipReport, NodeFailure, NodeReply, NodeReport, ProgressReport } from '../../../src/admin/node-report.js'
+
+/** Replies as nodes n1 to nN at 10.0.0.1:7001, … would give them. */
+export function peer(at: number): string {
+  return `${address(at)}:0:0`
+}
+
+export function address(at: number): string {
+  return `10.0.0.${at}:7001`
+}
+
+export function membership(size: number, changes: Partial<MembershipReport> = {}): MembershipReport {
+  const members = Array.from({ length: size }, (_, at) => ({ peerId: peer(at + 1), name: `n${at + 1}`, role: 'voter' as const }))
+  return { members, oldMembers: [], configIndex: 5, stage: 'stable', committed: true, ...changes }
+}
+
+export function progress(at: number, changes: Partial<ProgressReport> = {}): ProgressReport {
+  return {
+    peerId: peer(at),
+    matchIndex: 100,
+    state: 'replicate',
+    lastContactMs: 20,
+    consecutiveErrors: 0,
+    lastError: '',
+    rebuilding: false,
+    snapshotBytesSent: 0,
+    snapshotBytesTotal: 0,
+    ...changes,
+  }
+}
+
+export function report(at: number, changes: Partial<NodeReport> = {}): NodeReport {
+  return {
+    endpoint: address(at),
+    group: 'kv',
+    peerId: peer(at),
+    name: `n${at}`,
+    clusterId: 'c1',
+    standing: 'member',
+    raftState: 'FOLLOWER',
+    term: 8,
+    leaderId: peer(1),
+    leaderContactMs: 15,
+    leaderForMs: 60_000,
+    firstIndex: 1,
+    lastIndex: 100,
+    commitIndex: 100,
+    appliedIndex: 100,
+    snapshot: null,
+    membership: membership(3),
+    progress: [],
+    electionTimeoutMs: 1000,
+    heartbeatMs: 100,
+    logBytes: 1000,
+    dataBytes: 2000,
+    dataDir: '/d',
+    version: '0.1.0',
+    uptimeMs: 1000,
+    error: null,
+    alarms: [],
+    readOnly: false,
+    machine: 'kv',
+    mixed: false,
+    ...changes,
+  }
+}
+
+/** n1, leading n2 and n3. */
+export function leader(changes: Partial<NodeReport> = {}): NodeReport {
+  return report(1, { raftState: 'LEADER', leaderContactMs: null, progress: [progress(2), progress(3)], ...changes })
+}
+
+export function up(one: NodeReport): NodeReply {
+  return { endpoint: one.endpoint, report: one }
+}
+
+export function down(at: number, changes: Partial<NodeFailure> = {}): NodeReply {
+  return {
+    endpoint: address(at),
+    failure: { endpoint: address(at), code: 'E_UNREACHABLE', stage: 'tcp', message: 'connection refused', ...changes },
+  }
+}

@@ -1,0 +1,220 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { advise } from '../../../src/admin/advice.js'
+import { assemble } from '../../../src/admin/discovery.js'
+import type { NodeReply } from '../../../src/admin/node-report.js'
+import { statusOf } from '../../../src/admin/status.js'
+import type { CliError } from '../../../src/terminal/errors.js'
+import { address, down, leader, membership, peer, progress, report, up } from './replies.js'
+
+const read = (replies: NodeReply[], direct = false) => statusOf(assemble(replies, { group: 'kv', direct }))
+const STALE = { lastContactMs: 5_000, consecutiveErrors: 4 }
+
+test('three that agree are healthy', () => {
+  const { status, error, clusterId } = read([up(leader()), up(report(2)), up(report(3))])
+  assert.is(error, null)
+  assert.is(clusterId, 'c1')
+  const { verdict, leader: name, term, commit, voters, quorum, reachableVoters, tolerates } = status
+  assert.equal(
+    { verdict, name, term, commit, voters, quorum, reachableVoters, tolerates },
+    { verdict: 'healthy', name: 'n1', term: 8, commit: 100, voters: 3, quorum: 2, reachableVoters: 3, tolerates: 1 },
+  )
+})
+
+test('a dead member keeps its row, with the stage that failed and what the leader last knew', () => {
+  const { status, error } = read([
+    up(leader({ progress: [progress(2), progress(3, { ...STALE, matchIndex: 59 })] })),
+    up(report(2)),
+    down(3),
+  ])
+  assert.is(error, null)
+  assert.is(status.verdict, 'degraded')
+  assert.is(status.reachableVoters, 2)
+  assert.is(status.tolerates, 0)
+  const row = status.nodes[2]!
+  assert.equal([row.id, row.address, row.role, row.reachable, row.state], ['n3', address(3), 'voter', false, 'DOWN'])
+  assert.equal([row.lag, row.term, row.match, row.lastContactMs], [null, null, 59, 5_000])
+  assert.equal(row.error, { code: 'E_UNREACHABLE', stage: 'tcp', message: 'connection refused' })
+})
+
+test('a member that died a moment ago does not count, though the leader has not noticed yet', () => {
+  const { status } = read([up(leader({ progress: [progress(2), progress(3, { lastContactMs: 900 })] })), up(report(2)), down(3)])
+  assert.is(status.reachableVoters, 2)
+})
+
+test('a member that the leader hears but we cannot reach counts, with a warning', () => {
+  const { status, warnings } = read([up(leader()), up(report(2)), down(3, { message: 'no answer' })])
+  assert.is(status.reachableVoters, 3)
+  assert.is(status.verdict, 'degraded')
+  assert.match(warnings.join(), 'n3 is reached by the others but not from here')
+})
+
+test('a member that answers us but not the leader is cut off and does not count', () => {
+  const { status } = read([up(leader({ progress: [progress(2), progress(3, STALE)] })), up(report(2)), up(report(3))])
+  assert.is(status.reachableVoters, 2)
+  assert.is(status.nodes[2]!.state, 'CUT OFF')
+})
+
+test('without a leader it is exit 4 with every row: no quorum when too few answer, no leader otherwise', () => {
+  const lost = { leaderId: null, leaderContactMs: null, leaderForMs: null }
+  const one = read([down(1), down(2), up(report(3, lost))])
+  assert.is(one.status.verdict, 'no-quorum')
+  assert.is(one.error?.code, 'E_NO_QUORUM')
+  assert.is(one.error?.exitCode, 4)
+  assert.match(one.error?.hint ?? '', 'n1')
+  assert.is(one.status.nodes.length, 3)
+  assert.is(one.status.leader, null)
+  const two = read([down(1), up(report(2, lost)), up(report(3, lost))])
+  assert.is(two.error?.code, 'E_NO_LEADER')
+  assert.is(two.status.reachableVoters, 2)
+})
+
+test('a leader that lost its followers is not believed, though it has not stepped down yet', () => {
+  const { status, error } = read([up(leader({ progress: [progress(2, STALE), progress(3, STALE)] })), down(2), down(3)])
+  assert.is(error?.code, 'E_NO_QUORUM')
+  assert.is(status.leader, null)
+  assert.is(status.leaderConfirmed, false)
+})
+
+test('a leader that we cannot reach is believed when a quorum follows it', () => {
+  const { status, error } = read([down(1), up(report(2)), up(report(3))])
+  assert.is(error, null)
+  assert.is(status.leader, 'n1')
+  assert.is(status.verdict, 'degraded')
+})
+
+test('of two leaders the one of the higher term with a quorum wins, and the other is a disagreement', () => {
+  const old = leader({ term: 7, progress: [progress(2, STALE), progress(3, STALE)] })
+  const fresh = report(2, {
+    raftState: 'LEADER',
+    term: 9,
+    leaderId: peer(2),
+    leaderContactMs: null,
+    progress: [progress(1, STALE), progress(3)],
+  })
+  const { status } = read([up(old), up(fresh), up(report(3, { term: 9, leaderId: peer(2) }))])
+  assert.is(status.leader, 'n2')
+  assert.is(status.term, 9)
+  assert.is(status.verdict, 'degraded')
+  assert.equal(status.disagreements, [{ node: 'n1', leader: 'n1', term: 7 }])
+})
+
+test('a higher term without a quorum does not unseat a leader that has one', () => {
+  const candidate = report(3, { raftState: 'CANDIDATE', term: 12, leaderId: null })
+  const { status, error } = read([up(leader({ progress: [progress(2), progress(3, STALE)] })), up(report(2)), up(candidate)])
+  assert.is(error, null)
+  assert.is(status.leader, 'n1')
+  assert.is(status.nodes[2]!.state, 'electing')
+})
+
+test('in a joint configuration the old members need a quorum too', () => {
+  const joint = membership(3, {
+    stage: 'joint',
+    oldMembers: [1, 4, 5].map((at) => ({ peerId: peer(at), name: `n${at}`, role: 'voter' as const })),
+  })
+  const unheard = { progress: [progress(2), progress(3), progress(4, STALE), progress(5, STALE)], membership: joint }
+  assert.is(read([up(leader(unheard)), up(report(2)), up(report(3)), down(4), down(5)]).error?.exitCode, 4)
+  const heard = { ...unheard, progress: [progress(2), progress(3), progress(4), progress(5, STALE)] }
+  const { error, status } = read([up(leader(heard)), up(report(2)), up(report(3)), up(report(4)), down(5)])
+  assert.is(error, null)
+  assert.is(status.nodes.length, 5)
+})
+
+test('a rebuilding member counts neither as reachable nor for tolerance', () => {
+  const { status } = read([
+    up(leader({ progress: [progress(2), progress(3, { rebuilding: true, matchIndex: 40 })] })),
+    up(report(2)),
+    up(report(3, { standing: 'rebuilding', appliedIndex: 40 })),
+  ])
+  assert.is(status.reachableVoters, 2)
+  assert.is(status.tolerates, 0)
+  assert.is(status.verdict, 'degraded')
+  assert.equal([status.nodes[2]!.state, status.nodes[2]!.lag], ['REBUILDING', 60])
+})
+
+test('a learner takes no part in the quorum but has its row', () => {
+  const members = [...membership(3).members, { peerId: peer(4), name: 'n4', role: 'learner' as const }]
+  const four = membership(3, { members })
+  const { status } = read([
+    up(leader({ membership: four, progress: [progress(2), progress(3), progress(4, { state: 'snapshot' })] })),
+    up(report(2)),
+    up(report(3)),
+    up(report(4, { appliedIndex: 10 })),
+  ])
+  assert.equal([status.voters, status.quorum, status.reachableVoters], [3, 2, 3])
+  assert.equal([status.nodes[3]!.role, status.nodes[3]!.state, status.nodes[3]!.lag], ['learner', 'sync', 90])
+})
+
+test('the newest committed configuration is the one that counts', () => {
+  const newer = membership(3, { configIndex: 9 })
+  const proposed = membership(5, { configIndex: 12, committed: false })
+  const { status } = read([
+    up(leader({ membership: newer })),
+    up(report(2, { membership: membership(1, { configIndex: 2 }) })),
+    up(report(3, { membership: proposed })),
+  ])
+  assert.is(status.voters, 3)
+  assert.is(status.configIndex, 9)
+})
+
+test('nodes of different clusters are refused', () => {
+  assert.throws(
+    () => read([up(leader()), up(report(2, { clusterId: 'c2' }))]),
+    (error: CliError) => error.code === 'E_CLUSTER_MISMATCH' && error.exitCode === 8,
+  )
+})
+
+test('one that answers as another cluster is exit 8 when nobody else answers, and a row otherwise', () => {
+  const mismatch = { code: 'E_CLUSTER_MISMATCH', stage: null, message: 'belongs to cluster c2' } as const
+  assert.throws(
+    () => read([down(1, mismatch), down(2)]),
+    (error: CliError) => error.exitCode === 8,
+  )
+  const { status } = read([up(leader()), up(report(2)), down(3, mismatch)])
+  assert.is(status.nodes[2]!.state, 'WRONG CLUSTER')
+})
+
+test('when nothing answers it is exit 5 with the endpoints as rows and nothing known', () => {
+  const { status, error } = read([down(1), down(2, { stage: 'dns', message: 'unknown host' })])
+  assert.is(error?.exitCode, 5)
+  assert.match(error?.message ?? '', 'tcp: connection refused')
+  assert.match(error?.message ?? '', 'dns: unknown host')
+  assert.is(status.verdict, 'unknown')
+  assert.equal([status.leader, status.term, status.commit, status.voters, status.quorum], [null, null, null, null, null])
+  assert.equal(
+    status.nodes.map((row) => row.id),
+    [address(1), address(2)],
+  )
+})
+
+test('asked directly, one node is taken at its word and the verdict stays unknown', () => {
+  const { status, error } = read([up(report(2))], true)
+  assert.is(error, null)
+  assert.equal([status.leader, status.verdict], ['n1', 'unknown'])
+  assert.equal(
+    status.nodes.map((row) => row.state),
+    ['unasked', 'ok', 'unasked'],
+  )
+})
+
+test('an even number of voters is warned about, as is an endpoint that is nobody', () => {
+  const four = membership(4)
+  const replies = [
+    up(leader({ membership: four, progress: [progress(2), progress(3), progress(4)] })),
+    up(report(2)),
+    up(report(3)),
+    up(report(4)),
+    down(9),
+  ]
+  const text = read(replies).warnings.join('\n')
+  assert.match(text, '4 voters tolerate no more failures than 3')
+  assert.match(text, `endpoint ${address(9)} does not answer`)
+})
+
+test('the advice names who is down and how to bring it back', () => {
+  const { status } = read([up(leader({ progress: [progress(2), progress(3, STALE)] })), up(report(2)), down(3)])
+  assert.is(advise(status, { playground: 'dev' }), 'n3 is down, 0 more failures tolerated → raftctl cluster start --name dev')
+  assert.is(advise(read([up(leader()), up(report(2)), up(report(3))]).status, { playground: null }), null)
+})
+
+test.run()
