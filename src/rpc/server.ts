@@ -136,6 +136,7 @@ export class RpcServer {
         clearTimeout(cut)
         this.grpcServer.forceShutdown()
         this.http.closed()
+        this.sockets.clear() // all of them ended; their own events come a turn later
         resolve()
       })
       this.baiduStd.drain()

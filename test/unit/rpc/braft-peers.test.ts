@@ -1,0 +1,287 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { braft } from '../../../src/generated/braft.js'
+import { decodeConfiguration } from '../../../src/raft/configuration.js'
+import { ErrorCode, Status } from '../../../src/raft/errors.js'
+import { EntryBatch, EntryType } from '../../../src/raft/log-entry.js'
+import type { AppendEntriesRequest, AppendEntriesResponse, PeerHandler } from '../../../src/raft/messages.js'
+import { asTerm, type LogIndex, logIndex, plus } from '../../../src/raft/types.js'
+import { BaiduStdClient, BaiduStdError, callBaiduStd } from '../../../src/rpc/baidu-std-client.js'
+import { BrpcCode } from '../../../src/rpc/braft-error.js'
+import { addBraftServices } from '../../../src/rpc/builtin.js'
+import { NodeManager } from '../../../src/rpc/node-manager.js'
+import { RpcServer } from '../../../src/rpc/server.js'
+import { EventLoopExecutor } from '../../../src/server/executor.js'
+import { checksum } from '../../../src/storage/checksum.js'
+import { capturedFrames, FakeNode, FIXTURES, peer, RawConnection, silentHandler, wireBytes } from '../../support/rpc.js'
+
+const closers: (() => unknown)[] = []
+test.after.each(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+const APPENDED: AppendEntriesResponse = { term: asTerm(3), success: true, lastLogIndex: logIndex(9), readonly: false, rebuilding: false }
+
+/** A server with the four captured members as nodes of this process, and a braft peer connected to it. */
+async function start(handler: Partial<PeerHandler>, allowBraftPeers: ((groupId: string) => boolean) | null = () => true) {
+  const nodes = new NodeManager<FakeNode>()
+  for (const port of [8500, 8501, 8502, 8503]) nodes.add(new FakeNode('Counter', peer(`127.0.0.1:${port}`), silentHandler(handler)))
+  const server = new RpcServer()
+  addBraftServices(server, { nodes, executor: new EventLoopExecutor(), checksum, ...(allowBraftPeers ? { allowBraftPeers } : {}) })
+  const { port } = await server.listen()
+  const client = new BaiduStdClient('127.0.0.1', port, { connectTimeoutMs: 5000 })
+  closers.push(
+    () => server.close({ deadlineMs: 0 }),
+    () => client.close(),
+  )
+  return { nodes, port, client }
+}
+
+const APPEND = {
+  service: 'braft.RaftService',
+  method: 'append_entries',
+  request: braft.AppendEntriesRequest,
+  response: braft.AppendEntriesResponse,
+}
+const VOTE = {
+  service: 'braft.RaftService',
+  method: 'request_vote',
+  request: braft.RequestVoteRequest,
+  response: braft.RequestVoteResponse,
+}
+const ADDRESS = { group_id: 'Counter', server_id: '127.0.0.1:8501:0:0', peer_id: '127.0.0.1:8500:0:0' }
+const HEARTBEAT = { ...ADDRESS, term: 3, prev_log_term: 2, prev_log_index: 7, entries: [], committed_index: 7 }
+const vote = { ...ADDRESS, term: 3, last_log_term: 2, last_log_index: 7 }
+
+async function statusOf(call: Promise<unknown>): Promise<Status> {
+  try {
+    await call
+  } catch (error) {
+    if (error instanceof BaiduStdError) return error.status
+    throw error
+  }
+  return Status.OK
+}
+
+async function refused(call: Promise<unknown>, code: number, text: string): Promise<void> {
+  const status = await statusOf(call)
+  assert.is(status.code, code, `${status}`)
+  assert.match(status.message, `[E${code}]`)
+  assert.match(status.message, text)
+}
+
+/** The log that braft left on a disk, as one batch. */
+function logOnDisk(): EntryBatch {
+  const directory = new URL('counter-4-peers/n0/data/log/', FIXTURES)
+  const batches: EntryBatch[] = []
+  for (const name of readdirSync(directory)
+    .filter((file) => file !== 'log_meta')
+    .sort()) {
+    const first = Number(/_(\d{20})/.exec(name)![1])
+    batches.push(EntryBatch.parse(logIndex(first), readFileSync(new URL(name, directory)), checksum).batch!)
+  }
+  return EntryBatch.concat(batches)
+}
+
+test('captured appends, replayed, give the engine the very bytes that braft wrote to its segments', async () => {
+  const got: AppendEntriesRequest[] = []
+  const { port } = await start({
+    handleAppendEntries: (request, answer) => {
+      got.push(request)
+      answer(Status.OK, { ...APPENDED, term: request.term })
+    },
+  })
+  const requests = capturedFrames('counter-4-peers').filter((frame) => frame.kind === 'request' && frame.method === 'append_entries')
+  const connection = await RawConnection.open(port)
+  connection.send(Buffer.concat(requests.map(wireBytes)))
+  for (const _ of requests) await connection.receiveFrame()
+  connection.reset()
+
+  const disk = logOnDisk()
+  const seen = new Set<LogIndex>()
+  assert.is(got.length, requests.length)
+  for (const { entries, prevLogIndex } of got) {
+    if (!entries) continue
+    assert.is(entries.firstIndex, prevLogIndex + 1)
+    for (let index = entries.firstIndex; index <= entries.lastIndex; index = plus(index, 1)) {
+      assert.equal(entries.slice(index, index).bytes, disk.slice(index, index).bytes, `entry ${index}`)
+      seen.add(index)
+    }
+  }
+  // the capture holds every entry but these two
+  const missing = Array.from({ length: 82 }, (_, i) => logIndex(i + 1)).filter((index) => !seen.has(index))
+  assert.equal(missing, [63, 69])
+})
+
+test('every captured request of braft, replayed, gets one answer with its correlation id', async () => {
+  const { port } = await start({
+    handleAppendEntries: (_request, answer) => answer(Status.OK, APPENDED),
+    handlePreVote: (request, answer) =>
+      answer(Status.OK, { term: request.term, granted: true, disrupted: false, previousTerm: request.term, rejectedByLease: false }),
+    handleTimeoutNow: (request, answer) => answer(Status.OK, { term: request.term, success: true }),
+    handleInstallSnapshot: (_request, answer) => answer(Status.error(ErrorCode.EINVAL, 'Not support snapshot')),
+  })
+  const requests = [...capturedFrames('cli-and-client'), ...capturedFrames('counter-4-peers')].filter((frame) => frame.kind === 'request')
+  const connection = await RawConnection.open(port)
+  const client = { pre_vote: 0, timeout_now: 0, append_entries: 0, get_leader: 0, transfer_leader: 0 } as Record<string, number>
+  const expected: Record<string, number> = { ...client, request_vote: 1, install_snapshot: 22, get_file: 1002, fetch_add: 1002 }
+  Object.assign(expected, { snapshot: 22, add_peer: 1, remove_peer: 1, change_peers: 1, reset_peer: 1002 })
+  for (const request of requests) {
+    connection.send(wireBytes(request))
+    const answer = await connection.receiveFrame()
+    const meta = answer.subarray(12, 12 + answer.readUInt32BE(8)).toString('latin1')
+    const code = Number(/\[E(\d+)\]/.exec(meta)?.[1] ?? 0)
+    const nowhere = request.body.includes('Nope')
+    assert.is(code, nowhere ? ErrorCode.ENOENT : expected[request.method], `${request.method}: ${meta}`)
+  }
+  connection.reset()
+})
+
+test('a request is refused as braft refuses it: bad peer, unknown node, then a group without braft members', async () => {
+  const { client } = await start({}, (group) => group === 'Mixed')
+  await refused(callBaiduStd(client, VOTE, { ...vote, peer_id: 'nonsense' }), ErrorCode.EINVAL, 'peer_id invalid')
+  await refused(callBaiduStd(client, VOTE, { ...vote, peer_id: '127.0.0.1:1:0:0' }), ErrorCode.ENOENT, 'peer_id not exist')
+  await refused(callBaiduStd(client, VOTE, vote), ErrorCode.EPERM, 'takes no braft members')
+  await refused(callBaiduStd(client, APPEND, HEARTBEAT), ErrorCode.EPERM, 'takes no braft members')
+})
+
+test('without a say on braft members every group refuses them', async () => {
+  const { client } = await start({ handleRequestVote: () => assert.unreachable('reached the engine') }, null)
+  await refused(callBaiduStd(client, VOTE, vote), ErrorCode.EPERM, 'takes no braft members')
+})
+
+test('a sender that cannot be read is EINVAL to votes, EREQUEST to appends, and nothing to timeout_now', async () => {
+  const { client } = await start({
+    handleTimeoutNow: (request, answer) => answer(Status.OK, { term: request.term, success: request.serverId.isEmpty }),
+  })
+  const bad = { server_id: 'x' }
+  await refused(callBaiduStd(client, VOTE, { ...vote, ...bad }), ErrorCode.EINVAL, 'server_id')
+  await refused(callBaiduStd(client, APPEND, { ...HEARTBEAT, ...bad }), BrpcCode.EREQUEST, 'server_id')
+  const timeoutNow = { ...VOTE, method: 'timeout_now', request: braft.TimeoutNowRequest, response: braft.TimeoutNowResponse }
+  const { response } = await callBaiduStd(client, timeoutNow, { ...ADDRESS, ...bad, term: 5 })
+  assert.equal([Number(response.term), response.success], [5, true])
+})
+
+test('terms and indexes that are no numbers of ours never reach the engine', async () => {
+  const { client } = await start({ handleAppendEntries: () => assert.unreachable('reached the engine') })
+  for (const wrong of [{ term: -1 }, { prev_log_index: -1 }, { prev_log_term: 2 ** 60 }, { committed_index: -5 }]) {
+    await refused(callBaiduStd(client, APPEND, { ...HEARTBEAT, ...wrong }), BrpcCode.EREQUEST, 'out of range')
+  }
+})
+
+const DATA = (term: number, data_len: number | null) => ({ term, type: EntryType.DATA, data_len })
+
+test('entries take their data from the attachment in order, across terms and kinds', async () => {
+  const got: EntryBatch[] = []
+  const { client } = await start({
+    handleAppendEntries: (request, answer) => {
+      got.push(request.entries!)
+      answer(Status.OK, APPENDED)
+    },
+  })
+  const configuration = {
+    term: 3,
+    type: EntryType.CONFIGURATION,
+    data_len: 0,
+    peers: ['127.0.0.1:8501:0:0', '127.0.0.1:8500:0:0'],
+    old_peers: ['127.0.0.1:8500:0:0'],
+  }
+  const entries = [DATA(1, 2), DATA(1, null), configuration, DATA(3, 3), { term: 3, type: EntryType.NO_OP }]
+  const { response } = await callBaiduStd(client, APPEND, { ...HEARTBEAT, entries }, { attachment: Buffer.from('abcde') })
+  assert.is(response.success, true)
+  assert.is(response.last_log_index, null)
+  const batch = got[0]!
+  assert.equal([batch.firstIndex, batch.lastIndex], [8, 12])
+  const all = [8, 9, 10, 11, 12].map((i) => logIndex(i))
+  assert.equal(
+    all.map((i) => batch.termAt(i)),
+    [1, 1, 3, 3, 3],
+  )
+  assert.equal(
+    all.map((i) => batch.typeAt(i)),
+    [2, 2, 3, 2, 1],
+  )
+  assert.equal(
+    [8, 9, 11, 12].map((i) => batch.dataAt(logIndex(i)).toString()),
+    ['ab', '', 'cde', ''],
+  )
+  const read = decodeConfiguration(batch.dataAt(logIndex(10)), { index: logIndex(10), term: asTerm(3) })!
+  assert.equal([`${read.conf}`, `${read.old}`], ['127.0.0.1:8500:0:0,127.0.0.1:8501:0:0', '127.0.0.1:8500:0:0'])
+  assert.is(EntryBatch.parse(batch.firstIndex, batch.bytes, checksum).problem, null)
+})
+
+test('lengths that do not add up to the attachment are refused, never stored', async () => {
+  const { client } = await start({ handleAppendEntries: () => assert.unreachable('reached the engine') })
+  for (const [lengths, attachment] of [
+    [[2, 2], 'abc'],
+    [[2], 'abc'],
+    [[2], ''],
+    [[], 'a'],
+    [[null], 'a'],
+    [[-1, 2], 'a'],
+  ] as const) {
+    const entries = lengths.map((length) => DATA(3, length))
+    const call = callBaiduStd(client, APPEND, { ...HEARTBEAT, entries }, { attachment: Buffer.from(attachment) })
+    await refused(call, BrpcCode.EREQUEST, lengths[0] === -1 ? 'out of range' : 'add up')
+  }
+})
+
+test('entries of unknown type, configurations without members and data where none belongs are refused', async () => {
+  const { client } = await start({ handleAppendEntries: () => assert.unreachable('reached the engine') })
+  const refuse = (entry: braft.EntryMeta.$Properties, text: string, attachment = '') =>
+    refused(
+      callBaiduStd(client, APPEND, { ...HEARTBEAT, entries: [entry] }, { attachment: Buffer.from(attachment) }),
+      BrpcCode.EREQUEST,
+      text,
+    )
+  await refuse({ term: 3, type: 0 }, 'unknown type')
+  await refuse({ term: 3, type: 9 as EntryType }, 'Fail to parse request')
+  await refuse({ term: 3, type: EntryType.CONFIGURATION }, 'without peers')
+  await refuse({ term: 3, type: EntryType.CONFIGURATION, peers: ['x'] }, 'Fail to parse peers')
+  await refuse({ term: 3, type: EntryType.NO_OP, data_len: 1 }, 'only a data entry', 'a')
+})
+
+test('answers carry what braft needs: the log’s end after a probe and a failure, and nothing but term and success after entries', async () => {
+  let answered: AppendEntriesResponse = APPENDED
+  const { client } = await start({ handleAppendEntries: (_request, answer) => answer(Status.OK, answered) })
+  const append = async (entries: braft.EntryMeta.$Properties[]) => (await callBaiduStd(client, APPEND, { ...HEARTBEAT, entries })).response
+  const fields = (response: braft.AppendEntriesResponse) => [
+    Number(response.term),
+    response.success,
+    response.last_log_index && Number(response.last_log_index),
+    response.readonly,
+  ]
+  assert.equal(fields(await append([])), [3, true, 9, false])
+  assert.equal(fields(await append([DATA(3, null)])), [3, true, null, null])
+  answered = { ...APPENDED, success: false, lastLogIndex: logIndex(0) }
+  const failure = await append([DATA(3, null)])
+  assert.is(failure.success, false)
+  assert.is(Number(failure.last_log_index), 0)
+  assert.ok(Object.hasOwn(failure, 'last_log_index'))
+})
+
+test('a member that is being rebuilt answers an error: braft would count its success', async () => {
+  const { client } = await start({ handleAppendEntries: (_request, answer) => answer(Status.OK, { ...APPENDED, rebuilding: true }) })
+  await refused(callBaiduStd(client, APPEND, HEARTBEAT), ErrorCode.EAGAIN, 'being rebuilt')
+})
+
+test('install_snapshot goes to the node, and its refusal comes back', async () => {
+  let uri = ''
+  const { client } = await start({
+    handleInstallSnapshot: (request, answer) => {
+      uri = request.uri
+      answer(Status.error(ErrorCode.EINVAL, 'Not support snapshot'))
+    },
+  })
+  const install = { ...VOTE, method: 'install_snapshot', request: braft.InstallSnapshotRequest, response: braft.InstallSnapshotResponse }
+  const meta = { last_included_index: 5, last_included_term: 2, peers: ['127.0.0.1:8500:0:0'] }
+  await refused(
+    callBaiduStd(client, install, { ...ADDRESS, term: 3, meta, uri: 'remote://127.0.0.1:1/-5' }),
+    ErrorCode.EINVAL,
+    'Not support snapshot',
+  )
+  assert.is(uri, 'remote://127.0.0.1:1/-5')
+})
+
+test.run()
