@@ -25,7 +25,7 @@ export type MetadataReader = (key: string) => string | undefined
  */
 export class ProcessIdentity {
   private knownClusterId: string | null
-  private knownIncarnation = ''
+  private directory = { incarnation: '', generation: 0 }
 
   constructor(
     readonly peerId: PeerId,
@@ -44,16 +44,17 @@ export class ProcessIdentity {
 
   /** Of the data directory; empty until it was read. */
   get incarnation(): string {
-    return this.knownIncarnation
+    return this.directory.incarnation
   }
 
-  /** Counts the recoveries of the cluster by hand. */
+  /** Counts the recoveries of the cluster by hand; 0 until the directory was read. */
   get generation(): number {
-    return 0
+    return this.directory.generation
   }
 
-  setIncarnation(incarnation: string): void {
-    this.knownIncarnation = incarnation
+  /** What the data directory says of itself. */
+  setDirectory(directory: { readonly incarnation: string; readonly generation: number }): void {
+    this.directory = directory
   }
 
   /** Learns the cluster id. False when another one is known already. */
@@ -70,7 +71,7 @@ export class ProcessIdentity {
       [MetadataKey.generation]: String(this.generation),
       [MetadataKey.version]: this.version,
     }
-    if (this.knownIncarnation !== '') metadata[MetadataKey.incarnation] = this.knownIncarnation
+    if (this.incarnation !== '') metadata[MetadataKey.incarnation] = this.incarnation
     if (this.knownClusterId) metadata[MetadataKey.clusterId] = this.knownClusterId
     return metadata
   }

@@ -8,10 +8,17 @@ import { GRPC_PREFIX_BYTES } from './peer-codec.js'
 /** After a failed attempt to connect, calls fail at once for this long, doubling up to the maximum. */
 const BACKOFF_INITIAL_MS = 20
 const BACKOFF_MAX_MS = 200
-const PING_INTERVAL_MS = 2000
-const PING_TIMEOUT_MS = 2000
 /** An unread answer may hold this much back; acknowledgements are small. */
 const WINDOW_BYTES = 1024 * 1024
+
+export interface ConnectionOptions {
+  readonly host: string
+  readonly port: number
+  readonly connectTimeoutMs: number
+  /** How often a connection in use is pinged, and how long an answer may take: finds half-open ones. */
+  readonly pingIntervalMs: number
+  readonly pingTimeoutMs: number
+}
 
 export interface StreamEvents {
   /** The peer took the call: its initial metadata. */
@@ -47,10 +54,7 @@ export class PeerConnection {
   private closedUntil = 0
   private lastFailure = Status.OK
 
-  constructor(
-    private readonly address: { readonly host: string; readonly port: number },
-    private readonly connectTimeoutMs: number,
-  ) {}
+  constructor(private readonly options: ConnectionOptions) {}
 
   /** Starts a call of `path`; never throws, never calls back from inside. */
   open(path: string, headers: Readonly<Record<string, string>>, events: StreamEvents): PeerStream {
@@ -85,7 +89,7 @@ export class PeerConnection {
 
   private ensureSession(): http2.ClientHttp2Session {
     if (this.session && !this.session.closed && !this.session.destroyed) return this.session
-    const { host, port } = this.address
+    const { host, port } = this.options
     const session = http2.connect(`http://${host}:${port}`, {
       settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
       createConnection: () => net.connect({ host: host.replace(/^\[|\]$/g, ''), port, noDelay: true }),
@@ -99,15 +103,15 @@ export class PeerConnection {
     let failure = Status.error(ErrorCode.ECONNRESET, 'the connection was closed')
     let connected = false
     const connecting = setTimeout(() => {
-      failure = Status.error(ErrorCode.EHOSTDOWN, `no connection within ${this.connectTimeoutMs} ms`)
+      failure = Status.error(ErrorCode.EHOSTDOWN, `no connection within ${this.options.connectTimeoutMs} ms`)
       session.destroy()
-    }, this.connectTimeoutMs)
+    }, this.options.connectTimeoutMs)
     let ping: NodeJS.Timeout | null = null
     session.on('connect', () => {
       connected = true
       clearTimeout(connecting)
       this.resetBackoff()
-      ping = setInterval(() => this.ping(session), PING_INTERVAL_MS)
+      ping = setInterval(() => this.ping(session), this.options.pingIntervalMs)
       ping.unref()
     })
     session.on('error', (error: NodeJS.ErrnoException) => {
@@ -134,7 +138,8 @@ export class PeerConnection {
 
   private ping(session: http2.ClientHttp2Session): void {
     if (session.destroyed || session.closed || this.streams.size === 0) return
-    const late = setTimeout(() => session.destroy(new Error(`no answer to a ping within ${PING_TIMEOUT_MS} ms`)), PING_TIMEOUT_MS)
+    const { pingTimeoutMs } = this.options
+    const late = setTimeout(() => session.destroy(new Error(`no answer to a ping within ${pingTimeoutMs} ms`)), pingTimeoutMs)
     late.unref()
     if (!session.ping(() => clearTimeout(late))) clearTimeout(late)
   }

@@ -19,9 +19,12 @@ export interface GrpcTransportOptions {
   readonly onName: (peer: PeerId, name: string) => void
   /** Between 200 and 1,000 ms. */
   readonly connectTimeoutMs?: number
+  /** How often a connection in use is pinged, and how long the answer may take. */
+  readonly pingMs?: number
 }
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 1000
+const DEFAULT_PING_MS = 2000
 
 /**
  * The engine's Transport over raftctl.v1.Peer: one connection per peer process, shared by every group and call.
@@ -111,7 +114,15 @@ export class GrpcTransport implements Transport {
   private connection(to: PeerId): PeerConnection {
     let connection = this.connections.get(to.address)
     if (!connection) {
-      connection = new PeerConnection(this.options.faults.dialTarget(to), this.connectTimeoutMs)
+      const { host, port } = this.options.faults.dialTarget(to)
+      const { pingMs = DEFAULT_PING_MS } = this.options
+      connection = new PeerConnection({
+        host,
+        port,
+        connectTimeoutMs: this.connectTimeoutMs,
+        pingIntervalMs: pingMs,
+        pingTimeoutMs: pingMs,
+      })
       this.connections.set(to.address, connection)
     }
     return connection

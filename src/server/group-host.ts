@@ -24,7 +24,7 @@ export interface GroupHostOptions {
 /**
  * One group of this process: its storages, its key-value machine, its node and its service.
  *
- * The node may be reached by its peers before `start`, so that founders can say hello to each other.
+ * The node can be reached by its peers while it starts, so that founders can say hello to each other.
  */
 export class GroupHost {
   readonly node: Node
@@ -56,28 +56,27 @@ export class GroupHost {
     })
   }
 
-  /** Recovers and founds or joins the group. Throws StartError. */
-  async start(): Promise<void> {
+  /** Recovers and founds or joins the group; `reachable` is called once peers may speak to the node. Throws StartError. */
+  async start(reachable: (node: Node) => void): Promise<void> {
     const { configuration, environment, identity } = this.options
     const status = await new Promise<Status>((resolve) =>
-      environment.executor.post(
-        () =>
-          this.node.init(
-            {
-              environment,
-              initialConf: configuration.initialConf,
-              fsm: this.machine,
-              logStorage: this.storage.logStorage,
-              metaStorage: this.storage.metaStorage,
-              identityStorage: this.introducing(this.storage.identityStorage),
-              standing: 'founding',
-              bootId: identity.bootId,
-              electionTimeoutMs: configuration.electionTimeoutMs,
-            },
-            resolve,
-          ),
-        'node init',
-      ),
+      environment.executor.post(() => {
+        this.node.init(
+          {
+            environment,
+            initialConf: configuration.initialConf,
+            fsm: this.machine,
+            logStorage: this.storage.logStorage,
+            metaStorage: this.storage.metaStorage,
+            identityStorage: this.introducing(this.storage.identityStorage),
+            standing: 'founding',
+            bootId: identity.bootId,
+            electionTimeoutMs: configuration.electionTimeoutMs,
+          },
+          resolve,
+        )
+        reachable(this.node)
+      }, 'node init'),
     )
     if (!status.ok) throw this.startError(status)
     await this.learnClusterId()
@@ -97,7 +96,7 @@ export class GroupHost {
       load: (standing, done) =>
         storage.load(standing, (status, loaded) => {
           if (loaded) {
-            identity.setIncarnation(loaded.incarnation)
+            identity.setDirectory({ incarnation: loaded.incarnation, generation: storage.generation })
             if (storage.clusterId) identity.adoptClusterId(storage.clusterId)
           }
           done(status, loaded)

@@ -34,10 +34,10 @@ const STOP_DEADLINE_MS = 2000
  * A node: one port, one data directory, one Raft group with the key-value machine.
  *
  * Owns every part of the process and their order: the port first (peers may say hello while the disk is still read), the
- * directory's lock, the storages, the node; and backwards when it stops. `failed` settles when the node cannot go on.
+ * directory's lock, the storages, the node; and backwards when it stops. A node that fails later (its disk, its log) stays
+ * up in state ERROR and says so: it takes no part any more, and whoever looks sees why.
  */
 export class NodeProcess {
-  readonly failed: Promise<StartError>
   private readonly identity: ProcessIdentity
   private readonly nodes = new NodeManager<ControlledNode>()
   private readonly events = new EventLog()
@@ -52,7 +52,6 @@ export class NodeProcess {
   private group: GroupHost | null = null
   private stopWatchingLoop: () => void = () => {}
   private stopping: Promise<void> | null = null
-  private fail: (error: StartError) => void = () => {}
 
   constructor(
     private readonly configuration: NodeConfiguration,
@@ -60,9 +59,6 @@ export class NodeProcess {
     requestStop: (graceMs: number) => void,
   ) {
     const { peerId, name, clusterId, faultsEnabled } = configuration
-    this.failed = new Promise((resolve) => {
-      this.fail = resolve
-    })
     this.identity = new ProcessIdentity(peerId, name, randomBytes(16).toString('hex'), packageVersion(), clusterId)
     this.faults = new Faults(faultsEnabled)
     this.names = new MemberNames(configuration.names)
@@ -112,8 +108,7 @@ export class NodeProcess {
       const { environment, identity, faults } = this
       const fileSystem = timedFileSystem(new NodeFileSystem(environment.executor), (ms) => this.metrics.observeSync(ms))
       this.group = new GroupHost({ configuration, environment, fileSystem, identity, faults })
-      this.nodes.add(this.group.node)
-      await this.group.start()
+      await this.group.start((node) => this.nodes.add(node))
       log.info({ clusterId: this.identity.clusterId, incarnation: this.identity.incarnation }, 'process.ready')
       void this.metrics.load()
     } catch (error) {
@@ -163,9 +158,6 @@ export class NodeProcess {
     this.metrics.observeEvent(event)
     this.events.add(event)
     logEvent(this.log, event)
-    // While it starts, its own failure is reported by start(); later nobody else would say it.
-    if (event.name === 'node.error')
-      this.fail(new StartError('E_DATA_DIR', `the node stopped: ${event.status}`, 'Check the disk, then start the node again.'))
   }
 }
 

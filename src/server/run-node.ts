@@ -30,9 +30,8 @@ export async function runNode(flags: NodeFlags, options: RunNodeOptions): Promis
   const stop = stopRequest(log)
   const node = new NodeProcess(configuration, log, (graceMs) => stop.request('shutdown', graceMs))
   try {
-    const started = await Promise.race([node.start().then(() => true), stop.requested.then(() => false)])
-    const ended = started ? await Promise.race([stop.requested, node.failed]) : await stop.requested
-    if (ended instanceof StartError) throw ended
+    await Promise.race([node.start(), stop.requested])
+    const ended = await stop.requested
     await node.stop(ended.graceMs || undefined)
     return { name: configuration.name, peer: configuration.peerId.toString(), reason: ended.reason }
   } catch (error) {

@@ -136,6 +136,22 @@ test('what this version does not offer says so', async () => {
   assert.is(readErrorDetail(error!)?.code, 'E_UNSUPPORTED')
 })
 
+test('a member that waits for its founders answers administrators all the time, and stops when told to', async () => {
+  const [port, other] = await freePorts(2)
+  const waiting = new TestNode('waiting', port!, cluster.home, ['--peers', `127.0.0.1:${port},127.0.0.1:${other}`])
+  waiting.start()
+  const answers = new Set<string>()
+  await eventually('it to wait', async () => {
+    const answer = await waiting.status().catch((error: grpc.ServiceError) => readErrorDetail(error)?.code ?? 'not yet')
+    answers.add(typeof answer === 'string' ? answer : answer.standing)
+    return typeof answer !== 'string' && answer.incarnation !== ''
+  })
+  assert.not(answers.has('E_INTERNAL'), [...answers].join())
+  assert.is((await waiting.status()).state, 'UNINITIALIZED')
+  assert.is((await waiting.signal('SIGTERM')).code, 0)
+  await waiting.close()
+})
+
 test('Control.Shutdown stops the node with 0', async () => {
   await node.control.call('Shutdown', {}, { timeoutMs: 2000 })
   assert.is((await node.exited()).code, 0)

@@ -1,3 +1,4 @@
+import http2 from 'node:http2'
 import net from 'node:net'
 import * as grpc from '@grpc/grpc-js'
 import { test } from 'uvu'
@@ -18,6 +19,7 @@ import { RpcServer } from '../../../src/rpc/server.js'
 import { GrpcTransport } from '../../../src/rpc/transport.js'
 import { EventLoopExecutor } from '../../../src/server/executor.js'
 import { checksum } from '../../../src/storage/checksum.js'
+import { LinkProxy } from '../../support/proxy.js'
 
 const GROUP = 'kv'
 const CLUSTER = 'aa'.repeat(16)
@@ -63,6 +65,7 @@ function startClient(clusterId: string | null = CLUSTER) {
     faults,
     onName: (peer, name) => names.push(`${peer.key}=${name}`),
     connectTimeoutMs: 400,
+    pingMs: 100,
   })
   closers.push(() => transport.close())
   return { transport, faults, names, self: identity.peerId }
@@ -308,6 +311,62 @@ test('a dial map moves the connection, a partition cuts it, healing brings it ba
   assert.is(await new Promise((resolve) => client.transport.dial(peer.peerId, 50, resolve)), 'unknown')
   client.faults.set({ heal: true })
   assert.ok((await callHello(client, peer.peerId)).status.ok)
+})
+
+test('a connection that lost its other end without a word is found out by ping', async () => {
+  const peer = await startPeer({ handleAppendEntries: (_r, answer) => answer(Status.OK, ACCEPTED) })
+  const proxy = await LinkProxy.to(peer.peerId)
+  closers.push(() => proxy.close())
+  const client = startClient()
+  client.faults.set({ dialMap: { [peer.peerId.address]: proxy.address } })
+  const { stream, answered, broken } = openStream(client, peer.peerId)
+  stream.send(1, frame(peer.peerId, client.self, 5, null))
+  await answered(1)
+  proxy.cut()
+  const status = await broken
+  assert.is(status.code, ErrorCode.EHOSTDOWN)
+  assert.match(status.message, 'ping')
+})
+
+test('a peer that does not read breaks the stream before it fills the memory', async () => {
+  const deaf = http2.createServer()
+  deaf.on('stream', (stream) => stream.respond({ ':status': 200, 'content-type': 'application/grpc' }))
+  deaf.on('session', (session) => closers.push(() => session.destroy()))
+  await new Promise<void>((resolve) => deaf.listen(0, '127.0.0.1', resolve))
+  closers.push(() => deaf.close())
+  const to = new PeerId('127.0.0.1', (deaf.address() as net.AddressInfo).port)
+  const client = startClient()
+  const { stream, broken } = openStream(client, to)
+  const big = frame(to, client.self, 5, 'x'.repeat(1024 * 1024))
+  let status: Status | null = null
+  void broken.then((s) => (status = s))
+  let sent = 0
+  for (; status === null && sent < 200; sent++) {
+    stream.send(sent, big)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.is((await broken).code, ErrorCode.EAGAIN)
+  assert.ok(sent > 32 && sent < 80, `${sent} MiB`)
+})
+
+test('a delay keeps the order of the frames, also when it ends', async () => {
+  const seen: number[] = []
+  const peer = await startPeer({
+    handleAppendEntries: (request, answer) => {
+      seen.push(request.prevLogIndex)
+      answer(Status.OK, ACCEPTED)
+    },
+  })
+  const client = startClient()
+  const { stream, answered } = openStream(client, peer.peerId)
+  client.faults.set({ delayMs: { [peer.peerId.address]: 30 } })
+  stream.send(1, frame(peer.peerId, client.self, 11, null))
+  client.faults.set({ delayMs: { [peer.peerId.address]: 5 } })
+  stream.send(2, frame(peer.peerId, client.self, 12, null))
+  client.faults.set({ heal: true })
+  stream.send(3, frame(peer.peerId, client.self, 13, null))
+  await answered(3)
+  assert.equal(seen, [10, 11, 12])
 })
 
 function freePort(): Promise<number> {
