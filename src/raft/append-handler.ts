@@ -89,6 +89,8 @@ export class AppendHandler {
     }
     const last = batch.lastIndex
     node.log.reconcile(batch, (written) => {
+      // Cut off again by a newer leader before it was written.
+      if (written.code === ErrorCode.ECANCELED) return this.reject(answer, node.log.lastIndex)
       if (!written.ok) return answer(Status.error(ErrorCode.EIO, written.message))
       node.meta.whenDurable((status) => {
         if (!status.ok) return answer(status)

@@ -18,8 +18,6 @@ export interface FSMCallerOptions {
   readonly closures: ClosureQueue
   /** The state machine or a read of the log failed: nothing is applied any more. */
   readonly onError: (error: RaftError) => void
-  /** After each slice. */
-  readonly onApplied: (index: LogIndex, term: Term) => void
   /** What is queued from inside reaches the state machine before the next entry does. */
   readonly onConfigurationApplied: (entry: ConfigurationEntry) => void
   /** Entries applied in one go; default 1024. */
@@ -281,12 +279,11 @@ export class FSMCaller {
   }
 
   private publish(): void {
-    const { index, term } = this.applied
+    const { index } = this.applied
     if (index === this.published) return
     this.published = index
     this.options.logManager.setApplied(index)
     this.options.environment.observer.event({ ...this.options.origin, name: 'apply.advanced', index })
-    this.options.onApplied(index, term)
     let ready = 0
     while (ready < this.waiters.length && this.waiters[ready]!.index <= index) ready++
     for (const { done } of this.waiters.splice(0, ready)) done(Status.OK)

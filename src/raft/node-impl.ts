@@ -139,7 +139,6 @@ export class NodeImpl implements m.PeerHandler {
       logManager: this.log,
       closures: this.closures,
       onError,
-      onApplied: (index) => this.log.setApplied(index),
       onConfigurationApplied: (entry) => this.onConfigurationApplied(entry),
     })
     this.replicators = new ReplicatorGroup(this)

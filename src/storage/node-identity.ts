@@ -94,7 +94,8 @@ export class NodeIdentityStorage implements IdentityStorage {
             `${this.path} is damaged: ${decoded}; mend it from the other members with: raftctl data repair ${directory} --from-peers`,
             done,
           )
-        this.accept(decoded, done)
+        // Renamed by a process that was killed, its name may not be durable yet; from here on it is relied upon.
+        fileSystem.syncDir(join(directory, 'raftctl'), (named) => (named.ok ? this.accept(decoded, done) : done(named)))
       })
     })
   }

@@ -98,8 +98,9 @@ export class FileRaftMetaStorage implements RaftMetaStorage {
     const slot = stored.payload === null ? null : decodeSlot(stored.payload)
     if (slot === null) return this.settleWithoutSlot(stored, file, done)
     const answer = (meta: RaftMeta) => (status: Status) => done(status, status.ok ? meta : undefined)
-    if (file.state !== 'valid' || isOlder(file.meta, slot)) return this.file.save(slot, answer(slot))
-    if (isSame(file.meta, slot)) return answer(slot)(Status.OK)
+    // Saved again even when both agree: a process that was killed may have left them in the page cache only, and what is
+    // answered here is at once told to the other members.
+    if (file.state !== 'valid' || isOlder(file.meta, slot) || isSame(file.meta, slot)) return this.save(slot, answer(slot))
     if (this.options.adopt) return this.save(file.meta, answer(file.meta))
     done(this.corrupt(`${this.file.path} says ${describe(file.meta)}, our newest record says ${describe(slot)}`))
   }

@@ -55,7 +55,6 @@ export class FSMCallerBench {
   readonly machine = new RecordingMachine()
   readonly closures = new ClosureQueue()
   readonly errors: RaftError[] = []
-  readonly applied: string[] = []
   /** What callers were told, in order. */
   readonly told: string[] = []
   readonly log: LogManager
@@ -79,7 +78,6 @@ export class FSMCallerBench {
       logManager: this.log,
       closures,
       onError: (error) => this.errors.push(error),
-      onApplied: (index, term) => this.applied.push(`${index}/${term}`),
       onConfigurationApplied: (entry) => this.onConfiguration(entry.id.index),
       ...options,
     })
@@ -88,6 +86,11 @@ export class FSMCallerBench {
     if (!options.onDisk && entries.length > 0) this.log.append(batch(1, 1, entries), () => {})
     if (options.proposedHere) this.closures.push(entries.map((_, i) => this.waiting(i + 1)))
     this.run()
+  }
+
+  /** Where each slice ended: index/term. */
+  get applied(): string[] {
+    return this.environment.events('apply.advanced').map(({ index }) => `${index}/${this.log.termAt(index)}`)
   }
 
   waiting(index: number): Closure {
