@@ -179,4 +179,17 @@ test('a failed save poisons the storage, ENOSPC keeps its code', () => {
   }
 })
 
+test('what a killed process left behind survives a power cut once it was read', () => {
+  for (let change = 1; change <= 12; change++) {
+    const bench = saved(meta(5, 7001))
+    bench.disk.stopAtChange(change, 'done')
+    bench.save(meta(6, 7002))
+    bench.disk.restart()
+    const told = bench.start()
+    assert.is(told.status, 'OK')
+    bench.disk.crash(0)
+    assert.is(bench.start().meta, told.meta, `killed at change ${change}`)
+  }
+})
+
 test.run()
