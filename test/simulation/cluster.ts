@@ -1,0 +1,278 @@
+import { Configuration } from '../../src/raft/configuration.js'
+import type { Status } from '../../src/raft/errors.js'
+import type { RaftEvent } from '../../src/raft/events.js'
+import { PeerId } from '../../src/raft/peer-id.js'
+import { checksum } from '../../src/storage/checksum.js'
+import { History, type WriteRecord } from './history.js'
+import { Invariants } from './invariants.js'
+import { SimMember, outcomeOf } from './member.js'
+import { encodeWrite } from './register-machine.js'
+import { Scheduler } from './scheduler.js'
+import type { DiskProfile } from './sim-file-system.js'
+import { type NetworkProfile, SimNetwork } from './sim-network.js'
+import { SimRandom } from './sim-random.js'
+
+export interface ClusterOptions {
+  readonly seed: number
+  readonly size: number
+  readonly electionTimeoutMs?: number
+  readonly network?: Partial<NetworkProfile>
+  readonly disk?: Partial<DiskProfile>
+  readonly maxSegmentBytes?: number
+  /** Clocks run at 1 ± this. */
+  readonly clockDrift?: number
+  readonly timerLatenessMs?: number
+  /** A violation is kept in `violations` instead of thrown. */
+  readonly collectViolations?: boolean
+}
+
+export interface Violation {
+  readonly invariant: string
+  readonly detail: string
+  readonly atMs: number
+}
+
+export class InvariantViolation extends Error {
+  override name = 'InvariantViolation'
+}
+
+/**
+ * A cluster of real nodes in a simulated world, with everything that can happen to it.
+ *
+ * Owns the world (scheduler, network, members and their disks), the invariants and the history of what clients did.
+ * Every event is followed by the checks; the first violation ends the run with an InvariantViolation.
+ */
+export class SimCluster {
+  readonly scheduler = new Scheduler()
+  readonly random: SimRandom
+  readonly network: SimNetwork
+  readonly members: SimMember[] = []
+  readonly history: History
+  readonly invariants: Invariants
+  readonly electionTimeoutMs: number
+  readonly violations: Violation[] = []
+  readonly counts = { crashes: 0, kills: 0, torn: 0, unsyncedNames: 0, restarts: 0, pauses: 0, partitions: 0, clogs: 0, diskErrors: 0, stalls: 0, failedNodes: 0 }
+  /** Hooks of whoever drives the cluster. */
+  onEvent: (member: SimMember, event: RaftEvent) => void = () => {}
+  onStarted: (member: SimMember, status: Status) => void = () => {}
+
+  constructor(readonly options: ClusterOptions) {
+    this.random = new SimRandom(options.seed)
+    this.electionTimeoutMs = options.electionTimeoutMs ?? 1000
+    const profile: NetworkProfile = { delayMinMs: 0.1, delayMeanMs: 0.5, lossRate: 0, duplicateRate: 0, resetRate: 0, ...options.network }
+    this.network = new SimNetwork(this.scheduler, profile, this.random.fork('network'), checksum)
+    const fail = (invariant: string, detail: string): void => this.fail(invariant, detail)
+    this.history = new History(fail)
+    const peers = Array.from({ length: options.size }, (_, i) => new PeerId(`10.0.0.${i + 1}`, 7000))
+    const drift = this.random.fork('drift')
+    for (const [i, peerId] of peers.entries()) {
+      const random = this.random.fork(`member ${i + 1}`)
+      const clockRate = 1 + (options.clockDrift ?? 0) * drift.between(-1, 1)
+      const memberOptions = {
+        peerId,
+        initialConf: new Configuration(peers),
+        electionTimeoutMs: this.electionTimeoutMs,
+        maxSegmentBytes: options.maxSegmentBytes ?? 64 * 1024,
+        clockRate,
+        timerLatenessMs: options.timerLatenessMs ?? 0.5,
+      }
+      const disk: DiskProfile = { operationMs: 0.02, syncMs: 0.5, stalledUntil: 0, writeErrorRate: 0, syncErrorRate: 0, ...options.disk }
+      this.members.push(
+        new SimMember(this.scheduler, this.network, i + 1, memberOptions, random, disk, {
+          applied: (machine, index, term, write) => this.applied(i, machine, index, term, write.serial),
+          event: (member, event) => {
+            this.invariants.observed(member, event)
+            this.onEvent(member, event)
+          },
+          started: (member, status) => this.onStarted(member, status),
+        }),
+      )
+    }
+    this.invariants = new Invariants(this.members, fail)
+    this.network.observer = this.invariants
+    this.scheduler.afterEvent = () => this.afterEvent()
+  }
+
+  private readonly lastApplied = new WeakMap<object, number>()
+
+  private applied(at: number, machine: SimMember['machine'] & object, index: number, term: number, serial: number): void {
+    const member = this.members[at]!
+    this.invariants.appliedEntry(member, index, term)
+    this.history.applied(machine, member.name, this.lastApplied.get(machine) ?? 0, index, term, serial)
+    this.lastApplied.set(machine, index)
+  }
+
+  private fail(invariant: string, detail: string): void {
+    this.violations.push({ invariant, detail, atMs: this.scheduler.now })
+    this.scheduler.note('VIOLATION', null, `${invariant}: ${detail}`)
+  }
+
+  private afterEvent(): void {
+    for (const member of this.members) {
+      if (!member.touched) continue
+      member.touched = false
+      this.invariants.numbersMakeSense(member)
+    }
+    if (this.violations.length > 0 && !this.options.collectViolations) {
+      const { invariant, detail } = this.violations[0]!
+      throw new InvariantViolation(`${invariant}: ${detail}`)
+    }
+  }
+
+  // ---- time ----
+
+  get now(): number {
+    return this.scheduler.now
+  }
+
+  run(ms: number): void {
+    this.scheduler.runUntil(this.scheduler.now + ms)
+  }
+
+  /** Runs until `condition` holds after some event, or for `withinMs`; answers whether it came to hold. */
+  runUntil(condition: () => boolean, withinMs: number): boolean {
+    const end = this.scheduler.now + withinMs
+    while (!condition()) {
+      if (this.scheduler.peekTime() > end || !this.scheduler.step()) {
+        this.scheduler.runUntil(end)
+        return condition()
+      }
+    }
+    return true
+  }
+
+  // ---- what is so ----
+
+  get up(): SimMember[] {
+    return this.members.filter((member) => member.isUp)
+  }
+
+  /** The leader of the highest term among members that run; null without one. */
+  leader(): SimMember | null {
+    let leader: SimMember | null = null
+    for (const member of this.members) {
+      if (!member.isUp || member.process!.paused || !member.node!.isLeader()) continue
+      if (!leader || member.leadsTerm > leader.leadsTerm) leader = member
+    }
+    return leader
+  }
+
+  // ---- what can happen ----
+
+  start(member: SimMember): void {
+    if (member.isUp) return
+    this.note('start', member)
+    this.counts.restarts++
+    member.start()
+  }
+
+  startAll(): void {
+    for (const member of this.members) this.start(member)
+  }
+
+  kill(member: SimMember): void {
+    if (!member.isUp) return
+    this.note('kill', member)
+    this.counts.kills++
+    member.kill()
+  }
+
+  crash(member: SimMember, options: { keep?: number; poweredOn?: boolean } = {}): void {
+    if (!member.isUp) return
+    this.note('power-loss', member)
+    this.counts.crashes++
+    this.counts.unsyncedNames += member.disk.unsyncedNames
+    if (member.crash(options).torn) this.counts.torn++
+  }
+
+  pause(member: SimMember): void {
+    if (!member.isUp || member.process!.paused) return
+    this.note('pause', member)
+    this.counts.pauses++
+    member.process!.pause()
+  }
+
+  resume(member: SimMember): void {
+    if (!member.isUp || !member.process!.paused) return
+    this.note('resume', member)
+    member.process!.resume()
+  }
+
+  /** Nothing passes between members of different groups. */
+  partition(...groups: readonly (readonly SimMember[])[]): void {
+    this.scheduler.note('partition', null, groups.map((g) => g.map((m) => m.name).join(',')).join(' | '))
+    this.counts.partitions++
+    for (const group of groups) {
+      for (const other of groups) {
+        if (group === other) continue
+        for (const a of group) for (const b of other) this.network.cutOneWay(a.peerId.address, b.peerId.address)
+      }
+    }
+  }
+
+  isolate(member: SimMember): void {
+    this.partition([member], this.members.filter((m) => m !== member))
+  }
+
+  /** Nothing passes from `from` to `to`. */
+  cutOneWay(from: SimMember, to: SimMember): void {
+    this.scheduler.note('cut', null, `${from.name} → ${to.name}`)
+    this.counts.partitions++
+    this.network.cutOneWay(from.peerId.address, to.peerId.address)
+  }
+
+  cut(a: SimMember, b: SimMember): void {
+    this.cutOneWay(a, b)
+    this.cutOneWay(b, a)
+  }
+
+  heal(): void {
+    this.scheduler.note('heal', null, '')
+    this.network.mendAll()
+  }
+
+  clog(from: SimMember, to: SimMember, forMs: number): void {
+    this.scheduler.note('clog', null, `${from.name} → ${to.name}`)
+    this.counts.clogs++
+    this.network.clog(from.peerId.address, to.peerId.address, forMs)
+  }
+
+  stallDisk(member: SimMember, forMs: number): void {
+    this.note('disk-stall', member)
+    this.counts.stalls++
+    member.profile.stalledUntil = Math.max(member.profile.stalledUntil, this.now + forMs)
+  }
+
+  // ---- clients ----
+
+  /** Writes to a register through `member`; what came of it stands in the record. */
+  write(member: SimMember, key: number, options: { paddingBytes?: number; done?: (record: WriteRecord, status: Status) => void } = {}): WriteRecord {
+    const record = this.history.beginWrite(key)
+    const closure = member.owed((status) => {
+      this.history.endWrite(record, outcomeOf(status))
+      options.done?.(record, status)
+    })
+    member.run('client:write', (node) => node.apply({ data: encodeWrite({ key, serial: record.serial }, options.paddingBytes ?? 8), done: closure }))
+    return record
+  }
+
+  /** Reads a register through `member`; null when the read failed. */
+  read(member: SimMember, key: number, timeoutMs: number, done: (value: number | null, status: Status) => void = () => {}): void {
+    const floor = this.history.beginRead()
+    member.run('client:read', (node, machine) => {
+      node.readIndex(timeoutMs, (status) => {
+        if (!status.ok) {
+          this.history.counts.readsFailed++
+          return done(null, status)
+        }
+        const value = machine.registers.get(key) ?? 0
+        this.history.endRead(member.name, floor, machine.lastWriteIndex, key, value)
+        done(value, status)
+      })
+    })
+  }
+
+  private note(label: string, member: SimMember): void {
+    this.scheduler.note(label, null, member.name)
+  }
+}

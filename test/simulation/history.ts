@@ -1,0 +1,99 @@
+import type { RegisterMachine } from './register-machine.js'
+
+/** A write as its client sees it. */
+export interface WriteRecord {
+  readonly serial: number
+  readonly key: number
+  /** What every linearizable observer had seen when it was called: it must end up behind that. */
+  readonly floor: number
+  outcome: 'pending' | 'acked' | 'refused' | 'unknown'
+  /** Where it was committed; 0 until it was seen applied. */
+  index: number
+}
+
+interface Committed {
+  readonly term: number
+  readonly serial: number
+}
+
+/**
+ * What clients did, and the one history that all machines must agree on.
+ *
+ * Log order is the order of effects, so linearizability needs no search: every operation must take effect between its
+ * call and its end. A write acknowledged before another operation is called lies below that one in the log; a read sees
+ * everything that was acknowledged, or read by a finished read, before it was called.
+ */
+export class History {
+  readonly writes = new Map<number, WriteRecord>()
+  /** The global log of applied writes. */
+  readonly committed = new Map<number, Committed>()
+  lastCommitted = 0
+  readonly counts = { writes: 0, acked: 0, refused: 0, unknown: 0, reads: 0, readsDone: 0, readsFailed: 0 }
+  /** No finished operation saw less than this. */
+  private seen = 0
+  private nextSerial = 1
+
+  constructor(private readonly fail: (invariant: string, detail: string) => void) {}
+
+  /** What every operation called now must see. */
+  get floor(): number {
+    return this.seen
+  }
+
+  beginWrite(key: number): WriteRecord {
+    const record: WriteRecord = { serial: this.nextSerial++, key, floor: this.seen, outcome: 'pending', index: 0 }
+    this.writes.set(record.serial, record)
+    this.counts.writes++
+    return record
+  }
+
+  endWrite(record: WriteRecord, outcome: 'acked' | 'refused' | 'unknown'): void {
+    if (record.outcome !== 'pending') this.fail('closure runs once', `write ${record.serial} ended as ${outcome} after ${record.outcome}`)
+    record.outcome = outcome
+    this.counts[outcome]++
+    if (outcome === 'acked') {
+      if (record.index === 0) this.fail('acknowledged before applied', `write ${record.serial} was acknowledged and no machine applied it`)
+      this.seen = Math.max(this.seen, record.index)
+    }
+    if (outcome === 'refused' && record.index !== 0) this.fail('refused means not applied', `write ${record.serial} was refused and is applied at ${record.index}`)
+  }
+
+  /** A machine took the entry at `index`; `previous` is the index of the write it took before. */
+  applied(machine: RegisterMachine, who: string, previous: number, index: number, term: number, serial: number): void {
+    if (index <= previous) this.fail('applied in order', `${who} applied ${index} after ${previous}`)
+    const known = this.committed.get(index)
+    if (known) {
+      if (known.serial !== serial || known.term !== term) {
+        this.fail('state machine safety', `${who} applied write ${serial} of term ${term} at ${index}, others ${known.serial} of term ${known.term}`)
+      }
+    } else if (index <= this.lastCommitted) {
+      this.fail('state machine safety', `${who} applied a write at ${index}, which others passed over`)
+    } else this.commit(who, index, term, serial)
+    for (let i = previous + 1; i < index; i++) if (this.committed.has(i)) this.fail('state machine safety', `${who} passed over the write at ${i}, digest ${machine.digest}`)
+  }
+
+  beginRead(): number {
+    this.counts.reads++
+    return this.seen
+  }
+
+  /** A read that answered from a machine which had applied the writes up to `applied`; `floor` is from beginRead. */
+  endRead(who: string, floor: number, applied: number, key: number, value: number): void {
+    this.counts.readsDone++
+    if (applied < floor) this.fail('linearizable reads', `${who} answered a read from index ${applied}, but ${floor} had been seen before it was called`)
+    const record = this.writes.get(value)
+    if (value !== 0 && (!record || record.key !== key || record.index > applied)) this.fail('linearizable reads', `${who} answered register ${key} with write ${value}, which it had not applied at ${applied}`)
+    this.seen = Math.max(this.seen, applied)
+  }
+
+  private commit(who: string, index: number, term: number, serial: number): void {
+    const record = this.writes.get(serial)
+    if (!record) return this.fail('no phantom writes', `${who} applied write ${serial} at ${index}, which nobody wrote`)
+    if (record.index !== 0) this.fail('applied once', `write ${serial} is committed at ${record.index} and at ${index}`)
+    if (record.outcome === 'refused') this.fail('refused means not applied', `write ${serial} was refused and is applied at ${index}`)
+    if (index <= record.floor) this.fail('linearizable writes', `write ${serial} took effect at ${index}, but ${record.floor} had been seen before it was called`)
+    record.index = index
+    this.committed.set(index, { term, serial })
+    this.lastCommitted = index
+  }
+}

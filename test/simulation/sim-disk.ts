@@ -1,0 +1,391 @@
+import { ErrorCode } from '../../src/raft/errors.js'
+import type { SimRandom } from './sim-random.js'
+
+export const SECTOR_BYTES = 512
+
+/** A file's bytes, whatever its names: what readers see, and what a power loss is sure to leave. */
+export class SimInode {
+  readonly isDirectory = false
+  size = 0
+  durableSize = 0
+  /** Grows whenever the durable bytes or size change. */
+  durableVersion = 0
+  /** Lowest durable offset changed since a reader last set this to Infinity. */
+  durableChangedFrom = Infinity
+  private content: Buffer = Buffer.alloc(0)
+  private durable: Buffer = Buffer.alloc(0)
+  private readonly dirty = new Set<number>()
+
+  constructor(readonly id: number) {}
+
+  get dirtySectors(): number {
+    return this.dirty.size
+  }
+
+  get hasUnsynced(): boolean {
+    return this.dirty.size > 0 || this.size !== this.durableSize
+  }
+
+  read(position: number, length: number): Buffer {
+    return Buffer.from(this.content.subarray(Math.min(position, this.size), Math.min(position + length, this.size)))
+  }
+
+  /** The bytes a power loss at this moment is sure to leave; a view. */
+  durableBytes(): Buffer {
+    return this.durable.subarray(0, this.durableSize)
+  }
+
+  write(bytes: Uint8Array, position: number): void {
+    if (bytes.length === 0) return
+    const end = position + bytes.length
+    this.content = grown(this.content, end)
+    if (position > this.size) this.content.fill(0, this.size, position)
+    this.content.set(bytes, position)
+    for (let s = Math.floor(position / SECTOR_BYTES); s * SECTOR_BYTES < end; s++) this.dirty.add(s)
+    if (end > this.size) this.size = end
+  }
+
+  truncate(size: number): void {
+    if (size < this.size) {
+      this.content.fill(0, size, this.size)
+      const last = Math.floor(size / SECTOR_BYTES)
+      for (const s of this.dirty) if (s * SECTOR_BYTES >= size) this.dirty.delete(s)
+      if (size % SECTOR_BYTES !== 0) this.dirty.add(last)
+    } else {
+      this.content = grown(this.content, size)
+      this.content.fill(0, this.size, size)
+    }
+    this.size = size
+  }
+
+  /** fdatasync: everything written and the size are durable. */
+  sync(): void {
+    for (const s of this.dirty) this.persistSector(s, this.size)
+    this.dirty.clear()
+    if (this.durableSize !== this.size) this.changed(Math.min(this.durableSize, this.size))
+    if (this.size < this.durableSize) this.durable.fill(0, this.size, this.durableSize)
+    this.durableSize = this.size
+  }
+
+  /** A completed synchronous write: its range is durable, and a size that reaches its end. A truncation is not. */
+  syncRange(position: number, length: number): void {
+    const end = position + length
+    for (let s = Math.floor(position / SECTOR_BYTES); s * SECTOR_BYTES < end; s++) {
+      this.persistSector(s, this.size)
+      this.dirty.delete(s)
+    }
+    if (end > this.durableSize) {
+      this.changed(this.durableSize)
+      this.durableSize = end
+    }
+  }
+
+  /** A failed sync: the pages are marked clean, what they held never reaches the disk unless it is written again. */
+  forget(): void {
+    this.dirty.clear()
+  }
+
+  /** Power loss: each unsynced sector is there or not, and so is the size. Answers whether something was left half done. */
+  crash(random: SimRandom, keep: number): boolean {
+    if (!this.hasUnsynced) return false
+    let size = this.durableSize
+    if (this.size !== this.durableSize && random.chance(keep)) {
+      size = this.size
+      if (this.size > this.durableSize && random.chance(0.5)) size = random.integer(this.durableSize, this.size)
+    }
+    let kept = 0
+    let lost = 0
+    for (const s of this.dirty) {
+      if (s * SECTOR_BYTES < size && random.chance(keep)) {
+        this.persistSector(s, this.size)
+        kept++
+      } else lost++
+    }
+    this.dirty.clear()
+    this.durable = grown(this.durable, size)
+    if (size > this.durableSize) this.changed(this.durableSize)
+    else if (size < this.durableSize) {
+      this.changed(size)
+      this.durable.fill(0, size)
+    }
+    this.durableSize = size
+    this.content = Buffer.from(this.durable.subarray(0, size))
+    this.size = size
+    return kept > 0 && lost > 0
+  }
+
+  /** Damages what is stored (bit rot): both what readers see and the durable bytes. */
+  corrupt(position: number, change: (byte: number) => number): void {
+    this.content[position] = change(this.content[position]!)
+    if (position < this.durableSize) {
+      this.durable[position] = change(this.durable[position]!)
+      this.changed(position)
+    }
+  }
+
+  private persistSector(sector: number, size: number): void {
+    const from = sector * SECTOR_BYTES
+    const to = Math.min(from + SECTOR_BYTES, size)
+    if (to <= from) return
+    this.durable = grown(this.durable, to)
+    this.content.copy(this.durable, from, from, to)
+    this.changed(from)
+  }
+
+  private changed(from: number): void {
+    this.durableVersion++
+    if (from < this.durableChangedFrom) this.durableChangedFrom = from
+  }
+}
+
+function grown(buffer: Buffer, size: number): Buffer {
+  if (buffer.length >= size) return buffer
+  const larger = Buffer.alloc(Math.max(size, buffer.length * 2, 1024))
+  buffer.copy(larger)
+  return larger
+}
+
+/** A directory: the names readers see, and those a power loss is sure to leave. */
+export class SimDirectory {
+  readonly isDirectory = true
+  readonly names = new Map<string, SimNode>()
+  readonly durableNames = new Map<string, SimNode>()
+  /** Grows whenever the durable names change. */
+  durableVersion = 0
+  /** Names whose durable meaning changed since a reader last emptied this; null until a reader asks for it. */
+  durableChanges: Set<string> | null = null
+
+  setDurable(name: string, node: SimNode | null): void {
+    if (node) this.durableNames.set(name, node)
+    else this.durableNames.delete(name)
+    this.durableVersion++
+    this.durableChanges?.add(name)
+  }
+
+  constructor(readonly id: number) {}
+}
+
+export type SimNode = SimInode | SimDirectory
+
+/** One name of one directory gets a new meaning; null removes it. */
+interface Assignment {
+  readonly directory: SimDirectory
+  readonly name: string
+  readonly node: SimNode | null
+}
+
+/** A change of names that is not durable yet. A rename is one change of two names: both or none. */
+interface NameChange {
+  readonly assignments: readonly Assignment[]
+}
+
+/**
+ * One machine's disk: a durable image and what was changed since, at the granularity of 512-byte sectors and of single
+ * directory operations.
+ *
+ * Model of a power loss (`crash`)
+ * - A sector is atomic. Each sector written since its last sync keeps its old or its new bytes, independently: lost, torn
+ *   and reordered writes. A file that grew keeps its durable size, its new one, or one between; sectors that were never
+ *   written back in between read as zeros. An unsynced truncation happened or did not.
+ * - Names: per crash either every directory keeps a prefix of its unsynced operations (a journalling file system), or any
+ *   subset in which an operation is kept only when those on the same name or file before it were. A rename is atomic.
+ * - A name is durable only by `syncDir` of its directory; syncing the file does not do it.
+ * - A failed sync drops what was dirty: the next sync answers OK and has not written it.
+ */
+export class SimDisk {
+  readonly root = new SimDirectory(0)
+  capacityBytes = Infinity
+  private nextId = 1
+  private pending: NameChange[] = []
+
+  constructor(private readonly random: SimRandom) {}
+
+  get unsyncedNames(): number {
+    return this.pending.length
+  }
+
+  lookup(path: string): SimNode | null {
+    return this.walk(path, (directory) => directory.names)
+  }
+
+  /** What a power loss is sure to leave under that path. */
+  lookupDurable(path: string): SimNode | null {
+    return this.walk(path, (directory) => directory.durableNames)
+  }
+
+  create(path: string): SimInode | number {
+    const at = this.parentOf(path)
+    if (!at) return ErrorCode.ENOENT
+    const inode = new SimInode(this.nextId++)
+    this.change([{ directory: at.directory, name: at.name, node: inode }])
+    return inode
+  }
+
+  /** Makes a directory and its parents, durably. */
+  mkdir(path: string): number {
+    let directory = this.root
+    for (const name of segments(path)) {
+      let next = directory.names.get(name)
+      if (next && !next.isDirectory) return ErrorCode.EEXIST
+      if (!next) {
+        next = new SimDirectory(this.nextId++)
+        directory.names.set(name, next)
+      }
+      if (directory.durableNames.get(name) !== next) {
+        directory.setDurable(name, next)
+      }
+      directory = next as SimDirectory
+    }
+    return ErrorCode.OK
+  }
+
+  rename(from: string, to: string): number {
+    const source = this.parentOf(from)
+    const target = this.parentOf(to)
+    const node = source?.directory.names.get(source.name)
+    if (!source || !target || !node) return ErrorCode.ENOENT
+    this.change([
+      { directory: source.directory, name: source.name, node: null },
+      { directory: target.directory, name: target.name, node },
+    ])
+    return ErrorCode.OK
+  }
+
+  link(from: string, to: string): number {
+    const node = this.lookup(from)
+    const target = this.parentOf(to)
+    if (!node || !target) return ErrorCode.ENOENT
+    if (target.directory.names.has(target.name)) return ErrorCode.EEXIST
+    this.change([{ directory: target.directory, name: target.name, node }])
+    return ErrorCode.OK
+  }
+
+  unlink(path: string): number {
+    const at = this.parentOf(path)
+    if (!at?.directory.names.has(at.name)) return ErrorCode.ENOENT
+    this.change([{ directory: at.directory, name: at.name, node: null }])
+    return ErrorCode.OK
+  }
+
+  /** Removes a file or a tree; each name on its own, children first. */
+  remove(path: string): void {
+    const node = this.lookup(path)
+    if (!node) return
+    if (node.isDirectory) for (const name of [...node.names.keys()]) this.remove(`${path}/${name}`)
+    this.unlink(path)
+  }
+
+  /** Every name of the directory is durable, and what earlier changes of those names took with them. */
+  syncDirectory(directory: SimDirectory): void {
+    const later: NameChange[] = []
+    for (const change of this.pending) {
+      if (change.assignments.some((a) => a.directory === directory)) persist(change)
+      else later.push(change)
+    }
+    this.pending = later
+  }
+
+  usedBytes(): number {
+    const seen = new Set<SimNode>()
+    const count = (directory: SimDirectory): number => {
+      let sum = 0
+      for (const node of directory.names.values()) {
+        if (seen.has(node)) continue
+        seen.add(node)
+        sum += node.isDirectory ? count(node) : node.size
+      }
+      return sum
+    }
+    return count(this.root)
+  }
+
+  /** Power loss. `keep` is the chance of each unsynced thing to have reached the disk. Answers whether a file was torn. */
+  crash(keep = 0.5): { torn: boolean } {
+    if (this.random.chance(0.5)) this.crashNamesInOrder()
+    else this.crashNamesInAnyOrder(keep)
+    this.pending = []
+    let torn = false
+    const seen = new Set<SimNode>()
+    const settle = (directory: SimDirectory): void => {
+      directory.names.clear()
+      for (const [name, node] of directory.durableNames) {
+        directory.names.set(name, node)
+        if (seen.has(node)) continue
+        seen.add(node)
+        if (node.isDirectory) settle(node)
+        else if (node.crash(this.random, keep)) torn = true
+      }
+    }
+    settle(this.root)
+    return { torn }
+  }
+
+  /** Empties the disk: a machine whose directory was lost. */
+  wipe(): void {
+    this.root.names.clear()
+    for (const name of [...this.root.durableNames.keys()]) this.root.setDurable(name, null)
+    this.pending = []
+  }
+
+  private crashNamesInOrder(): void {
+    const byDirectory = new Map<SimDirectory, NameChange[]>()
+    for (const change of this.pending) {
+      const directory = change.assignments[0]!.directory
+      byDirectory.set(directory, [...(byDirectory.get(directory) ?? []), change])
+    }
+    for (const changes of byDirectory.values()) {
+      const kept = this.random.integer(0, changes.length)
+      for (const change of changes.slice(0, kept)) persist(change)
+    }
+  }
+
+  private crashNamesInAnyOrder(keep: number): void {
+    const droppedNames = new Set<string>()
+    const droppedNodes = new Set<SimNode>()
+    const nameOf = (a: Assignment): string => `${a.directory.id}/${a.name}`
+    for (const change of this.pending) {
+      const blocked = change.assignments.some((a) => droppedNames.has(nameOf(a)) || (a.node && droppedNodes.has(a.node)))
+      if (!blocked && this.random.chance(keep)) {
+        persist(change)
+        continue
+      }
+      for (const a of change.assignments) {
+        droppedNames.add(nameOf(a))
+        if (a.node) droppedNodes.add(a.node)
+      }
+    }
+  }
+
+  private change(assignments: readonly Assignment[]): void {
+    for (const { directory, name, node } of assignments) {
+      if (node) directory.names.set(name, node)
+      else directory.names.delete(name)
+    }
+    this.pending.push({ assignments })
+  }
+
+  private parentOf(path: string): { directory: SimDirectory; name: string } | null {
+    const parts = segments(path)
+    const name = parts.pop()
+    const node = this.lookup(parts.join('/'))
+    return name && node?.isDirectory ? { directory: node, name } : null
+  }
+
+  private walk(path: string, names: (directory: SimDirectory) => ReadonlyMap<string, SimNode>): SimNode | null {
+    let node: SimNode = this.root
+    for (const name of segments(path)) {
+      const next: SimNode | undefined = node.isDirectory ? names(node).get(name) : undefined
+      if (!next) return null
+      node = next
+    }
+    return node
+  }
+}
+
+function persist(change: NameChange): void {
+  for (const { directory, name, node } of change.assignments) directory.setDurable(name, node)
+}
+
+function segments(path: string): string[] {
+  return path.split('/').filter((part) => part !== '' && part !== '.')
+}
