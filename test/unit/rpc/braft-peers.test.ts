@@ -259,6 +259,7 @@ test('answers carry what braft needs: the log’s end after a probe and a failur
   assert.is(failure.success, false)
   assert.is(Number(failure.last_log_index), 0)
   assert.ok(Object.hasOwn(failure, 'last_log_index'))
+  assert.is(failure.readonly, null)
 })
 
 test('a member that is being rebuilt answers an error: braft would count its success', async () => {

@@ -213,7 +213,10 @@ test('a request without a required field is EREQUEST on every protocol', async (
     const reply = await fetch(`http://${address}/CliService/get_leader`, { method: 'POST', body })
     assert.equal([reply.status, reply.headers.get('x-bd-error-code')], [400, '1003'], body)
   }
-  const huge = await fetch(`http://${address}/CliService/get_leader`, { method: 'POST', body: ' '.repeat(1024 * 1024 + 1) })
+  const huge = await fetch(`http://${address}/CliService/get_leader`, {
+    method: 'POST',
+    body: `{"group_id":"Counter"}${' '.repeat(1024 * 1024)}`,
+  })
   assert.is(huge.headers.get('x-bd-error-code'), '1003')
 })
 
