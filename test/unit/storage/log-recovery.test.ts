@@ -199,6 +199,15 @@ test('a configuration that does not parse is refused although its checksum is ri
   refuses(bench, /configuration does not parse/)
 })
 
+test('a configuration that rots in a sealed segment is found at the start', () => {
+  const bench = new LogBench(20)
+  bench.open()
+  bench.append(batch(1, 1, [configuration(members(8100)), 'next']))
+  bench.close()
+  bench.disk.flip(sealed(1, 1), 24)
+  refuses(bench, /log_0*1_0*1 is damaged at offset 0 \(index 1\): data checksum/)
+})
+
 test('without a stored durable length the distance from the end decides alone', () => {
   const bench = threeEntries()
   bench.disk.drop(SIDECAR)
@@ -240,6 +249,19 @@ test('what a killed process had written is made durable before it counts', () =>
   bench.disk.crash(0)
   assert.is(bench.open().toString(), 'OK')
   assert.equal(bench.contents(), ['1:1:first', '2:1:in flight'])
+})
+
+test('a name that a killed process had made is made durable before entries under it count', () => {
+  const bench = new LogBench()
+  bench.open()
+  bench.disk.stopAtChange(1, 'done')
+  bench.tryCall<void>((done) => bench.log.appendEntries([batch(1, 1, ['lost'])], done))
+  bench.disk.restart()
+  assert.is(bench.open().toString(), 'OK')
+  assert.is(bench.append(batch(1, 1, ['kept'])).ok, true)
+  bench.disk.crash(0)
+  assert.is(bench.open().toString(), 'OK')
+  assert.equal(bench.contents(), ['1:1:kept'])
 })
 
 test.run()

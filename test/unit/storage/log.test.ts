@@ -2,8 +2,10 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ErrorCode } from '../../../src/raft/errors.js'
 import { EntryBatch } from '../../../src/raft/log-entry.js'
+import type { LogRecovery } from '../../../src/raft/storage.js'
 import { asTerm, logIndex } from '../../../src/raft/types.js'
 import { checksum } from '../../../src/storage/checksum.js'
+import { MemoryLogStorage } from '../../../src/storage/memory-log.js'
 import { batch, configuration, data, members, texts } from '../../support/entries.js'
 import { LOG, LogBench, SIDECAR } from '../../support/log-bench.js'
 
@@ -81,6 +83,10 @@ test('more buffers than one write takes, and more bytes, go into several writes'
 test('a segment is sealed before the entry that finds it larger than the limit, not before', () => {
   const bench = fourSegments()
   assert.is(bench.disk.bytesOf(`${LOG}/${name(1, 3)}`).length, 78, 'two entries are 52 bytes, not more than 60')
+  const single = new LogBench(52)
+  single.open()
+  for (let first = 1; first <= 4; first++) single.append(batch(first, 1, [`e${first}`]))
+  assert.equal(single.disk.namesIn(LOG), [name(1, 3), name(4), 'log_meta'])
   const exact = new LogBench(52)
   exact.open()
   exact.append(batch(1, 1, ['e1', 'e2', 'e3', 'e4']))
@@ -251,7 +257,9 @@ test('a failed write of the durable length, even a lazy one, is a failure of the
   bench.append(batch(1, 1, ['a']))
   bench.disk.refuse(/durable/, ErrorCode.EIO)
   bench.clock.advance(100)
+  const before = bench.disk.operations.length
   assert.is(bench.append(batch(2, 1, ['b'])).code, ErrorCode.EIO)
+  assert.is(bench.disk.operations.length, before, 'nothing more is written')
 })
 
 test('the durable length is stored at most once in 100 ms, exactly when a segment is sealed and at the end', () => {
@@ -273,6 +281,19 @@ test('the durable length is stored at most once in 100 ms, exactly when a segmen
   assert.is(stored(), atStart + 2, 'sealed')
   bench.close()
   assert.is(stored(), atStart + 4, 'closed')
+})
+
+test('the log in memory forgets the configurations that were cut', () => {
+  const bench = new LogBench()
+  bench.log = new MemoryLogStorage(bench.executor)
+  bench.append(batch(1, 1, [configuration(members(1)), 'a', configuration(members(1, 2)), 'b']))
+  bench.truncatePrefix(2)
+  const found = bench.call<LogRecovery>((done) => bench.log.init(done)).value!
+  assert.equal(
+    found.configurations.map((entry) => entry.id.index),
+    [3],
+  )
+  assert.equal([found.firstIndex, found.lastIndex], [2, 4])
 })
 
 test('a gap between the log and a batch is a programming error', () => {

@@ -174,7 +174,9 @@ test('a failed save poisons the storage, ENOSPC keeps its code', () => {
       bench.disk.refuse(pattern, code)
       const failed = bench.save(meta(5))
       assert.match(failed, code === ErrorCode.EIO ? 'EIO' : 'ENOSPC', String(pattern))
+      const before = bench.disk.operations.length
       assert.is(bench.save(meta(6)), failed)
+      assert.is(bench.disk.operations.length, before, 'nothing more is written')
     }
   }
 })
