@@ -55,7 +55,7 @@ async function startPeer(handler: Partial<PeerHandler>, clusterId: string | null
   return { peerId, faults, learned, server, service }
 }
 
-function startClient(clusterId: string | null = CLUSTER) {
+function startClient(clusterId: string | null = CLUSTER, pingMs = 100) {
   const identity = new ProcessIdentity(PeerId.parse('127.0.0.1:2')!, 'client', 'boot-of-client', '0.1.0', clusterId)
   const faults = new Faults(true)
   const names: string[] = []
@@ -65,7 +65,7 @@ function startClient(clusterId: string | null = CLUSTER) {
     faults,
     onName: (peer, name) => names.push(`${peer.key}=${name}`),
     connectTimeoutMs: 400,
-    pingMs: 100,
+    pingMs,
   })
   closers.push(() => transport.close())
   return { transport, faults, names, self: identity.peerId }
@@ -205,8 +205,10 @@ test('somebody listens and says nothing: the stream breaks within the connect ti
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
   closers.push(() => silent.close())
   const to = new PeerId('127.0.0.1', (silent.address() as net.AddressInfo).port)
-  const client = startClient()
-  assert.is((await openStream(client, to).broken).code, ErrorCode.EHOSTDOWN)
+  const client = startClient(CLUSTER, 60_000)
+  const status = await openStream(client, to).broken
+  assert.is(status.code, ErrorCode.EHOSTDOWN)
+  assert.match(status.message, 'did not take the append stream')
   assert.is(await new Promise((resolve) => client.transport.dial(to, 500, resolve)), 'accepted')
 })
 
@@ -242,8 +244,9 @@ test('a frame whose entry was damaged on the way is refused with EREQUEST and ne
   })
   const client = startClient()
   const { stream, answered } = openStream(client, peer.peerId)
-  const damaged = frame(peer.peerId, client.self, 5, 'the data of an entry')
-  damaged.entries!.bytes[30]! ^= 1
+  const two = ['good', 'the data of an entry'].map((data) => ({ type: EntryType.DATA, data: Buffer.from(data) }))
+  const damaged = { ...frame(peer.peerId, client.self, 4, null), entries: EntryBatch.encode(logIndex(4), asTerm(3), two, checksum) }
+  damaged.entries.bytes[damaged.entries.bytes.length - 1]! ^= 1
   stream.send(1, damaged)
   stream.send(2, frame(peer.peerId, client.self, 5, 'good'))
   const [first, second] = await answered(2)
