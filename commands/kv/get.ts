@@ -15,7 +15,7 @@ export default class KvGet extends ClusterCommand {
   ]
   static override args = { key: Args.string({ required: true, ignoreStdin: true, description: 'the key' }) }
   static override flags = {
-    read: Flags.option({ options: ['linearizable', 'stale'] as const, default: 'linearizable' })({
+    read: Flags.option({ options: ['linearizable', 'stale'] as const, default: 'linearizable', helpValue: 'linearizable|stale' })({
       description: 'linearizable sees every acknowledged write; stale may be old',
     }),
     meta: Flags.boolean({ description: 'print revisions on stderr' }),

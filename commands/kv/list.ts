@@ -17,12 +17,12 @@ export default class KvList extends ClusterCommand {
     { description: 'The next page', command: '<%= config.bin %> kv list users/ --limit 100 --after users/41' },
     '<%= config.bin %> kv list --keys-only',
   ]
-  static override args = { prefix: Args.string({ ignoreStdin: true, default: '', description: 'only keys that start with it' }) }
+  static override args = { prefix: Args.string({ ignoreStdin: true, description: 'only keys that start with it' }) }
   static override flags = {
     limit: wholeNumberFlag({ min: 1, description: 'how many at most (default 100)' }),
     'keys-only': Flags.boolean({ description: 'no values' }),
     after: Flags.string({ helpValue: '<key>', description: 'only keys after this one' }),
-    read: Flags.option({ options: ['linearizable', 'stale'] as const, default: 'linearizable' })({
+    read: Flags.option({ options: ['linearizable', 'stale'] as const, default: 'linearizable', helpValue: 'linearizable|stale' })({
       description: 'linearizable sees every acknowledged write; stale may be old',
     }),
   }
@@ -32,8 +32,9 @@ export default class KvList extends ClusterCommand {
     const connection = this.connection(flags)
     const { DEFAULT_LIST_LIMIT, KeyValueAdmin, nextPage, shown } = await import('../../src/admin/key-value.js')
     using keyValue = new KeyValueAdmin(connection)
+    const prefix = args.prefix ?? ''
     const { limit = DEFAULT_LIST_LIMIT, after, read, 'keys-only': keysOnly } = flags
-    const page = await keyValue.list({ prefix: args.prefix, limit, keysOnly, read, ...(after === undefined ? {} : { after }) })
+    const page = await keyValue.list({ prefix, limit, keysOnly, read, ...(after === undefined ? {} : { after }) })
     return this.result(page, (out) => {
       out.table(
         [
@@ -45,7 +46,7 @@ export default class KvList extends ClusterCommand {
         page.items,
       )
       if (page.more)
-        out.note(`${out.count(page.items.length)} of ${out.count(page.count)} keys; the next page:  ${nextPage(args.prefix, page)}`)
+        out.note(`${out.count(page.items.length)} of ${out.count(page.count)} keys; the next page:  ${nextPage(prefix, page)}`)
     })
   }
 }

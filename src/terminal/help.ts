@@ -27,6 +27,8 @@ const IMPACTS: Record<Impact, string> = {
 }
 
 const ALWAYS = [0, 1, 2]
+/** Groups of flags in this order, after the command's own. */
+const GROUPS = ['CONNECTION', 'OUTPUT', 'SAFETY']
 
 /** Help of one command: what it does, then how it is used by example, then the flags. */
 class RaftctlCommandHelp extends CommandHelp {
@@ -45,7 +47,7 @@ class RaftctlCommandHelp extends CommandHelp {
       ...standard('ARGUMENTS'),
       ...standard('FLAGS'),
       ...own('OUTPUT COLUMNS', this.columnGlossary(command)),
-      ...own('EXIT CODES', exitCodeList(command)),
+      ...own('EXIT CODES', this.exitCodeList(command)),
       ...own('IMPACT', IMPACTS[command.impact ?? 'read']),
       ...own('SEE ALSO', command.seeAlso?.map((id) => `${this.config.bin} ${id}`).join('\n')),
       ...standard('ALIASES'),
@@ -71,6 +73,26 @@ class RaftctlCommandHelp extends CommandHelp {
     return [this.command.id, ...words, '[flags]'].join(' ')
   }
 
+  /** The summary stands above already. */
+  protected override description(): string | undefined {
+    return this.command.description ? this.wrap(this.command.description) : undefined
+  }
+
+  protected override groupFlags(flags: Command.Flag.Any[]) {
+    const { mainFlags, flagGroups } = super.groupFlags(flags)
+    const names = [...GROUPS, ...Object.keys(flagGroups).filter((name) => !GROUPS.includes(name))]
+    return { mainFlags, flagGroups: Object.fromEntries(names.flatMap((name) => (flagGroups[name] ? [[name, flagGroups[name]]] : []))) }
+  }
+
+  protected override flagHelpLabel(flag: Command.Flag.Any, showOptions = false): string {
+    return flag.helpLabel ?? super.flagHelpLabel(flag, showOptions)
+  }
+
+  private exitCodeList(command: RaftctlCommand): string {
+    const rows = exitCodesOf(command).map((code) => [String(code).padStart(3), EXIT_CODES[code as ExitCode]])
+    return this.renderList(rows, { indentation: 2, stripAnsi: true })
+  }
+
   private columnGlossary(command: Loadable): string | undefined {
     const entries = Object.entries(command.outputColumns ?? {})
     if (entries.length === 0) return undefined
@@ -81,9 +103,8 @@ class RaftctlCommandHelp extends CommandHelp {
   }
 }
 
-function exitCodeList(command: RaftctlCommand): string {
-  const codes = [...new Set([...ALWAYS, ...(command.exitCodes ?? [])])].sort((a, b) => a - b)
-  return codes.map((code) => `${String(code).padStart(3)}  ${EXIT_CODES[code as ExitCode]}`).join('\n')
+function exitCodesOf(command: RaftctlCommand): number[] {
+  return [...new Set([...ALWAYS, ...(command.exitCodes ?? [])])].sort((a, b) => a - b)
 }
 
 /** The help of raftctl: named by `helpClass` in package.json. */
@@ -136,7 +157,7 @@ export default class RaftctlHelp extends Help {
         summary: command.summary ?? '',
         impact: command.impact ?? 'read',
         schema: command.schema ?? null,
-        exitCodes: [...new Set([...ALWAYS, ...(command.exitCodes ?? [])])].sort((a, b) => a - b),
+        exitCodes: exitCodesOf(command),
         args: Object.entries(command.args ?? {}).map(([name, arg]) => ({
           name,
           required: arg.required === true,

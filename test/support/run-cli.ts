@@ -36,6 +36,17 @@ export class CliHome {
     return { exitCode: result.exitCode ?? -1, stdout: String(result.stdout), stderr: String(result.stderr) }
   }
 
+  /** The same, left running; its lines can be iterated. */
+  start(args: readonly string[]) {
+    return execa(process.execPath, [BIN, ...args], {
+      cwd: this.directory,
+      env: this.environment(),
+      extendEnv: false,
+      reject: false,
+      timeout: 20_000,
+    })
+  }
+
   environment(): Record<string, string> {
     return { HOME: this.directory, PATH: process.env.PATH ?? '', LANG: 'C.UTF-8', NODE_ENV: 'production' }
   }

@@ -1,0 +1,57 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { CliHome, PROJECT } from '../support/run-cli.js'
+
+const test = suite('help')
+const home = new CliHome()
+test.after(() => home.remove())
+
+const golden = join(PROJECT, 'test', 'cli', 'golden')
+const commands = [
+  ['status'],
+  ['wait'],
+  ['leader', 'show'],
+  ['member', 'list'],
+  ['kv', 'get'],
+  ['kv', 'put'],
+  ['kv', 'del'],
+  ['kv', 'list'],
+  ['kv', 'cas'],
+  ['context', 'list'],
+  ['context', 'use'],
+  ['context', 'show'],
+]
+
+for (const words of commands) {
+  test(`${words.join(' ')} --help is as agreed`, async () => {
+    const run = await home.run([...words, '--help'])
+    const file = join(golden, `${words.join('-')}.txt`)
+    if (process.env.RAFTCTL_WRITE_GOLDEN === '1') writeFileSync(file, run.stdout)
+    assert.is(run.exitCode, 0)
+    assert.is(run.stdout, readFileSync(file, 'utf8'), `if this change is meant: RAFTCTL_WRITE_GOLDEN=1 node dist/test/cli/help.test.js`)
+  })
+}
+
+test('every agreed help belongs to a command', () => {
+  assert.equal(readdirSync(golden).sort(), commands.map((words) => `${words.join('-')}.txt`).sort())
+})
+
+test('the sections come in their order', () => {
+  const headers = [...readFileSync(join(golden, 'status.txt'), 'utf8').matchAll(/^[A-Z][A-Z ]+$/gm)].map(([header]) => header)
+  assert.equal(headers, [
+    'USAGE',
+    'EXAMPLES',
+    'DESCRIPTION',
+    'FLAGS',
+    'CONNECTION FLAGS',
+    'OUTPUT FLAGS',
+    'OUTPUT COLUMNS',
+    'EXIT CODES',
+    'IMPACT',
+    'SEE ALSO',
+  ])
+})
+
+test.run()
