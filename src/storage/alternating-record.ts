@@ -111,9 +111,13 @@ export class AlternatingRecord {
     this.fileSystem.open(path, {}, (status, file) => {
       if (status.code === ErrorCode.ENOENT) return done(Status.OK, { state: 'empty' })
       if (!status.ok) return done(status)
-      readAndClose(file!, position, RECORD_BYTES, (readStatus, bytes) => {
-        if (!readStatus.ok) return done(readStatus)
-        done(Status.OK, this.decode(bytes!))
+      // A killed process may have left the slot in the page cache only: it must not be lost while the next save tears the other.
+      file!.datasync((synced) => {
+        if (!synced.ok) return file!.close(() => done(synced))
+        readAndClose(file!, position, RECORD_BYTES, (readStatus, bytes) => {
+          if (!readStatus.ok) return done(readStatus)
+          done(Status.OK, this.decode(bytes!))
+        })
       })
     })
   }

@@ -101,6 +101,30 @@ test('A02 power lost at any operation of a save leaves the old pair or the new o
   assert.ok(crashes > 500)
 })
 
+test('killed in a save, then power lost in the next start: the old pair or the new one, never a refusal', () => {
+  for (let killedAt = 1; killedAt <= 7; killedAt++) {
+    for (let lostAt = 1; lostAt <= 9; lostAt++) {
+      for (const last of ['half done', 'done'] as const) {
+        for (let seed = 1; seed <= 6; seed++) {
+          const bench = new MetaBench(1, seed)
+          bench.start()
+          for (const value of [meta(4), meta(5, 8101), meta(6, 8102)]) bench.save(value)
+          bench.disk.stopAtChange(killedAt, 'done')
+          bench.save(meta(7, 8103))
+          bench.disk.restart()
+          bench.disk.stopAtChange(lostAt, last)
+          const told = bench.start()
+          bench.disk.crash(told.code === 0 ? 0 : seed / 6)
+          const found = bench.start()
+          assert.is(found.status, 'OK', `killed at ${killedAt}, lost at ${lostAt} ${last}`)
+          if (told.code === 0) assert.is(found.meta, told.meta)
+          else assert.ok([text(meta(6, 8102)), text(meta(7, 8103))].includes(found.meta), found.meta)
+        }
+      }
+    }
+  }
+})
+
 test('power lost while a start mends raft_meta changes nothing about the answer', () => {
   for (let at = 1; at <= 5; at++) {
     const bench = saved(meta(4, 8100))
