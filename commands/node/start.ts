@@ -7,7 +7,7 @@ export default class NodeStart extends BaseCommand {
   static override summary = 'Run a node in this process until it is stopped.'
   static override description =
     'The members of a new group name each other with --peers; on a directory that has been used it says nothing new. Logs are JSON lines on stderr.'
-  static override schema = 'raftctl.node-start/1'
+  static override schema = 'raftctl.node.start/1'
   static override exitCodes = [6, 8, 10, 130, 143]
   static override examples = [
     '<%= config.bin %> node start --listen 127.0.0.1:7001 --data ./n1',
