@@ -10,7 +10,7 @@ export default class ClusterKill extends BaseCommand {
   static override examples = ['<%= config.bin %> cluster kill n1', '<%= config.bin %> cluster kill n2 --name two --signal TERM']
   static override args = { node: Args.string({ required: true, ignoreStdin: true, description: 'its name or host:port' }) }
   static override flags = {
-    name: Flags.string({ helpValue: '<cluster>', description: 'which cluster (default: the only one, else dev)' }),
+    name: Flags.string({ helpValue: '<cluster>', description: 'which cluster (default: of the selected context)' }),
     signal: Flags.option({ options: ['KILL', 'TERM', 'INT', 'ABRT'] as const })({ default: 'KILL', description: 'what to send' }),
     timeout: durationFlagOf({ default: 5000, description: 'how long to wait for the next leader (default 5s)' }),
   }
@@ -18,9 +18,15 @@ export default class ClusterKill extends BaseCommand {
 
   async run() {
     const { args, flags } = await this.parse(ClusterKill)
-    const { chosenCluster, killNode } = await import('../../src/local/cluster-control.js')
-    const { disturbanceError, disturbanceReport, disturbanceText } = await import('../../src/local/reports.js')
+    const { chosenCluster } = await import('../../src/local/cluster-view.js')
+    const { disturbanceError, killNode, quorumWarning } = await import('../../src/local/disturbance.js')
+    const { disturbanceReport, disturbanceText } = await import('../../src/local/reports.js')
     const done = await killNode(chosenCluster(flags.name), args.node, { signal: `SIG${flags.signal}`, timeoutMs: flags.timeout })
-    return this.result(disturbanceReport(done), (out) => out.line(disturbanceText('killed', done)), { error: disturbanceError(done), clusterId: done.cluster.clusterId })
+    const warning = quorumWarning(done)
+    return this.result(disturbanceReport(done), (out) => out.line(disturbanceText('killed', done)), {
+      error: disturbanceError(done),
+      warnings: warning === null ? [] : [warning],
+      clusterId: done.cluster.clusterId,
+    })
   }
 }

@@ -1,27 +1,37 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../src/terminal/base-command.js'
 import { durationFlagOf, wholeNumberFlag } from '../../src/terminal/flags.js'
+import type { Output } from '../../src/terminal/output.js'
 import { shortPath } from '../../src/terminal/paths.js'
+import type { Result } from '../../src/terminal/result.js'
 
 export default class ClusterStart extends BaseCommand {
   static override summary = 'Start a local cluster, or what is down of one.'
-  static override description = 'Runs real nodes on this machine in the background and selects a context for them. Data is kept when they stop.'
+  static override description =
+    'Runs real nodes on this machine in the background and selects a context for them. Data is kept when they stop.'
   static override schema = 'raftctl.cluster.start/1'
   static override impact = 'data' as const
-  static override exitCodes = [4, 6, 8]
+  static override exitCodes = [4, 6, 8, 10, 130]
   static override examples = [
     '<%= config.bin %> cluster start',
     { description: 'A second cluster beside the first', command: '<%= config.bin %> cluster start --name two --nodes 5' },
     { description: 'Nodes that may be broken on purpose', command: '<%= config.bin %> cluster start --name lab --enable-faults' },
   ]
-  static override outputColumns = { NODE: 'its name', ADDRESS: 'where it listens, for everything', PID: 'its process', LOG: 'where it writes what it does' }
+  static override outputColumns = {
+    NODE: 'its name',
+    ADDRESS: 'where it listens, for everything',
+    STATE: 'started, running (it was up already) or failed',
+    PID: 'its process',
+    METRICS: 'for Prometheus',
+    LOG: 'where it writes what it does',
+  }
   static override seeAlso = ['cluster stop', 'cluster ls', 'status']
   static override flags = {
     name: Flags.string({ default: 'dev', helpValue: '<name>', description: 'of the cluster, and of its context' }),
     nodes: wholeNumberFlag({ min: 1, description: 'how many (default 3)' }),
     'base-port': wholeNumberFlag({ min: 1, description: 'port of the first node (default: the next free block from 7001)' }),
     dir: Flags.string({ helpValue: '<dir>', description: 'where the data goes' }),
-    group: Flags.string({ default: 'kv', helpValue: '<name>', description: 'name of the Raft group' }),
+    group: Flags.string({ char: 'g', helpValue: '<name>', description: 'name of the Raft group (default kv)' }),
     'election-timeout': durationFlagOf({ description: 'of a new cluster (default 1s)' }),
     'enable-faults': Flags.boolean({ description: 'let tests and chaos break the nodes' }),
     ephemeral: Flags.boolean({ description: 'remove the data when the cluster stops' }),
@@ -31,68 +41,85 @@ export default class ClusterStart extends BaseCommand {
     timeout: durationFlagOf({ default: 15_000, description: 'how long to wait for a leader (default 15s)' }),
   }
 
-  async run() {
+  /** The cluster to stop when this process is asked to end; null unless it stays in the foreground. */
+  private foreground: string | null = null
+
+  async run(): Promise<Result> {
     const { flags } = await this.parse(ClusterStart)
     const { planStart, startCluster } = await import('../../src/local/cluster-start.js')
-    const { startReport, planReport } = await import('../../src/local/reports.js')
+    const { planReport, portRange, startReport } = await import('../../src/local/reports.js')
     const options = {
       name: flags.name,
       nodes: flags.nodes ?? null,
       basePort: flags['base-port'] ?? null,
       dir: flags.dir ?? null,
-      group: flags.group,
+      group: flags.group ?? null,
       electionTimeoutMs: flags['election-timeout'] ?? null,
       enableFaults: flags['enable-faults'],
       ephemeral: flags.ephemeral,
       context: flags.context,
       timeoutMs: flags.timeout,
+      onInterrupt: (cleanup: () => void) => this.onInterrupt(cleanup),
     }
     if (flags['dry-run']) {
-      const plan = await planStart(options)
-      return this.result(planReport(plan), (out) => out.line(plan.created ? `would create ${plan.cluster.name}: ${plan.cluster.nodes.length} nodes from port ${plan.cluster.nodes[0]!.port}` : `would start what is down of ${plan.cluster.name}`))
+      const plan = planReport(await planStart(options))
+      const what = plan.created ? `would create ${plan.name}` : `would start what is down of ${plan.name}`
+      return this.result(plan, (out) =>
+        out.line(`${what}: ${plan.nodes.length} nodes on ports ${portRange(plan.nodes)}, data in ${shortPath(plan.dir)}`),
+      )
     }
     const done = await startCluster(options)
-    for (const warning of done.warnings) this.warn(warning)
+    if (flags.foreground && !done.error) this.foreground = done.cluster.name
     const report = startReport(done)
-    const result = this.result(
-      report,
-      (out) => {
-        const verb = done.created ? 'created' : report.nodes.every((node) => node.outcome === 'running') ? 'runs already' : 'started'
-        const elected = report.electedAfterMs === null ? '' : `  after ${report.electedAfterMs} ms`
-        out.line(`${out.symbol(done.error ? 'failed' : 'ok')} ${report.name} ${verb}: ${report.nodes.length} nodes  ${report.leader ? `leader ${report.leader} (term ${report.term})${elected}` : 'no leader'}`)
-        out.table(
-          [
-            { name: 'node', value: (row) => row.id },
-            { name: 'address', value: (row) => row.address },
-            { name: 'state', value: (row) => row.outcome },
-            { name: 'pid', value: (row) => (row.pid === null ? '-' : String(row.pid)), align: 'right' },
-            { name: 'log', value: (row) => shortPath(row.log), priority: 1 },
-          ],
-          report.nodes,
-        )
-        if (report.context !== null) out.note(`context ${report.context} selected${done.previousContext ? ` (was: ${done.previousContext})` : ''}`)
-        if (!done.error) out.note('try:  raftctl status  ·  raftctl kv put hello world  ·  raftctl cluster kill n1  ·  raftctl cluster stop')
-      },
-      { error: done.error, clusterId: done.cluster.clusterId },
-    )
-    if (!flags.foreground || done.error) return result
-    return this.stayForeground(result, done.cluster.name)
+    const { leaderText, startHeadline } = await import('../../src/local/reports.js')
+    const render = (out: Output) => {
+      out.line(
+        `${out.symbol(done.error ? 'warning' : 'ok')} ${startHeadline(report)} · ports ${portRange(report.nodes)} · data ${shortPath(report.dir)}`,
+      )
+      out.line(`${out.symbol(report.leader === null ? 'failed' : 'ok')} ${leaderText(report)}`)
+      out.table(
+        [
+          { name: 'node', value: (row) => row.id },
+          { name: 'address', value: (row) => row.address },
+          { name: 'state', value: (row) => `${out.symbol(row.error ? 'failed' : 'ok')} ${row.outcome}` },
+          { name: 'pid', value: (row) => (row.pid === null ? '-' : String(row.pid)), align: 'right' },
+          { name: 'metrics', value: (row) => row.metrics, priority: 2 },
+          { name: 'log', value: (row) => shortPath(row.log), priority: 1 },
+        ],
+        report.nodes,
+      )
+      if (report.context !== null)
+        out.note(`context ${report.context} selected${done.previousContext ? ` (was: ${done.previousContext})` : ''}`)
+      if (this.foreground !== null) out.note('Running in the foreground: Ctrl-C stops the nodes.')
+      else if (!done.error)
+        out.note('try:  raftctl status  ·  raftctl kv put hello world  ·  raftctl cluster kill n1  ·  raftctl cluster stop')
+    }
+    return this.result(report, render, { error: done.error, clusterId: done.cluster.clusterId, warnings: done.warnings })
   }
 
-  private async stayForeground(result: Awaited<ReturnType<ClusterStart['run']>>, name: string): Promise<typeof result> {
-    const { stopCluster } = await import('../../src/local/cluster-control.js')
-    result.render?.(this.out)
-    this.out.note('running in the foreground; Ctrl-C stops the nodes')
-    await new Promise<void>((resolve) => {
-      process.once('SIGINT', resolve)
-      process.once('SIGTERM', resolve)
+  /** After the answer is printed: stays until a signal, then stops the nodes. */
+  protected override async finally(error: Error | undefined): Promise<void> {
+    if (this.foreground !== null) {
+      const { stopCluster } = await import('../../src/local/cluster-control.js')
+      const ended = await this.endRequested()
+      await stopCluster(this.foreground, 10_000)
+      this.out.note(`${ended}: stopped ${this.foreground}`)
+    }
+    await super.finally(error)
+  }
+
+  /** From here on a signal is how this command ends well. */
+  private endRequested(): Promise<NodeJS.Signals> {
+    const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+    for (const signal of signals) process.removeAllListeners(signal)
+    // Nothing else keeps this process alive.
+    const alive = setInterval(() => {}, 1 << 30)
+    return new Promise((resolve) => {
+      for (const signal of signals)
+        process.once(signal, () => {
+          clearInterval(alive)
+          resolve(signal)
+        })
     })
-    await stopCluster(name, 10_000)
-    this.out.note(`stopped ${name}`)
-    return this.result(result.data, null, result.options)
-  }
-
-  protected override get endsOnSignal(): boolean {
-    return !this.argv.includes('--foreground')
   }
 }

@@ -1,14 +1,19 @@
-import { randomBytes } from 'node:crypto'
-import { accessSync, constants, existsSync, mkdirSync, rmSync } from 'node:fs'
-import { dirname, isAbsolute, join, resolve } from 'node:path'
+import { existsSync, readdirSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { ClusterClient } from '../admin/cluster-client.js'
 import { CliError } from '../terminal/errors.js'
 import { shortPath } from '../terminal/paths.js'
-import { removeContext, saveContext, selection } from './context-store.js'
-import { type LocalLeader, addressOfNode, awaitLeader, localClient } from './local-connection.js'
-import { type StartedNode, spawnNode } from './node-spawn.js'
-import { choosePorts, whyNotFree } from './ports.js'
-import { awaitExit, processState, signal } from './process-control.js'
-import { type LocalCluster, type LocalNode, clusterDirectory, findCluster, forgetCluster, updateNodes, withClusterLock, writeCluster } from './state-file.js'
+import { findContext, saveContext, selection } from './context-store.js'
+import { Footprint } from './footprint.js'
+import { addressOfNode } from './local-address.js'
+import type { LocalLeader } from './local-connection.js'
+import { forgetContext } from './local-context.js'
+import { createCluster, planCluster } from './new-cluster.js'
+import { spawnNode } from './node-spawn.js'
+import { whyNotFree } from './ports.js'
+import { type ProcessState, processState } from './process-control.js'
+import { findCluster, type LocalCluster, type LocalNode, updateNodes, withClusterLock } from './state-file.js'
 
 export interface StartOptions {
   readonly name: string
@@ -17,12 +22,16 @@ export interface StartOptions {
   readonly basePort: number | null
   /** Where the data goes; null: below the state file. */
   readonly dir: string | null
-  readonly group: string
+  /** Null: the one of the existing cluster, else `kv`. */
+  readonly group: string | null
   readonly electionTimeoutMs: number | null
   readonly enableFaults: boolean
   readonly ephemeral: boolean
+  /** Make and select a context of the same name. */
   readonly context: boolean
   readonly timeoutMs: number
+  /** Told what to run, synchronously, when this process is interrupted before the start is over. */
+  readonly onInterrupt: (cleanup: () => void) => void
 }
 
 export interface NodeStart {
@@ -37,6 +46,7 @@ export interface ClusterStart {
   readonly created: boolean
   readonly nodes: readonly NodeStart[]
   readonly leader: LocalLeader | null
+  /** From the first process to a leader; null when the leader was there before. */
   readonly electedAfterMs: number | null
   /** The context made for it; null when none was wanted. */
   readonly context: string | null
@@ -46,168 +56,221 @@ export interface ClusterStart {
   readonly error: CliError | null
 }
 
-const HOST = '127.0.0.1'
+/** How long a node that follows a leader already may take until it says so. */
+const SETTLE_MS = 5000
 
 /**
- * Starts a local cluster, or what is down of an existing one. A new cluster whose start fails is taken away again, whole;
- * an existing one keeps what came up.
+ * Starts a local cluster, or what is down of an existing one. A new cluster whose start fails or is interrupted is taken
+ * away again, whole; an existing one keeps what came up.
  */
 export async function startCluster(options: StartOptions): Promise<ClusterStart> {
   return withClusterLock(options.name, async () => {
-    const existing = findCluster(options.name)
-    if (existing) {
-      refuseOtherSpec(existing, options)
-      return bringUp(existing, options, false)
+    const existing = findExisting(options)
+    if (existing) return new Startup(existing, options, null).run()
+    const footprint = new Footprint()
+    let over = false
+    options.onInterrupt(() => over || footprint.takeAway())
+    try {
+      const started = await new Startup(await createCluster(options, footprint), options, footprint).run()
+      if (started.error) throw started.error
+      over = true
+      return started
+    } catch (error) {
+      footprint.takeAway()
+      forgetContext(options.name, footprint.clusterId)
+      throw error
     }
-    return bringUp(await createCluster(options), options, true)
   })
 }
 
-/** What `cluster start` would do. */
+/** What `cluster start` would do. Throws what would stand in its way. */
 export async function planStart(options: StartOptions): Promise<{ cluster: LocalCluster; created: boolean }> {
+  const existing = findExisting(options)
+  return existing ? { cluster: existing, created: false } : { cluster: await planCluster(options), created: true }
+}
+
+function findExisting(options: StartOptions): LocalCluster | null {
   const existing = findCluster(options.name)
-  if (existing) {
-    refuseOtherSpec(existing, options)
-    return { cluster: existing, created: false }
-  }
-  return { cluster: await describe(options), created: true }
+  if (existing) refuseOtherSpec(existing, options)
+  if (options.context) refuseForeignContext(options.name)
+  return existing
 }
 
 function refuseOtherSpec(existing: LocalCluster, options: StartOptions): void {
+  const { nodes, basePort, dir, electionTimeoutMs } = options
+  const firstPort = existing.nodes[0]!.port
   const differences = [
-    options.nodes !== null && options.nodes !== existing.nodes.length ? `it has ${existing.nodes.length} nodes, not ${options.nodes}` : null,
-    options.basePort !== null && options.basePort !== existing.nodes[0]!.port ? `its first port is ${existing.nodes[0]!.port}, not ${options.basePort}` : null,
-    options.dir !== null && resolve(options.dir) !== existing.dir ? `its data is in ${shortPath(existing.dir)}` : null,
+    nodes !== null && nodes !== existing.nodes.length ? `it has ${existing.nodes.length} nodes, not ${nodes}` : null,
+    basePort !== null && basePort !== firstPort ? `its first port is ${firstPort}, not ${basePort}` : null,
+    dir !== null && resolve(dir) !== existing.dir ? `its data is in ${shortPath(existing.dir)}` : null,
+    options.group !== null && options.group !== existing.group ? `its group is ${existing.group}, not ${options.group}` : null,
     options.enableFaults && !existing.enableFaults ? 'it was made without --enable-faults' : null,
-    options.electionTimeoutMs !== null && options.electionTimeoutMs !== existing.electionTimeoutMs ? `its election timeout is ${existing.electionTimeoutMs} ms` : null,
+    options.ephemeral && !existing.ephemeral ? 'it was made without --ephemeral' : null,
+    electionTimeoutMs !== null && electionTimeoutMs !== existing.electionTimeoutMs
+      ? `its election timeout is ${existing.electionTimeoutMs} ms, not ${electionTimeoutMs} ms`
+      : null,
   ].filter((text) => text !== null)
   if (differences.length === 0) return
   throw new CliError('E_EXISTS', `cluster ${existing.name} exists and differs: ${differences.join('; ')}`, {
     hint: `Start it as it is: raftctl cluster start --name ${existing.name}\nOr another one: raftctl cluster start --name OTHER`,
+    details: { cluster: existing.name, differences },
   })
 }
 
-async function describe(options: StartOptions): Promise<LocalCluster> {
-  const count = options.nodes ?? 3
-  const ports = await choosePorts({ host: HOST, count, base: options.basePort })
-  const dir = options.dir === null ? clusterDirectory(options.name) : isAbsolute(options.dir) ? options.dir : resolve(options.dir)
-  return {
-    version: 1,
-    name: options.name,
-    clusterId: randomBytes(16).toString('hex'),
-    group: options.group,
-    dir,
-    createdAt: new Date().toISOString(),
-    electionTimeoutMs: options.electionTimeoutMs ?? 1000,
-    enableFaults: options.enableFaults,
-    ephemeral: options.ephemeral,
-    nodes: ports.map((port, i) => {
-      const name = `n${i + 1}`
-      return { name, host: HOST, port, dataDir: join(dir, name, 'data'), logFile: join(dir, name, 'raft.log'), pid: null, processStart: null, startedAt: null, hasRun: false }
-    }),
+/** The context of a cluster elsewhere is not overwritten because a local one has its name. */
+function refuseForeignContext(name: string): void {
+  const context = findContext(name)
+  if (!context || context.playground) return
+  throw new CliError('E_EXISTS', `the context ${name} exists and is not of a local cluster`, {
+    hint: 'Choose another --name, or start without one: --no-context',
+    details: { context: name },
+  })
+}
+
+/** One start: which nodes it began, which of them failed, and who leads in the end. */
+class Startup {
+  private cluster: LocalCluster
+  private readonly startedAt = performance.now()
+  private readonly warnings: string[] = []
+  private readonly begun = new Set<string>()
+  private readonly failures = new Map<string, CliError>()
+
+  constructor(
+    cluster: LocalCluster,
+    private readonly options: StartOptions,
+    /** Null when the cluster existed before. */
+    private readonly footprint: Footprint | null,
+  ) {
+    this.cluster = cluster
   }
-}
 
-async function createCluster(options: StartOptions): Promise<LocalCluster> {
-  const cluster = await describe(options)
-  refuseOldData(cluster)
-  try {
-    writeCluster(cluster)
-    for (const node of cluster.nodes) mkdirSync(dirname(node.logFile), { recursive: true })
-    accessSync(cluster.dir, constants.W_OK)
-  } catch (error) {
-    forgetCluster(cluster.name)
-    throw new CliError('E_DATA_DIR', `${shortPath(cluster.dir)} cannot be used: ${(error as Error).message}`, { hint: 'Choose another place with --dir, or make this one writable.' })
-  }
-  return cluster
-}
-
-function refuseOldData(cluster: LocalCluster): void {
-  const old = cluster.nodes.find((node) => existsSync(node.dataDir))
-  if (old) throw new CliError('E_DATA_DIR', `${shortPath(old.dataDir)} holds data of a cluster that has no state file`, { hint: 'Choose another --dir or --name, or move the old data away.' })
-}
-
-async function bringUp(cluster: LocalCluster, options: StartOptions, created: boolean): Promise<ClusterStart> {
-  const warnings: string[] = []
-  const startedAt = performance.now()
-  const starts: { before: LocalNode; started: StartedNode | null; error: CliError | null }[] = []
-  let current = cluster
-  const failures = new Map<string, CliError>()
-  for (const node of cluster.nodes) {
-    const state = await processState(node)
-    if (state === 'stale') warnings.push(`${node.name}: pid ${node.pid} of the state file is gone; starting it again`)
-    if (state === 'paused') warnings.push(`${node.name} is paused; raftctl cluster resume ${node.name} lets it go on`)
-    if (state === 'running' || state === 'paused') {
-      starts.push({ before: node, started: null, error: null })
-      continue
+  async run(): Promise<ClusterStart> {
+    const { cluster, options } = this
+    const states = await Promise.all(cluster.nodes.map(processState))
+    if (states.every((state) => state === 'stopped' || state === 'stale')) refuseLostData(cluster)
+    if (cluster.nodes.length % 2 === 0 && this.footprint) this.warnings.push(evenAdvice(cluster.nodes.length))
+    for (const [i, node] of cluster.nodes.entries()) await this.begin(node, states[i]!)
+    const { awaitLeader, localClient } = await import('./local-connection.js')
+    using client = localClient(this.cluster)
+    const leader = await awaitLeader(client, this.cluster, {
+      nodes: cluster.nodes,
+      timeoutMs: options.timeoutMs,
+      stop: () => this.isHopeless(),
+    })
+    const elapsedMs = Math.round(performance.now() - this.startedAt)
+    // A node that refuses to start says so after its peers answered: a leader alone does not mean that all are up.
+    if (leader && this.begun.size > 0) await this.settle(client)
+    this.cluster = updateNodes(this.cluster, (node) => (this.failures.has(node.name) ? { ...node, pid: null, processStart: null } : node))
+    const error = this.firstFailure() ?? (leader ? null : noLeader(this.cluster, options))
+    const keepsContext = options.context && (error === null || this.footprint === null)
+    const previousContext = keepsContext ? select(this.cluster) : null
+    return {
+      cluster: this.cluster,
+      created: this.footprint !== null,
+      nodes: this.cluster.nodes.map((node) => this.outcomeOf(node)),
+      leader,
+      electedAfterMs: leader && this.begun.size > 0 && (leader.forMs === null || leader.forMs <= elapsedMs) ? elapsedMs : null,
+      context: keepsContext ? this.cluster.name : null,
+      previousContext,
+      warnings: [...this.warnings, ...this.otherFailures()],
+      error,
     }
+  }
+
+  private async begin(node: LocalNode, state: ProcessState): Promise<void> {
+    if (state === 'paused')
+      this.warnings.push(`${node.name} is paused; let it go on: raftctl cluster resume ${node.name} --name ${this.cluster.name}`)
+    if (state === 'running' || state === 'paused') return
+    if (state === 'stale') this.warnings.push(`${node.name}: its process ${node.pid} is gone without having been stopped; started it again`)
     const problem = await whyNotFree(node.host, node.port)
-    if (problem) failures.set(node.name, new CliError('E_PORT', `${node.name}: port ${node.port} on ${node.host} cannot be used: ${problem}`))
-    const started = problem ? null : await spawnNode(cluster, node)
-    started?.ended.then((error) => failures.set(node.name, error))
-    starts.push({ before: node, started, error: null })
-    if (started) current = updateNodes(current, (one) => (one.name === node.name ? started.node : one))
+    if (problem) {
+      const hint = 'Stop the process that holds it, then start the cluster again.'
+      this.failures.set(
+        node.name,
+        new CliError('E_PORT', `${node.name}: port ${node.port} on ${node.host} cannot be used: ${problem}`, {
+          hint,
+          details: { node: node.name, port: node.port },
+        }),
+      )
+      return
+    }
+    try {
+      const started = await spawnNode(this.cluster, node)
+      this.footprint?.ownsProcess(started.node.pid!)
+      this.begun.add(node.name)
+      started.ended.then((error) => this.failures.set(node.name, error))
+      this.cluster = updateNodes(this.cluster, (one) => (one.name === node.name ? started.node : one))
+    } catch (error) {
+      this.failures.set(
+        node.name,
+        error instanceof CliError ? error : new CliError('E_DATA_DIR', `${node.name}: ${(error as Error).message}`, { cause: error }),
+      )
+    }
   }
-  const attempted = starts.filter((start) => start.started !== null)
-  using client = localClient(current)
-  const allFailed = () => failures.size > 0 && (created || failures.size >= attempted.length)
-  const up = () => current.nodes.filter((node) => !failures.has(node.name))
-  const leader = await awaitLeader(client, current, { nodes: current.nodes, timeoutMs: options.timeoutMs, stop: allFailed })
-  const electedAfterMs = Math.round(performance.now() - startedAt)
-  // A node that refuses to start says so after its peers answered; a leader alone does not mean that all are up.
-  if (leader && attempted.length > 0) await settle(client, up(), failures)
-  current = updateNodes(current, (node) => (failures.has(node.name) ? { ...node, pid: null, processStart: null } : node))
-  if (created && (failures.size > 0 || leader === null)) {
-    await takeAway(current)
-    throw [...failures.values()][0] ?? noLeader(current, options)
+
+  /** A new cluster needs every node; an existing one goes on with a quorum. */
+  private isHopeless(): boolean {
+    const count = this.cluster.nodes.length
+    const up = count - this.failures.size
+    return this.footprint ? this.failures.size > 0 : up < Math.floor(count / 2) + 1
   }
-  const previousContext = options.context ? select(current) : null
-  return {
-    cluster: current,
-    created,
-    nodes: starts.map(({ before, started }) => outcome(current, before, started, failures)),
-    leader,
-    electedAfterMs: attempted.length > 0 && leader ? electedAfterMs : null,
-    context: options.context ? current.name : null,
-    previousContext,
-    warnings,
-    error: [...failures.values()][0] ?? (leader ? null : noLeader(current, options)),
+
+  /** Waits until every node that was begun knows a leader or has failed. */
+  private async settle(client: ClusterClient): Promise<void> {
+    const deadline = performance.now() + SETTLE_MS
+    while (performance.now() < deadline) {
+      const waiting = this.cluster.nodes.filter((node) => this.begun.has(node.name) && !this.failures.has(node.name))
+      const replies = await client.ask(waiting.map(addressOfNode))
+      if (replies.every((reply) => 'report' in reply && reply.report.leaderId !== null)) return
+      await pause(20)
+    }
+  }
+
+  private outcomeOf(node: LocalNode): NodeStart {
+    const error = this.failures.get(node.name) ?? null
+    return { node, outcome: error ? 'failed' : this.begun.has(node.name) ? 'started' : 'running', error }
+  }
+
+  private failed(): CliError[] {
+    return this.cluster.nodes.flatMap((node) => this.failures.get(node.name) ?? [])
+  }
+
+  private firstFailure(): CliError | null {
+    return this.failed()[0] ?? null
+  }
+
+  /** The error says the first one only. */
+  private otherFailures(): string[] {
+    return this.failed()
+      .slice(1)
+      .map((error) => `${error.code}  ${error.message}`)
   }
 }
 
-function outcome(cluster: LocalCluster, before: LocalNode, started: StartedNode | null, failures: ReadonlyMap<string, CliError>): NodeStart {
-  const error = failures.get(before.name) ?? null
-  const node = cluster.nodes.find((one) => one.name === before.name)!
-  return { node, outcome: error ? 'failed' : started ? 'started' : 'running', error }
+/** With one directory left its member tells the others what they have lost; with none left nobody would know. */
+function refuseLostData(cluster: LocalCluster): void {
+  const lost = (node: LocalNode) => node.hasRun && (!existsSync(node.dataDir) || readdirSync(node.dataDir).length === 0)
+  if (!cluster.nodes.every(lost)) return
+  throw new CliError('E_NEEDS_REBUILD', `${cluster.name} has run, and the data of all its nodes is gone from ${shortPath(cluster.dir)}`, {
+    hint: `Put the directories back. If the data is lost, begin anew: raftctl cluster rm ${cluster.name}, then raftctl cluster start --name ${cluster.name}`,
+  })
 }
 
-/** Waits until every node answers or has failed. */
-async function settle(client: ReturnType<typeof localClient>, nodes: readonly LocalNode[], failures: ReadonlyMap<string, CliError>): Promise<void> {
-  const deadline = performance.now() + 5000
-  const { setTimeout: pause } = await import('node:timers/promises')
-  while (performance.now() < deadline) {
-    const waiting = nodes.filter((node) => !failures.has(node.name))
-    const replies = await client.ask(waiting.map(addressOfNode))
-    if (replies.every((reply) => 'report' in reply && reply.report.leaderId !== null)) return
-    await pause(25)
-  }
+function evenAdvice(count: number): string {
+  const tolerated = Math.ceil(count / 2) - 1
+  return `${count} nodes tolerate ${tolerated} ${tolerated === 1 ? 'failure' : 'failures'}, as ${count - 1} would; an odd number is better`
 }
 
 function noLeader(cluster: LocalCluster, options: StartOptions): CliError {
-  return new CliError('E_NO_LEADER', `no leader within ${options.timeoutMs} ms`, { hint: `Read the logs: raftctl cluster logs --name ${cluster.name}` })
-}
-
-async function takeAway(cluster: LocalCluster): Promise<void> {
-  for (const node of cluster.nodes) if (node.pid !== null) signal(node.pid, 'SIGKILL')
-  for (const node of cluster.nodes) await awaitExit(node, 5000)
-  for (const node of cluster.nodes) rmSync(dirname(node.logFile), { recursive: true, force: true })
-  forgetCluster(cluster.name)
-  removeContext(cluster.name)
+  return new CliError('E_NO_LEADER', `no leader within ${options.timeoutMs} ms`, {
+    hint: `See what the nodes say: raftctl cluster logs --name ${cluster.name}`,
+  })
 }
 
 /** Makes and selects the context of the cluster; answers which one was selected before. */
 function select(cluster: LocalCluster): string | null {
   const { current } = selection()
-  saveContext({ name: cluster.name, endpoints: cluster.nodes.map(addressOfNode), clusterId: cluster.clusterId, group: cluster.group, playground: true }, { select: true })
-  return current === cluster.name ? null : current
+  const { name, clusterId, group } = cluster
+  saveContext({ name, endpoints: cluster.nodes.map(addressOfNode), clusterId, group, playground: true }, { select: true })
+  return current === name ? null : current
 }

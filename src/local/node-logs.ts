@@ -1,5 +1,4 @@
-import { createReadStream, existsSync, statSync } from 'node:fs'
-import { createInterface } from 'node:readline'
+import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { CliError } from '../terminal/errors.js'
 import type { LocalNode } from './state-file.js'
@@ -7,7 +6,7 @@ import type { LocalNode } from './state-file.js'
 /** One line of a node's log. */
 export interface LogLine {
   readonly node: string
-  /** Milliseconds since 1970; null for a line that is not a record. */
+  /** Milliseconds since 1970; a line that is not a record has the time of the one before it, null when there is none. */
   readonly timeMs: number | null
   readonly level: string
   readonly message: string
@@ -25,61 +24,126 @@ export interface LogFilter {
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const
 
-/** The lines of several nodes, in order of time. */
-export async function readLogs(nodes: readonly LocalNode[], filter: LogFilter): Promise<LogLine[]> {
-  const lines = (await Promise.all(nodes.map((node) => readLog(node, filter, 0)))).flatMap((read) => read.lines)
-  return lines.sort((a, b) => (a.timeMs ?? 0) - (b.timeMs ?? 0))
-}
+const FOLLOW_MS = 100
+const CHUNK_BYTES = 1 << 20
+const LINE_FEED = 10
 
-/** Yields new lines as they are written, until aborted. */
-export async function* followLogs(nodes: readonly LocalNode[], filter: LogFilter, signal: AbortSignal): AsyncGenerator<LogLine> {
-  const positions = new Map(nodes.map((node) => [node.name, existsSync(node.logFile) ? statSync(node.logFile).size : 0]))
-  while (!signal.aborted) {
-    const fresh: LogLine[] = []
-    for (const node of nodes) {
-      const { lines, end } = await readLog(node, filter, positions.get(node.name)!)
-      positions.set(node.name, end)
-      fresh.push(...lines)
+/** The logs of several nodes, merged in order of time. Remembers how far it has read. */
+export class NodeLogs {
+  private readonly readers: readonly LogReader[]
+
+  constructor(nodes: readonly LocalNode[], filter: LogFilter) {
+    this.readers = nodes.map((node) => new LogReader(node, filter))
+  }
+
+  /** What was written since the last call. */
+  read(): LogLine[] {
+    // A stable sort: lines of one node keep their order.
+    return this.readers.flatMap((reader) => reader.read()).sort((a, b) => (a.timeMs ?? 0) - (b.timeMs ?? 0))
+  }
+
+  /** Yields new lines as they are written, until aborted. */
+  async *follow(signal: AbortSignal): AsyncGenerator<LogLine> {
+    while (!signal.aborted) {
+      yield* this.read()
+      await pause(FOLLOW_MS, undefined, { signal }).catch(() => {})
     }
-    yield* fresh.sort((a, b) => (a.timeMs ?? 0) - (b.timeMs ?? 0))
-    await pause(200, undefined, { signal }).catch(() => {})
   }
 }
 
-async function readLog(node: LocalNode, filter: LogFilter, from: number): Promise<{ lines: LogLine[]; end: number }> {
-  if (!existsSync(node.logFile)) return { lines: [], end: 0 }
-  const size = statSync(node.logFile).size
-  const start = size < from ? 0 : from
-  if (size === start) return { lines: [], end: start }
-  const lines: LogLine[] = []
-  const reader = createInterface({ input: createReadStream(node.logFile, { start, end: size - 1 }), crlfDelay: Number.POSITIVE_INFINITY })
-  for await (const text of reader) {
-    if (text.trim() === '') continue
-    const line = parseLine(node.name, text)
-    if (passes(line, text, filter)) lines.push(line)
-  }
-  return { lines, end: size }
-}
+/** One file, line by line: half a line waits for its other half, a file that was replaced is read from its beginning. */
+class LogReader {
+  private position = 0
+  private inode = 0
+  private rest = Buffer.alloc(0)
+  private lastTimeMs: number | null = null
 
-function parseLine(node: string, text: string): LogLine {
-  if (text.startsWith('{')) {
+  constructor(
+    private readonly node: LocalNode,
+    private readonly filter: LogFilter,
+  ) {}
+
+  read(): LogLine[] {
+    const lines: LogLine[] = []
+    for (const text of this.newLines()) {
+      if (text.trim() === '') continue
+      const line = parseLine(this.node.name, text, this.lastTimeMs)
+      this.lastTimeMs = line.timeMs
+      if (passes(line, text, this.filter)) lines.push(line)
+    }
+    return lines
+  }
+
+  private newLines(): string[] {
+    const written = this.newBytes()
+    const end = written.lastIndexOf(LINE_FEED) + 1
+    if (end === 0) {
+      this.rest = Buffer.concat([this.rest, written])
+      return []
+    }
+    const whole = Buffer.concat([this.rest, written.subarray(0, end)])
+    this.rest = Buffer.from(written.subarray(end))
+    return whole.toString('utf8').split('\n')
+  }
+
+  private newBytes(): Buffer {
+    const { ino, size } = statSync(this.node.logFile, { throwIfNoEntry: false }) ?? { ino: 0, size: 0 }
+    if (ino !== this.inode || size < this.position) {
+      this.position = 0
+      this.rest = Buffer.alloc(0)
+      this.inode = ino
+    }
+    if (size === this.position) return Buffer.alloc(0)
+    const file = openSync(this.node.logFile, 'r')
     try {
-      const { time, level, msg, pid: _pid, hostname: _hostname, ...fields } = JSON.parse(text) as Record<string, unknown>
-      return { node, timeMs: typeof time === 'number' ? time : typeof time === 'string' ? Date.parse(time) : null, level: levelName(level), message: String(msg ?? ''), fields }
-    } catch {
-      // Half a line: the process was killed while it wrote.
+      const chunks: Buffer[] = []
+      while (this.position < size) {
+        const chunk = Buffer.alloc(Math.min(CHUNK_BYTES, size - this.position))
+        const length = readSync(file, chunk, 0, chunk.length, this.position)
+        if (length === 0) break
+        chunks.push(chunk.subarray(0, length))
+        this.position += length
+      }
+      return Buffer.concat(chunks)
+    } finally {
+      closeSync(file)
     }
   }
-  return { node, timeMs: null, level: 'error', message: text, fields: {} }
+}
+
+function parseLine(node: string, text: string, previousMs: number | null): LogLine {
+  const record = parseRecord(text)
+  if (record === null) return { node, timeMs: previousMs, level: 'error', message: text.trim(), fields: {} }
+  const { time, level, msg, node: _node, pid: _pid, hostname: _hostname, ...fields } = record
+  return { node, timeMs: timeOf(time) ?? previousMs, level: levelName(level), message: String(msg ?? ''), fields }
+}
+
+/** Null for what is no record: words of the runtime, or half a line because the process was killed while it wrote. */
+function parseRecord(text: string): Record<string, unknown> | null {
+  if (!text.startsWith('{')) return null
+  try {
+    return JSON.parse(text) as Record<string, unknown>
+  } catch {
+    return null
+  }
+}
+
+function timeOf(time: unknown): number | null {
+  const ms = typeof time === 'string' ? Date.parse(time) : time
+  return typeof ms === 'number' && Number.isFinite(ms) ? ms : null
 }
 
 function levelName(level: unknown): string {
   return typeof level === 'number' ? (LOG_LEVELS[level / 10 - 1] ?? String(level)) : String(level ?? 'info')
 }
 
+function rank(level: string): number {
+  return LOG_LEVELS.indexOf(level as (typeof LOG_LEVELS)[number])
+}
+
 function passes(line: LogLine, text: string, { sinceMs, level, pattern }: LogFilter): boolean {
-  if (sinceMs !== null && line.timeMs !== null && line.timeMs < Date.now() - sinceMs) return false
-  if (level !== null && LOG_LEVELS.indexOf(line.level as (typeof LOG_LEVELS)[number]) < LOG_LEVELS.indexOf(level as (typeof LOG_LEVELS)[number])) return false
+  if (sinceMs !== null && (line.timeMs ?? 0) < Date.now() - sinceMs) return false
+  if (level !== null && rank(line.level) < rank(level)) return false
   return pattern === null || pattern.test(text)
 }
 

@@ -1,7 +1,9 @@
-import { closeSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CliError, isErrorCode } from '../terminal/errors.js'
+import { shortPath } from '../terminal/paths.js'
 import { processStart } from './process-control.js'
 import type { LocalCluster, LocalNode } from './state-file.js'
 
@@ -44,42 +46,65 @@ export function nodeArguments(cluster: LocalCluster, node: LocalNode): string[] 
 export async function spawnNode(cluster: LocalCluster, node: LocalNode): Promise<StartedNode> {
   mkdirSync(dirname(node.logFile), { recursive: true })
   const log = openSync(node.logFile, 'a')
-  const logStart = statSync(node.logFile).size
+  const logStart = fstatSync(log).size
+  const argv = nodeArguments(cluster, node)
   try {
-    const { execa } = await import('execa')
-    // execa takes any descriptor; its types stop at 9.
-    const output = log as 9
-    const child = execa(process.execPath, [ENTRY, ...nodeArguments(cluster, node)], {
+    const child = spawn(process.execPath, [ENTRY, ...argv], {
       detached: true,
-      cleanup: false,
-      stdio: ['ignore', output, output],
-      reject: false,
-      buffer: false,
+      // Not execa: loading it takes longer than everything else before the first node runs.
+      stdio: ['ignore', 'ignore', log],
       cwd: dirname(node.logFile),
+      env: nodeEnvironment(process.env),
     })
-    if (child.pid === undefined) throw new CliError('E_INTERNAL', `${node.name}: its process could not be started`)
+    const ended = new Promise<CliError>((resolve) => {
+      child.once('error', (error) =>
+        resolve(new CliError('E_INTERNAL', `${node.name}: its process could not be started: ${error.message}`)),
+      )
+      child.once('exit', (exitCode, signal) =>
+        resolve(startFailure(node, logStart, exitCode === null ? `signal ${signal}` : `exit code ${exitCode}`)),
+      )
+    })
+    if (child.pid === undefined) throw await ended
     child.unref()
-    const ended = Promise.resolve(child).then((result) => startFailure(node, logStart, result.exitCode ?? null))
-    const started = { ...node, pid: child.pid, processStart: await processStart(child.pid), startedAt: new Date().toISOString(), hasRun: true }
-    return { node: started, ended }
+    const started = { pid: child.pid, processStart: await processStart(child.pid), startedAt: new Date().toISOString() }
+    return { node: { ...node, ...started, hasRun: true, argv }, ended }
   } finally {
     closeSync(log)
   }
 }
 
-/** Why a node ended: what it wrote last, else its exit code. */
-function startFailure(node: LocalNode, logStart: number, exitCode: number | null): CliError {
-  const lines = readFileSync(node.logFile).subarray(logStart).toString('utf8').trim().split('\n')
-  for (const line of lines.reverse()) {
-    if (!line.startsWith('{')) continue
-    try {
-      const record = JSON.parse(line) as { level?: unknown; code?: string; msg?: string; hint?: string }
-      if (record.level !== 'fatal' && record.level !== 60) continue
-      const code = record.code !== undefined && isErrorCode(record.code) ? record.code : 'E_INTERNAL'
-      return new CliError(code, `${node.name}: ${record.msg ?? 'it stopped'}`, record.hint === undefined ? {} : { hint: record.hint })
-    } catch {
-      // Half a line: the process ended while it wrote.
-    }
+/** Settings of the person's shell are not the node's. */
+function nodeEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { RAFTCTL_JSON: _json, RAFTCTL_READ_ONLY: _readOnly, ...rest } = env
+  return rest
+}
+
+/** Why a node ended: what it wrote last, else how it ended. */
+function startFailure(node: LocalNode, logStart: number, how: string): CliError {
+  for (const line of writtenSince(node.logFile, logStart).split('\n').reverse()) {
+    const record = parseRecord(line)
+    if (record?.level !== 'fatal') continue
+    const code = record.code !== undefined && isErrorCode(record.code) ? record.code : 'E_INTERNAL'
+    return new CliError(code, `${node.name}: ${record.msg ?? 'it stopped'}`, record.hint === undefined ? {} : { hint: record.hint })
   }
-  return new CliError('E_INTERNAL', `${node.name}: its process ended${exitCode === null ? '' : ` with exit code ${exitCode}`}`, { hint: `Read its log: ${node.logFile}` })
+  return new CliError('E_INTERNAL', `${node.name}: its process ended with ${how}`, { hint: `Read its log: ${shortPath(node.logFile)}` })
+}
+
+function writtenSince(file: string, start: number): string {
+  try {
+    return readFileSync(file).subarray(start).toString('utf8')
+  } catch {
+    // Somebody removed the log meanwhile.
+    return ''
+  }
+}
+
+function parseRecord(line: string): { level?: unknown; code?: string; msg?: string; hint?: string } | null {
+  if (!line.startsWith('{')) return null
+  try {
+    return JSON.parse(line) as ReturnType<typeof parseRecord>
+  } catch {
+    // Half a line: the process ended while it wrote.
+    return null
+  }
 }

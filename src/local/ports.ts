@@ -1,11 +1,14 @@
-import { type Server, createServer } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { CliError } from '../terminal/errors.js'
-import { clusterNames, findCluster } from './state-file.js'
+import { allClusters } from './state-file.js'
 
 const FIRST_PORT = 7001
 const LAST_PORT = 65_535
 
-/** `count` ports in a row: from `base` when given (E_PORT when one is taken), else the next free block from 7001. */
+/**
+ * `count` ports in a row: from `base` when given (E_PORT when one is taken), else the next free block from 7001.
+ * Call it under `withPortsLock` until they are written down.
+ */
 export async function choosePorts(options: { host: string; count: number; base: number | null }): Promise<number[]> {
   const { host, count, base } = options
   const owners = portOwners()
@@ -13,9 +16,17 @@ export async function choosePorts(options: { host: string; count: number; base: 
     const ports = block(base, count)
     for (const port of ports) {
       const owner = owners.get(port)
-      if (owner) throw new CliError('E_PORT', `port ${port} belongs to the local cluster ${owner}`, { hint: 'Choose another --base-port, or leave it out.', details: { port, cluster: owner } })
+      if (owner)
+        throw new CliError('E_PORT', `port ${port} belongs to the local cluster ${owner}`, {
+          hint: 'Choose another --base-port, or leave it out.',
+          details: { port, cluster: owner },
+        })
       const problem = await whyNotFree(host, port)
-      if (problem) throw new CliError('E_PORT', `port ${port} on ${host} cannot be used: ${problem}`, { hint: 'Choose another --base-port, or leave it out for the next free block.', details: { port } })
+      if (problem)
+        throw new CliError('E_PORT', `port ${port} on ${host} cannot be used: ${problem}`, {
+          hint: 'Choose another --base-port, or leave it out for the next free block.',
+          details: { port },
+        })
     }
     return ports
   }
@@ -30,20 +41,23 @@ export async function choosePorts(options: { host: string; count: number; base: 
 
 function block(first: number, count: number): number[] {
   const ports = Array.from({ length: count }, (_, i) => first + i)
-  if (first < 1 || ports.at(-1)! > LAST_PORT) throw new CliError('E_USAGE', `ports ${first} to ${ports.at(-1)} do not exist`, { hint: `A port is 1 to ${LAST_PORT}.` })
+  if (first < 1 || ports.at(-1)! > LAST_PORT)
+    throw new CliError('E_USAGE', `ports ${first} to ${ports.at(-1)} do not exist`, { hint: `A port is 1 to ${LAST_PORT}.` })
   return ports
 }
 
 /** Ports of every local cluster, running or not: a stopped one wants them back. */
 function portOwners(): Map<number, string> {
-  return new Map(clusterNames().flatMap((name) => (findCluster(name)?.nodes ?? []).map((node) => [node.port, name] as const)))
+  return new Map(allClusters().clusters.flatMap(({ name, nodes }) => nodes.map((node) => [node.port, name] as const)))
 }
 
 /** Null when the port can be listened on. */
 export function whyNotFree(host: string, port: number): Promise<string | null> {
   return new Promise((resolve) => {
     const server: Server = createServer()
-    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'EADDRINUSE' ? 'it is in use' : error.code === 'EACCES' ? 'it needs privileges' : error.message))
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      resolve(error.code === 'EADDRINUSE' ? 'it is in use' : error.code === 'EACCES' ? 'it needs privileges' : error.message),
+    )
     server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(null)))
   })
 }

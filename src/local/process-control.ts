@@ -5,7 +5,7 @@ import type { LocalNode } from './state-file.js'
 /** What the process of a node is doing. `stale`: the state file names a process that is gone. */
 export type ProcessState = 'running' | 'paused' | 'stopped' | 'stale'
 
-/** When a process started, as the system tells it; null when there is no such process. */
+/** What tells a process from a later one with the same pid: when it started, as the system says; null when there is none. */
 export async function processStart(pid: number): Promise<string | null> {
   if (process.platform === 'linux') return procStat(pid)?.start ?? null
   const { execa } = await import('execa')
@@ -15,8 +15,13 @@ export async function processStart(pid: number): Promise<string | null> {
 
 export async function processState(node: LocalNode): Promise<ProcessState> {
   if (node.pid === null) return 'stopped'
-  if ((await processStart(node.pid)) !== node.processStart) return 'stale'
+  if (!(await isThere(node))) return 'stale'
   return (await isPaused(node.pid)) ? 'paused' : 'running'
+}
+
+async function isThere(node: LocalNode): Promise<boolean> {
+  const start = node.pid === null ? null : await processStart(node.pid)
+  return start !== null && start === node.processStart
 }
 
 async function isPaused(pid: number): Promise<boolean> {
@@ -32,10 +37,18 @@ function procStat(pid: number): { state: string; start: string } | null {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
     const [state] = fields
-    return state === 'Z' || state === 'X' ? null : { state: state!, start: fields[19]! }
+    return state === 'Z' || state === 'X' ? null : { state: state!, start: `${bootId()}:${fields[19]!}` }
   } catch {
     return null
   }
+}
+
+let knownBootId: string | null = null
+
+/** Ticks since boot repeat after the next boot. */
+function bootId(): string {
+  knownBootId ??= readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').slice(0, 8)
+  return knownBootId
 }
 
 /** Sends a signal; false when the process is gone. */
@@ -51,10 +64,18 @@ export function signal(pid: number, name: NodeJS.Signals): boolean {
 
 /** Waits until the process of `node` is gone; false when it is still there after `timeoutMs`. */
 export async function awaitExit(node: LocalNode, timeoutMs: number): Promise<boolean> {
-  const deadline = Date.now() + timeoutMs
-  while (node.pid !== null && (await processStart(node.pid)) === node.processStart) {
-    if (Date.now() > deadline) return false
-    await pause(20)
+  const deadline = performance.now() + timeoutMs
+  while (await isThere(node)) {
+    if (performance.now() > deadline) return false
+    await pause(10)
   }
   return true
+}
+
+/** Kills processes and waits for their end without the event loop: an interrupted process has no later. */
+export function endNow(pids: readonly number[], timeoutMs = 1000): void {
+  for (const pid of pids) signal(pid, 'SIGKILL')
+  const deadline = performance.now() + timeoutMs
+  const alive = (pid: number) => (process.platform === 'linux' ? procStat(pid) !== null : signal(pid, 0 as unknown as NodeJS.Signals))
+  while (pids.some(alive) && performance.now() < deadline) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
 }

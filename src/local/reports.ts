@@ -1,20 +1,32 @@
-import { addressOfNode } from './local-connection.js'
-import type { ClusterRow, ClusterStop, Disturbance } from './cluster-control.js'
+import type { ClusterStop } from './cluster-control.js'
 import type { ClusterStart } from './cluster-start.js'
+import type { ClusterRow } from './cluster-view.js'
+import type { Disturbance } from './disturbance.js'
+import { addressOfNode } from './local-address.js'
 import type { LogLine } from './node-logs.js'
 import type { LocalCluster, LocalNode } from './state-file.js'
-import { CliError } from '../terminal/errors.js'
 
 /** What the `cluster` commands answer with --json, and the lines a person reads. */
 
 function files(node: LocalNode) {
-  return { id: node.name, address: addressOfNode(node), port: node.port, pid: node.pid, data: node.dataDir, log: node.logFile }
+  const address = addressOfNode(node)
+  return {
+    id: node.name,
+    address,
+    port: node.port,
+    metrics: `http://${address}/metrics`,
+    pid: node.pid,
+    data: node.dataDir,
+    log: node.logFile,
+  }
 }
 
 export function planReport({ cluster, created }: { cluster: LocalCluster; created: boolean }) {
   return {
     name: cluster.name,
     created,
+    planned: true,
+    dir: cluster.dir,
     context: null,
     leader: null,
     term: null,
@@ -27,6 +39,8 @@ export function startReport(start: ClusterStart) {
   return {
     name: start.cluster.name,
     created: start.created,
+    planned: false,
+    dir: start.cluster.dir,
     context: start.context,
     leader: start.leader?.name ?? null,
     term: start.leader?.term ?? null,
@@ -37,6 +51,28 @@ export function startReport(start: ClusterStart) {
       error: error ? { code: error.code, message: error.message } : null,
     })),
   }
+}
+
+export type StartReport = ReturnType<typeof startReport>
+
+/** `7001-7003`, or every port where they are not in a row. */
+export function portRange(nodes: readonly { readonly port: number }[]): string {
+  const ports = nodes.map((node) => node.port)
+  const [first] = ports
+  const inARow = ports.length > 1 && ports.every((port, i) => port === first! + i)
+  return inARow ? `${first}-${ports.at(-1)}` : ports.join(',')
+}
+
+export function startHeadline({ name, created, nodes }: StartReport): string {
+  const running = nodes.filter((node) => node.outcome === 'running').length
+  if (created) return `${name} created`
+  if (running === nodes.length) return `${name} runs already`
+  return running === 0 ? `${name} started` : `${name}: started what was down`
+}
+
+export function leaderText({ leader, term, electedAfterMs }: Pick<StartReport, 'leader' | 'term' | 'electedAfterMs'>): string {
+  if (leader === null) return 'no leader'
+  return electedAfterMs === null ? `leader ${leader} (term ${term})` : `leader ${leader} elected in ${electedAfterMs} ms (term ${term})`
 }
 
 export function stopReport(stop: ClusterStop) {
@@ -65,22 +101,23 @@ export function clusterReport(row: ClusterRow) {
   }
 }
 
-export function disturbanceReport({ node, led, leader, electedAfterMs }: Disturbance) {
-  return { node: node.name, led, leader: leader?.name ?? null, term: leader?.term ?? null, electedAfterMs }
+export function disturbanceReport({ node, led, leader, electedAfterMs, running }: Disturbance) {
+  return { node: node.name, led, leader: leader?.name ?? null, term: leader?.term ?? null, electedAfterMs, running }
 }
 
+/** `killed n1 (leader) → n2 elected in 214 ms (term 2)` */
 export function disturbanceText(verb: string, { node, led, leader, electedAfterMs }: Disturbance): string {
-  if (!led) return `${verb} ${node.name}${leader ? `  leader ${leader.name} (term ${leader.term})` : ''}`
+  if (!led) return `${verb} ${node.name}${leader ? ` · leader ${leader.name} (term ${leader.term})` : ''}`
   return `${verb} ${node.name} (leader)${leader ? ` → ${leader.name} elected in ${electedAfterMs} ms (term ${leader.term})` : ''}`
 }
 
-/** The leader is gone and nobody followed it in time. */
-export function disturbanceError({ node, led, leader }: Disturbance): CliError | null {
-  return led && !leader ? new CliError('E_NO_LEADER', `${node.name} led, and nobody was elected in time`) : null
+export interface LogPaint {
+  node(name: string): string
+  level(level: string): string
 }
 
-export function logText(line: LogLine): string {
-  const time = line.timeMs === null ? '            ' : new Date(line.timeMs).toISOString().slice(11, 23)
+export function logText(line: LogLine, paint: LogPaint): string {
+  const time = line.timeMs === null ? '-'.padEnd(12) : new Date(line.timeMs).toISOString().slice(11, 23)
   const fields = Object.entries(line.fields).map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
-  return [time, line.node.padEnd(4), line.level.padEnd(5), line.message, ...fields].join('  ').trimEnd()
+  return [time, paint.node(line.node.padEnd(3)), paint.level(line.level.padEnd(5)), line.message, ...fields].join('  ').trimEnd()
 }

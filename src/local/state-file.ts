@@ -1,9 +1,21 @@
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeSync, fsyncSync } from 'node:fs'
-import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
 import { suggestion } from '../terminal/did-you-mean.js'
 import { CliError } from '../terminal/errors.js'
-import { dataDirectory } from '../terminal/paths.js'
+import { dataDirectory, shortPath } from '../terminal/paths.js'
+import { withLock } from './cluster-lock.js'
 
 /** A node of a local cluster as the state file knows it. */
 export interface LocalNode {
@@ -20,11 +32,15 @@ export interface LocalNode {
   readonly startedAt: string | null
   /** It was up once: an empty directory then means that its past is lost. */
   readonly hasRun: boolean
+  /** What it was last started with. */
+  readonly argv: readonly string[]
 }
 
 /** A local cluster: everything that is needed to start it again as it was. */
 export interface LocalCluster {
   readonly version: 1
+  /** The raftctl that made it. */
+  readonly createdBy: string
   readonly name: string
   readonly clusterId: string
   readonly group: string
@@ -39,7 +55,6 @@ export interface LocalCluster {
 }
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
-const LOCK_STALE_MS = 60_000
 
 export function clustersDirectory(): string {
   return join(dataDirectory(), 'clusters')
@@ -56,19 +71,54 @@ export function clusterDirectory(name: string): string {
 
 export function clusterNames(): string[] {
   const root = clustersDirectory()
-  return existsSync(root) ? readdirSync(root).filter((name) => existsSync(join(root, name, 'state.json'))).sort() : []
+  return existsSync(root)
+    ? readdirSync(root)
+        .filter((name) => NAME.test(name) && existsSync(join(root, name, 'state.json')))
+        .sort()
+    : []
 }
 
+/** Null when there is none of this name. Throws E_CONFIG when its state cannot be read. */
 export function findCluster(name: string): LocalCluster | null {
   const file = join(clusterDirectory(name), 'state.json')
   if (!existsSync(file)) return null
+  let problem = 'not a state file of this raftctl'
   try {
-    const state = JSON.parse(readFileSync(file, 'utf8')) as LocalCluster
-    if (state.version === 1 && Array.isArray(state.nodes)) return state
+    const state: unknown = JSON.parse(readFileSync(file, 'utf8'))
+    if (isCluster(state)) return state
   } catch (error) {
-    throw new CliError('E_CONFIG', `${file}: ${(error as Error).message}`, { hint: `Mend the file, or remove the cluster: raftctl cluster rm ${name}` })
+    problem = (error as Error).message
   }
-  throw new CliError('E_CONFIG', `${file}: not a state file of this raftctl`, { hint: 'It was written by another version.' })
+  throw new CliError('E_CONFIG', `${shortPath(file)}: ${problem}`, {
+    hint: `Mend the file. Or stop the nodes of ${name} and remove ${shortPath(dirname(file))}: that loses what they hold.`,
+    details: { cluster: name, file },
+  })
+}
+
+function isCluster(state: unknown): state is LocalCluster {
+  const { version, nodes } = (state ?? {}) as Partial<LocalCluster>
+  return (
+    version === 1 &&
+    Array.isArray(nodes) &&
+    nodes.length > 0 &&
+    nodes.every((node) => typeof node?.name === 'string' && typeof node.port === 'number')
+  )
+}
+
+/** Every cluster whose state can be read, and what is wrong with the others. */
+export function allClusters(): { clusters: LocalCluster[]; problems: CliError[] } {
+  const clusters: LocalCluster[] = []
+  const problems: CliError[] = []
+  for (const name of clusterNames()) {
+    try {
+      const cluster = findCluster(name)
+      if (cluster) clusters.push(cluster)
+    } catch (error) {
+      if (!(error instanceof CliError)) throw error
+      problems.push(error)
+    }
+  }
+  return { clusters, problems }
 }
 
 /** Throws E_NO_CLUSTER with the likely name when there is none. */
@@ -114,44 +164,24 @@ export function updateNodes(cluster: LocalCluster, change: (node: LocalNode) => 
   return next
 }
 
+/** Removes the state, and the directory if nothing else is in it. */
 export function forgetCluster(name: string): void {
-  rmSync(clusterDirectory(name), { recursive: true, force: true })
-}
-
-/** Forgets a cluster whose data stays. */
-export function forgetState(name: string): void {
   const directory = clusterDirectory(name)
   rmSync(join(directory, 'state.json'), { force: true })
-  if (existsSync(directory) && readdirSync(directory).length === 0) rmSync(directory, { recursive: true })
-}
-
-/** Runs `act` while no other raftctl changes this cluster's state. */
-export async function withClusterLock<T>(name: string, act: () => Promise<T>): Promise<T> {
-  mkdirSync(clustersDirectory(), { recursive: true })
-  const file = `${clusterDirectory(name)}.lock`
-  const deadline = Date.now() + 30_000
-  for (;;) {
-    try {
-      closeSync(openSync(file, 'wx', 0o600))
-      break
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-      if (isStale(file)) rmSync(file, { force: true })
-      else if (Date.now() > deadline) throw new CliError('E_CONFIG_PENDING', `another raftctl is changing cluster ${name}`, { hint: `If none runs, remove ${file}` })
-      else await pause(50)
-    }
-  }
   try {
-    return await act()
-  } finally {
-    rmSync(file, { force: true })
-  }
-}
-
-function isStale(file: string): boolean {
-  try {
-    return Date.now() - statSync(file).mtimeMs > LOCK_STALE_MS
+    rmdirSync(directory)
   } catch {
-    return false
+    // What is left in it is not ours to remove.
   }
+}
+
+/** Runs `act` while no other raftctl changes this cluster. */
+export function withClusterLock<T>(name: string, act: () => Promise<T>): Promise<T> {
+  const directory = dirname(clusterDirectory(name))
+  return withLock({ directory, name: `${name}.`, what: `cluster ${name}` }, act)
+}
+
+/** Runs `act` while no other raftctl chooses ports. */
+export function withPortsLock<T>(act: () => Promise<T>): Promise<T> {
+  return withLock({ directory: clustersDirectory(), name: '', what: 'the local clusters' }, act)
 }
