@@ -303,6 +303,7 @@ export abstract class BaseCommand extends Command {
     const end = (code: 'E_INTERRUPTED' | 'E_TERMINATED') => {
       this.interruption.abort()
       for (const cleanup of this.cleanups) cleanup()
+      if (this.watching && process.stderr.isTTY) process.stderr.write('\n')
       this.fail(new CliError(code, code === 'E_INTERRUPTED' ? 'interrupted' : 'terminated', { hint: '' }))
       process.exit()
     }

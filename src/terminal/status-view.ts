@@ -96,11 +96,11 @@ function columnsFor(out: Output, status: StatusPicture): Column<NodePicture>[] {
     { name: 'address', value: (row) => row.address, wide: true },
     { name: 'role', value: (row) => (row.leader ? 'leader' : (row.role ?? '-')) },
     { name: 'state', value: (row) => out.paint(row.state === 'ok' ? 'green' : /^[A-Z ]+$/.test(row.state) ? 'red' : 'yellow', row.state) },
-    { name: 'term', value: (row) => format.count(row.term), align: 'right', priority: 2 },
-    { name: 'commit', value: (row) => format.count(row.commit), align: 'right', priority: 1 },
-    { name: 'applied', value: (row) => format.count(row.applied), align: 'right', priority: 3 },
+    { name: 'term', value: (row) => format.count(row.term), align: 'right', priority: 3 },
+    { name: 'commit', value: (row) => format.count(row.commit), align: 'right', priority: 2 },
+    { name: 'applied', value: (row) => format.count(row.applied), align: 'right', priority: 4 },
     { name: 'lag', value: (row) => lag(row, status.commit) },
-    { name: 'contact', value: (row) => format.duration(row.lastContactMs), align: 'right', priority: 4 },
+    { name: 'contact', value: (row) => format.duration(row.lastContactMs), align: 'right', priority: 5 },
     { name: 'snapshot', value: (row) => format.count(row.snapshot?.index), align: 'right', priority: 7 },
     {
       name: 'log',
@@ -110,7 +110,7 @@ function columnsFor(out: Output, status: StatusPicture): Column<NodePicture>[] {
     },
     { name: 'data', value: (row) => format.bytes(row.dataBytes), align: 'right', priority: 8 },
     { name: 'version', value: (row) => row.version ?? '-', priority: 9 },
-    ...(problems ? [{ name: 'error', value: errorText, priority: 5 } satisfies Column<NodePicture>] : []),
+    ...(problems ? [{ name: 'error', value: errorText, priority: 1 } satisfies Column<NodePicture>] : []),
   ]
 }
 

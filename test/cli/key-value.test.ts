@@ -13,7 +13,10 @@ const home = new CliHome()
 let nodes: FakeNode[] = []
 
 /** What the fake does with writes. */
-let writes: 'accept' | 'no-leader' | 'silence' = 'accept'
+let writes: 'accept' | 'no-leader' | 'no-leader-late' | 'silence' = 'accept'
+let refusals = 0
+/** A member that waited for a leader answers shortly before the deadline. */
+const LATE_MS = 900
 const store = new Map<string, Buffer>()
 const header = { revision: 42 }
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString()
@@ -26,7 +29,10 @@ function item(key: string) {
 function written<T>(done: (error: ReturnType<typeof toGrpcError> | null, response?: T) => void, response: () => T): void {
   if (writes === 'silence') return
   if (writes === 'accept') return done(null, response())
-  done(toGrpcError(status.UNAVAILABLE, { code: 'E_NO_LEADER', retryable: true, applied: 'no' }, 'no leader is known'))
+  if (writes === 'no-leader-late' && refusals++ > 0) return
+  const refuse = () => done(toGrpcError(status.UNAVAILABLE, { code: 'E_NO_LEADER', retryable: true, applied: 'no' }, 'no leader is known'))
+  if (writes === 'no-leader') refuse()
+  else setTimeout(refuse, LATE_MS)
 }
 
 const kv: KvHandlers = {
@@ -141,6 +147,13 @@ test('put --if-absent and cas exit 8 when the key is not as expected, and say wh
 test('a write without a leader is exit 4', async () => {
   writes = 'no-leader'
   assert.is((await exitCode(['kv', 'put', 'hello', 'x', '--timeout', '400ms'])).code, 4)
+})
+
+test('a refusal shortly before the deadline stays a refusal: it is not asked again with no time to answer', async () => {
+  writes = 'no-leader-late'
+  refusals = 0
+  assert.is((await run(['kv', 'put', 'hello', 'x', '--timeout', '1s'])).exitCode, 4)
+  assert.is(refusals, 1)
 })
 
 test('a write without a verdict is exit 13 and says how to look', async () => {

@@ -37,6 +37,8 @@ interface Endpoint {
 
 const RETRY_PAUSE_MS = 50
 const ATTEMPT_MIN_MS = 500
+/** With less than this left a member cannot answer in time: asking again would turn a known "not applied" into "unknown". */
+const LAST_ATTEMPT_MS = 250
 
 /**
  * Sends calls until one is answered or the time is over: another endpoint when one fails, the same sequence number for
@@ -119,7 +121,7 @@ class Attempts {
   ): Promise<ResponseOf<KvMethods[M]>> {
     for (;;) {
       const left = this.deadline - Date.now()
-      if (left <= 0) throw this.giveUp(stamp !== null)
+      if (left <= 0 || (left < LAST_ATTEMPT_MS && this.refused)) throw this.giveUp(stamp !== null)
       const endpoint = this.endpoints[this.index] as Endpoint
       const problem = await this.connect(endpoint, left)
       if (problem !== null) {
@@ -154,6 +156,11 @@ class Attempts {
       const uncertain = this.mayHaveApplied && failure.applied !== 'yes' && failure.code !== 'SESSION_EXPIRED'
       throw uncertain ? new OutcomeUnknownError(failure.message, failure.leaderHint) : new RefusedError(failure)
     }
+  }
+
+  /** Every attempt so far ended with the word that nothing was applied. */
+  private get refused(): boolean {
+    return !this.mayHaveApplied && this.last !== null && !(this.last instanceof UnreachableError) && this.last.applied === 'no'
   }
 
   private giveUp(write: boolean): KvClientError {
