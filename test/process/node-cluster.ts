@@ -158,8 +158,16 @@ export class TestCluster {
   /** Starts `count` members and waits until one leads. */
   static async start(count: number, flags: readonly string[] = []): Promise<TestCluster> {
     const cluster = await TestCluster.prepare(count, flags)
-    for (const node of cluster.nodes) node.start()
-    await cluster.leader()
+    const deaths = cluster.nodes.map(async (node) => {
+      const { code, output } = await node.start().exited()
+      throw new Error(`${node.name} ended with ${code} before there was a leader: ${output}`)
+    })
+    try {
+      await Promise.race([cluster.leader(), ...deaths])
+    } catch (error) {
+      await cluster.close()
+      throw error
+    }
     return cluster
   }
 
