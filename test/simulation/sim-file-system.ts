@@ -139,8 +139,8 @@ export class SimFileSystem implements FileSystem {
       done(status)
     }, () => {
       if (!dsync) return
-      if (failure) inode.forget()
-      else inode.syncRange(position, bytes.length)
+      if (failure === ErrorCode.EIO) inode.forget()
+      else if (!failure) inode.syncRange(position, bytes.length)
     })
   }
 

@@ -71,7 +71,7 @@ export function planOf(seed: number): SwarmPlan & { cluster: ConstructorParamete
     },
     disk: { operationMs: 0.02, syncMs },
     // A new segment costs three syncs: small ones on a slow disk would never catch up with the writers.
-    maxSegmentBytes: syncMs > 1 ? r.pick([16384, 65536]) : r.pick([512, 2048, 8192, 16384, 65536]),
+    maxSegmentBytes: syncMs > 1 ? 65536 : r.pick([512, 2048, 8192, 16384, 65536]),
     clockDrift: r.chance(0.5) ? 0.01 : 0,
     timerLatenessMs: r.pick([0, 0.5, 5]),
   }
@@ -86,7 +86,7 @@ export function planOf(seed: number): SwarmPlan & { cluster: ConstructorParamete
     readEveryMs: electionTimeoutMs / r.between(10, 100),
     keys: r.integer(1, 8),
     // One entry per segment and long restarts would test little and cost much.
-    paddingMax: Math.min(r.pick([0, 32, 300, 3000]), cluster.maxSegmentBytes / 4),
+    paddingMax: Math.min(r.pick([0, 32, 300, syncMs > 1 ? 300 : 3000]), cluster.maxSegmentBytes / 4),
     burstChance: r.pick([0, 0.05, 0.2]),
     hostileStart: r.chance(0.3),
     allAtOnce: r.pick([0, 0.1, 0.5]),
@@ -217,9 +217,7 @@ export class Swarm {
     if (!victim) return
     switch (kind) {
       case 'kill':
-        // After a failed sync the cache shows what the disk lacks: only a reboot makes such a machine honest again.
-        if (victim.diskFaulted) cluster.crash(victim)
-        else cluster.kill(victim)
+        this.endProcess(victim)
         return this.later(faults.exponential(t), () => cluster.start(victim))
       case 'shutdown':
         return this.shutdown(victim)
@@ -268,11 +266,17 @@ export class Swarm {
         this.later(1, () => {
           if (member.process !== process) return
           if (member.openClosures !== 0) this.stuck(`${member.name} stopped and owes ${member.openClosures} answers`)
-          cluster.kill(member)
+          this.endProcess(member)
         })
       })
     })
     this.later(faults.exponential(plan.electionTimeoutMs) + plan.electionTimeoutMs, () => cluster.start(member))
+  }
+
+  /** After a failed sync the cache shows what the disk lacks: only a reboot makes such a machine honest again. */
+  private endProcess(member: SimMember): void {
+    if (member.diskFaulted) this.cluster.crash(member)
+    else this.cluster.kill(member)
   }
 
   private diskError(member: SimMember): void {

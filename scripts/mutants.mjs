@@ -1,0 +1,134 @@
+// npm run mutants [name…]: applies each known bug of test/mutants to a copy of the sources and expects a test to turn red.
+// See test/README.md.
+import { spawnSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import ts from 'typescript'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const PATCHES = join(ROOT, 'test/mutants')
+const SIM_TIME_LIMIT_S = 60
+const TEST_TIME_LIMIT_MS = 120_000
+
+/** A patch with its header: the rule it breaks, how, and which runs must notice, cheapest first. */
+function readMutant(file) {
+  const text = readFileSync(join(PATCHES, file), 'utf8')
+  const header = text.slice(0, text.indexOf('--- a/'))
+  const field = (name) => [...header.matchAll(new RegExp(`^${name}: (.+)$`, 'gm'))].map((match) => match[1])
+  const files = [...text.matchAll(/^\+\+\+ b\/(.+)$/gm)].map((match) => match[1])
+  return { name: file.replace(/\.patch$/, ''), path: join(PATCHES, file), rule: field('rule')[0], breaks: field('breaks')[0], killers: field('killed-by'), files }
+}
+
+function makeCopy() {
+  const copy = mkdtempSync(join(tmpdir(), 'raftctl-mutants-'))
+  cpSync(join(ROOT, 'dist/src'), join(copy, 'dist/src'), { recursive: true })
+  cpSync(join(ROOT, 'dist/test'), join(copy, 'dist/test'), { recursive: true })
+  cpSync(join(ROOT, 'src/raft'), join(copy, 'src/raft'), { recursive: true })
+  cpSync(join(ROOT, 'src/storage'), join(copy, 'src/storage'), { recursive: true })
+  cpSync(join(ROOT, 'package.json'), join(copy, 'package.json'))
+  symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'))
+  return copy
+}
+
+/** Applies the patch and compiles what it touches; answers why it could not. */
+function apply(mutant, copy) {
+  const git = spawnSync('git', ['apply', '-C1', mutant.path], { cwd: copy, encoding: 'utf8', env: { ...process.env, GIT_CEILING_DIRECTORIES: dirname(copy) } })
+  if (git.status !== 0) return git.stderr.trim()
+  const compilerOptions = { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true }
+  for (const file of mutant.files) {
+    const { outputText, diagnostics } = ts.transpileModule(readFileSync(join(copy, file), 'utf8'), { compilerOptions, reportDiagnostics: true, fileName: file })
+    if (diagnostics?.length) return ts.flattenDiagnosticMessageText(diagnostics[0].messageText, '\n')
+    writeFileSync(join(copy, 'dist', file.replace(/\.ts$/, '.js')), outputText)
+  }
+  return null
+}
+
+function restore(mutant, copy) {
+  for (const file of mutant.files) {
+    cpSync(join(ROOT, file), join(copy, file))
+    const compiled = join('dist', file.replace(/\.ts$/, '.js'))
+    cpSync(join(ROOT, compiled), join(copy, compiled))
+  }
+}
+
+/** Runs one killer; answers what it saw when it turned red, null when it stayed green. */
+function run(killer, copy) {
+  const [kind, target] = killer.split(' ')
+  if (kind === 'sim') {
+    const args = [join(copy, 'dist/test/simulation/main.js'), '--seeds', target, '--time-limit', String(SIM_TIME_LIMIT_S)]
+    const { stdout } = spawnSync(process.execPath, args, { cwd: copy, encoding: 'utf8' })
+    const violation = /^seed (\d+) VIOLATION after [\d.]+ ms: (.+)$/m.exec(stdout ?? '')
+    const seeds = /^seeds=(\d+)/m.exec(stdout ?? '')
+    return violation ? `the simulator, after ${seeds?.[1] ?? '?'} seeds (seed ${violation[1]}): ${violation[2]}` : null
+  }
+  const { status, stdout, signal } = spawnSync(process.execPath, [join(copy, 'dist', `${target}.js`)], { cwd: copy, encoding: 'utf8', timeout: TEST_TIME_LIMIT_MS })
+  if (status === 0) return null
+  const failed = /FAIL\s+(.+)$/m.exec(stripColour(stdout ?? ''))
+  return `${target}: ${failed ? failed[1].trim() : (signal ?? 'it failed')}`
+}
+
+function stripColour(text) {
+  return text.replace(/\u001b\[[0-9;]*m/g, '')
+}
+
+/** A test that is red without any mutant kills nothing. */
+function baselineProblems(mutants, copy) {
+  const tests = new Set(mutants.flatMap((mutant) => mutant.killers).filter((killer) => killer.startsWith('test ')))
+  const problems = []
+  for (const killer of tests) {
+    const file = join(copy, 'dist', `${killer.slice(5)}.js`)
+    if (!existsSync(file)) problems.push(`${killer.slice(5)} does not exist`)
+    else if (run(killer, copy) !== null) problems.push(`${killer.slice(5)} is red without a mutant`)
+  }
+  return problems
+}
+
+function main() {
+  const wanted = process.argv.slice(2)
+  const mutants = readdirSync(PATCHES)
+    .filter((file) => file.endsWith('.patch'))
+    .sort()
+    .map(readMutant)
+    .filter((mutant) => wanted.length === 0 || wanted.includes(mutant.name))
+  if (mutants.length === 0) {
+    console.error(`no such mutant: ${wanted.join(' ')}`)
+    return 2
+  }
+  const copy = makeCopy()
+  mkdirSync(join(copy, 'dist'), { recursive: true })
+  let survivors = 0
+  let broken = 0
+  const startedAt = performance.now()
+  try {
+    const problems = baselineProblems(mutants, copy)
+    for (const problem of problems) console.log(`ERROR     ${problem}`)
+    if (problems.length > 0) return 1
+    for (const mutant of mutants) {
+      const since = performance.now()
+      const problem = mutant.killers.length === 0 || !mutant.rule ? 'its header names no rule or no killer' : apply(mutant, copy)
+      if (problem) {
+        broken++
+        console.log(`ERROR     ${mutant.name}: ${problem}`)
+      } else {
+        let killedBy = null
+        for (const killer of mutant.killers) {
+          killedBy = run(killer, copy)
+          if (killedBy) break
+        }
+        const seconds = ((performance.now() - since) / 1000).toFixed(1)
+        if (!killedBy) survivors++
+        console.log(killedBy ? `killed    ${mutant.name} (${seconds} s) by ${killedBy}` : `SURVIVED  ${mutant.name} (${seconds} s): ${mutant.breaks}`)
+      }
+      restore(mutant, copy)
+    }
+  } finally {
+    rmSync(copy, { recursive: true, force: true })
+  }
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(0)
+  console.log(`${mutants.length - survivors - broken} killed, ${survivors} survived, ${broken} could not be applied, ${seconds} s`)
+  return survivors + broken > 0 ? 1 : 0
+}
+
+process.exitCode = main()
