@@ -41,8 +41,8 @@ export default class ClusterStart extends BaseCommand {
     timeout: durationFlagOf({ default: 15_000, description: 'how long to wait for a leader (default 15s)' }),
   }
 
-  /** The cluster to stop when this process is asked to end; null unless it stays in the foreground. */
-  private foreground: string | null = null
+  /** The cluster to stop, and the signal that asks for it; null unless it stays in the foreground. */
+  private foreground: { readonly cluster: string; readonly ended: Promise<NodeJS.Signals> } | null = null
 
   async run(): Promise<Result> {
     const { flags } = await this.parse(ClusterStart)
@@ -55,8 +55,8 @@ export default class ClusterStart extends BaseCommand {
       dir: flags.dir ?? null,
       group: flags.group ?? null,
       electionTimeoutMs: flags['election-timeout'] ?? null,
-      enableFaults: flags['enable-faults'],
-      ephemeral: flags.ephemeral,
+      enableFaults: flags['enable-faults'] === true,
+      ephemeral: flags.ephemeral === true,
       context: flags.context,
       timeoutMs: flags.timeout,
       onInterrupt: (cleanup: () => void) => this.onInterrupt(cleanup),
@@ -69,7 +69,7 @@ export default class ClusterStart extends BaseCommand {
       )
     }
     const done = await startCluster(options)
-    if (flags.foreground && !done.error) this.foreground = done.cluster.name
+    if (flags.foreground && !done.error) this.foreground = { cluster: done.cluster.name, ended: endRequested() }
     const report = startReport(done)
     const { leaderText, startHeadline } = await import('../../src/local/reports.js')
     const render = (out: Output) => {
@@ -101,25 +101,26 @@ export default class ClusterStart extends BaseCommand {
   protected override async finally(error: Error | undefined): Promise<void> {
     if (this.foreground !== null) {
       const { stopCluster } = await import('../../src/local/cluster-control.js')
-      const ended = await this.endRequested()
-      await stopCluster(this.foreground, 10_000)
-      this.out.note(`${ended}: stopped ${this.foreground}`)
+      const { cluster, ended } = this.foreground
+      const signal = await ended
+      await stopCluster(cluster, 10_000)
+      this.out.note(`${signal}: stopped ${cluster}`)
     }
     await super.finally(error)
   }
+}
 
-  /** From here on a signal is how this command ends well. */
-  private endRequested(): Promise<NodeJS.Signals> {
-    const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-    for (const signal of signals) process.removeAllListeners(signal)
-    // Nothing else keeps this process alive.
-    const alive = setInterval(() => {}, 1 << 30)
-    return new Promise((resolve) => {
-      for (const signal of signals)
-        process.once(signal, () => {
-          clearInterval(alive)
-          resolve(signal)
-        })
-    })
-  }
+/** From here on a signal is how the command ends well. */
+function endRequested(): Promise<NodeJS.Signals> {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  for (const signal of signals) process.removeAllListeners(signal)
+  // Nothing else keeps this process alive.
+  const alive = setInterval(() => {}, 1 << 30)
+  return new Promise((resolve) => {
+    for (const signal of signals)
+      process.once(signal, () => {
+        clearInterval(alive)
+        resolve(signal)
+      })
+  })
 }

@@ -1,4 +1,4 @@
-import { linkSync, mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { CliError } from '../terminal/errors.js'
@@ -58,7 +58,7 @@ async function acquire(file: string, what: string): Promise<string | null> {
       // ENOENT: another raftctl tidied the directory away in between.
       if (code !== 'EEXIST' && code !== 'ENOENT') throw unusable(dirname(file), message)
     } finally {
-      rmSync(own, { force: true })
+      if (existsSync(own)) rmSync(own, { force: true })
     }
     if (await removeDead(file)) continue
     if (performance.now() > deadline)

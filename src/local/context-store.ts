@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Context, Selection } from '../terminal/context-files.js'
 import { contextFile, contextNames, findContext, readContext, readSelection, selectionFile } from '../terminal/context-files.js'
@@ -107,7 +107,7 @@ function writePrivately(path: string, value: object): void {
     chmodSync(temporary, 0o600)
     renameSync(temporary, path)
   } catch (error) {
-    rmSync(temporary, { force: true })
+    if (existsSync(temporary)) rmSync(temporary, { force: true })
     throw new CliError('E_DATA_DIR', `cannot write ${path}: ${(error as Error).message}`, {
       hint: 'Check who owns the directory and that the disk has room.',
       cause: error,
