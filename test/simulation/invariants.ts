@@ -28,7 +28,8 @@ export class Invariants implements NetworkObserver {
   readonly counts: InvariantCounts = { elections: 0, commitsChecked: 0, messagesChecked: 0, entriesChecked: 0 }
   /** Every commit up to here was seen durable on a quorum of disk images. */
   verifiedCommit = 0
-  private verifiedTerm = 0
+  /** The highest index that each term committed, in order of terms. */
+  private readonly commits: { readonly term: number; index: number }[] = []
   private readonly leaders = new Map<number, string>()
   private readonly votes = new Map<string, string>()
   private readonly entries = new Map<number, KnownEntry[]>()
@@ -136,9 +137,11 @@ export class Invariants implements NetworkObserver {
     if (known !== undefined) this.fail('election safety', `${member.name} was elected in term ${term}, which ${known} leads`)
     this.leaders.set(term, member.peerId.key)
     member.leadsTerm = term
+    // A paused candidate may learn of its votes when a newer term has long committed more: only older terms bind it.
     const { lastId } = member.node!.status()
-    if (lastId.term < this.verifiedTerm || (lastId.term === this.verifiedTerm && lastId.index < this.verifiedCommit)) {
-      this.fail('leader completeness', `${member.name} leads term ${term} with ${lastId.index} of term ${lastId.term}, committed is ${this.verifiedCommit} of term ${this.verifiedTerm}`)
+    const committed = this.commits.findLast((commit) => commit.term < term)
+    if (committed && (lastId.term < committed.term || (lastId.term === committed.term && lastId.index < committed.index))) {
+      this.fail('leader completeness', `${member.name} leads term ${term} with ${lastId.index} of term ${lastId.term}, committed is ${committed.index} of term ${committed.term}`)
     }
   }
 
@@ -157,7 +160,9 @@ export class Invariants implements NetworkObserver {
     }
     if (index > this.verifiedCommit) {
       this.verifiedCommit = index
-      this.verifiedTerm = status.term
+      const newest = this.commits.at(-1)
+      if (newest?.term === status.term) newest.index = index
+      else this.commits.push({ term: status.term, index })
     }
   }
 

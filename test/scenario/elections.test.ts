@@ -1,0 +1,173 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type Story, scenario } from './scenario.js'
+
+scenario('A01 power lost at any moment of an election leaves one vote per term and a group that elects', { size: 3, killedBy: 'ask-for-votes-before-durable' }, (story) => {
+  const { cluster } = story
+  for (let cut = 0; cut < 40; cut++) {
+    for (const member of story.members) cluster.crash(member, { poweredOn: true })
+    cluster.startAll()
+    cluster.run(5)
+    for (let i = 0; i < cut * 9; i++) cluster.scheduler.step()
+  }
+  story.restart(...story.members).awaitLeader()
+  story.write(3)
+  story.expectConverged()
+  assert.ok(cluster.invariants.counts.elections >= 1)
+})
+
+scenario('A02 a vote that cannot be written is not granted, and the voter stops', { size: 3, killedBy: 'failed-meta-save-carried-on' }, (story) => {
+  const { cluster } = story
+  story.start('n1').write(3)
+  const [voter, other] = story.followers as [Story['leader'], Story['leader']]
+
+  voter.profile.writeErrorRate = 1
+  cluster.crash(story.member('n1'), { poweredOn: true })
+  story.await('the voter gives up', () => voter.failed !== null)
+  story.wait(4 * story.T)
+
+  assert.is(cluster.leader(), null, 'two members, one of them without a disk, make no quorum')
+  assert.is(voter.node!.status().state, 'ERROR')
+  assert.is.not(other.node!.status().state, 'LEADER')
+  voter.profile.writeErrorRate = 0
+  cluster.crash(voter)
+  story.restart(voter, story.member('n1')).expectConverged()
+})
+
+scenario('A03 a candidate that cannot write its own vote never leads, though all would grant it', { size: 3, killedBy: 'failed-meta-save-carried-on' }, (story) => {
+  const { cluster } = story
+  story.start('n1').write(1)
+  const candidates = story.followers
+  for (const member of candidates) member.profile.writeErrorRate = 1
+
+  cluster.crash(story.member('n1'), { poweredOn: true })
+  story.wait(6 * story.T)
+
+  assert.is(cluster.leader(), null)
+  assert.ok(candidates.some((member) => member.failed))
+})
+
+scenario('A05 a higher term that cannot be written is not acknowledged in', { size: 3, killedBy: 'failed-meta-save-carried-on' }, (story) => {
+  const { cluster } = story
+  story.start('n1').write(3)
+  const [behind] = story.followers as [Story['leader']]
+
+  cluster.isolate(behind)
+  cluster.crash(story.member('n1'), { poweredOn: true })
+  story.wait(story.T).restart(story.member('n1'))
+  story.awaitLeader()
+  behind.profile.writeErrorRate = 1
+  cluster.heal()
+  story.await('the member without a disk gives up', () => behind.failed !== null)
+
+  assert.is(behind.node!.status().state, 'ERROR')
+  story.write(2)
+  assert.ok(behind.durableMeta().term < story.leader.durableMeta().term)
+})
+
+scenario('A10 a follower that was cut off for long comes back without disturbing its leader', { size: 3, killedBy: 'no-pre-vote' }, (story) => {
+  const { cluster } = story
+  story.start('n1').write(3)
+  const { term } = story.leader.node!.status()
+  const [away] = story.followers as [Story['leader']]
+
+  cluster.isolate(away)
+  story.wait(10 * story.T)
+  cluster.heal()
+  story.wait(5 * story.T)
+
+  story.expectLeader(story.member('n1'))
+  assert.is(story.leader.node!.status().term, term, 'the term was raised')
+  story.expectConverged()
+})
+
+scenario('A10 a follower that can speak and not hear cannot depose a leader that the others hear', { size: 3, killedBy: 'no-stickiness' }, (story) => {
+  const { cluster } = story
+  story.start('n1').write(3)
+  const { term } = story.leader.node!.status()
+  const [deaf] = story.followers as [Story['leader']]
+
+  cluster.cutOneWay(story.member('n1'), deaf)
+  story.wait(10 * story.T)
+
+  story.expectLeader(story.member('n1'))
+  assert.is(story.leader.node!.status().term, term, 'the term was raised')
+  cluster.heal()
+  story.wait(2 * story.T)
+  story.expectConverged()
+})
+
+scenario('A13 in a bridge the side that has a quorum elects within a bound', { size: 5 }, (story) => {
+  const { cluster } = story
+  story.start('n1').write(3)
+  const [n1, n2, n3, n4, n5] = story.members as [Story['leader'], Story['leader'], Story['leader'], Story['leader'], Story['leader']]
+
+  cluster.partition([n1, n2], [n4, n5])
+  cluster.cut(n1, n3)
+  story.await('a leader that a quorum hears', () => cluster.leader() !== null && cluster.leader() !== n1, 8 * story.T)
+
+  story.write(2)
+  cluster.heal()
+  story.wait(2 * story.T)
+  story.expectConverged()
+})
+
+scenario('A14 a leader that can send and not receive steps down', { size: 3, killedBy: 'no-step-down-without-quorum' }, (story) => {
+  const { cluster } = story
+  story.start('n1').write(3)
+  const leader = story.member('n1')
+
+  for (const other of story.followers) cluster.cutOneWay(other, leader)
+  story.await('it steps down', () => !leader.node!.isLeader(), 3 * story.T)
+  const refused = story.propose(1, leader)
+  story.wait(story.T)
+
+  assert.is.not(refused[0]!.outcome, 'acked')
+  cluster.heal()
+  story.wait(3 * story.T)
+  story.awaitLeader()
+  story.expectConverged()
+})
+
+scenario('A14 a leader that can receive and not send is replaced', { size: 3 }, (story) => {
+  const { cluster } = story
+  story.start('n1').write(3)
+  const leader = story.member('n1')
+
+  for (const other of story.followers) cluster.cutOneWay(leader, other)
+  story.await('another leads', () => cluster.leader() !== null && cluster.leader() !== leader, 6 * story.T)
+
+  story.write(2)
+  cluster.heal()
+  story.wait(2 * story.T)
+  story.expectConverged()
+})
+
+for (const size of [1, 3, 5]) {
+  scenario(`A20 a group of ${size} that loses power as a whole elects again and has everything it acknowledged`, { size }, (story) => {
+    const { cluster } = story
+    story.start().write(20)
+    const unanswered = story.propose(10)
+
+    for (const member of story.members) cluster.crash(member)
+    story.wait(story.T).restart(...story.members)
+    story.awaitLeader()
+
+    story.expectConverged()
+    assert.is(cluster.history.counts.acked + unanswered.filter((record) => record.outcome === 'pending').length, 30)
+    story.write(1)
+  })
+}
+
+scenario('F12 a leader whose process was killed is replaced well before the election timeout', { size: 3 }, (story) => {
+  const { cluster } = story
+  story.start('n1').write(3)
+
+  cluster.kill(story.member('n1'))
+  story.await('another leads', () => cluster.leader() !== null, story.T * 0.8)
+
+  story.write(1)
+  story.restart(story.member('n1')).expectConverged()
+})
+
+test.run()
