@@ -108,7 +108,8 @@ export interface FileStat {
 /**
  * Files with explicit durability. What was written is volatile until `datasync` (or at once on a `dsync` file); a
  * created, renamed or removed name is volatile until `syncDir` of its directory. Every `done` runs later, on the executor.
- * A missing file answers ENOENT, an existing one with `exclusive` EEXIST, a full disk ENOSPC, everything else EIO.
+ * A missing file answers ENOENT, an existing one with `exclusive` EEXIST, a full disk ENOSPC, one that may not be used EACCES,
+ * everything else EIO.
  */
 export interface FileSystem {
   open(path: string, options: OpenOptions, done: (status: Status, file?: File) => void): void

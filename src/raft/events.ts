@@ -37,6 +37,7 @@ export type RaftEvent = EventOrigin &
     | { readonly name: 'commit.advanced'; readonly index: LogIndex }
     | { readonly name: 'apply.advanced'; readonly index: LogIndex }
     | { readonly name: 'configuration.committed'; readonly index: LogIndex; readonly peers: string }
+    | { readonly name: 'alarm.raised' | 'alarm.cleared'; readonly alarm: 'NOSPACE' }
     | { readonly name: 'peer.up'; readonly peer: PeerId }
     | { readonly name: 'peer.down'; readonly peer: PeerId; readonly status: Status }
   )

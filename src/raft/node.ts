@@ -73,7 +73,9 @@ export class Node {
 
   /** NOSPACE: refuses entries with ENOSPC, as leader and as follower, until told that there is space again. */
   setDiskSpace(state: 'short' | 'ample'): void {
+    if (this.impl.isOutOfSpace === (state === 'short')) return
     this.impl.isOutOfSpace = state === 'short'
+    this.impl.observe({ name: state === 'short' ? 'alarm.raised' : 'alarm.cleared', alarm: 'NOSPACE' })
   }
 
   /** PeerId.EMPTY when no leader is known. */

@@ -10,6 +10,7 @@ import type { Faults } from '../rpc/faults.js'
 import type { ProcessIdentity } from '../rpc/identity.js'
 import { manualClusterId } from '../storage/cluster-id.js'
 import { groupDirectory, type NodeStorage, openStorage } from '../storage/open-storage.js'
+import { SpaceMonitor } from '../storage/space-monitor.js'
 import type { NodeConfiguration } from './configuration.js'
 import { StartError } from './start-error.js'
 
@@ -30,7 +31,10 @@ export class GroupHost {
   readonly node: Node
   readonly machine = new KvStateMachine()
   readonly service: KvService
+  /** What an operator must look at: NOSPACE. */
+  alarms: readonly string[] = []
   private readonly storage: NodeStorage
+  private readonly space: SpaceMonitor
 
   constructor(private readonly options: GroupHostOptions) {
     const { configuration, environment, fileSystem, identity, faults } = options
@@ -45,6 +49,15 @@ export class GroupHost {
       peerId: configuration.peerId,
       clusterId: configuration.clusterId,
       name: configuration.name,
+    })
+    this.space = new SpaceMonitor({
+      fileSystem,
+      clock,
+      directory: configuration.dataDir,
+      onChange: (state) => {
+        this.alarms = state === 'short' ? ['NOSPACE'] : []
+        this.node.setDiskSpace(state)
+      },
     })
     this.service = new KvService({
       node: this.node,
@@ -79,12 +92,14 @@ export class GroupHost {
       }, 'node init'),
     )
     if (!status.ok) throw this.startError(status)
+    environment.executor.post(() => this.space.start(), 'space')
     await this.learnClusterId()
   }
 
   /** A leader hands over first. Every call still waiting is answered. */
   async stop(): Promise<void> {
     const { executor } = this.options.environment
+    this.space.stop()
     await new Promise<Status>((resolve) => executor.post(() => this.node.shutdown(resolve), 'node shutdown'))
     this.service.close()
   }

@@ -39,6 +39,8 @@ const LEVELS: Partial<Record<RaftEvent['name'], 'info' | 'warn' | 'error'>> = {
   'leader.handover': 'info',
   'log.truncated': 'warn',
   'configuration.committed': 'info',
+  'alarm.raised': 'error',
+  'alarm.cleared': 'info',
   'peer.up': 'info',
   'peer.down': 'warn',
 }

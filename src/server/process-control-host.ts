@@ -76,7 +76,7 @@ export class ProcessControlHost implements ControlHost {
       syncP99Ms: metrics.syncP99Ms,
       machine: 'kv',
       machineRevision: groupOf(groupId)?.machine.store.revision ?? null,
-      alarms: [],
+      alarms: groupOf(groupId)?.alarms ?? [],
     }
   }
 
