@@ -70,7 +70,7 @@ export class KeyValueAdmin implements Disposable {
     )
     if (item === null)
       throw new CliError('E_NO_KEY', `no key ${key}`, {
-        hint: `raftctl kv list ${key.slice(0, 3)}`,
+        hint: `raftctl kv list ${quoted(key.slice(0, 3))}`,
         details: { key: jsonBytes(keyBytes(key)), revision },
       })
     return { data: { ...jsonItem(item), revision }, bytes: item.value }
@@ -80,7 +80,7 @@ export class KeyValueAdmin implements Disposable {
     key: string,
     value: Buffer,
   ): Promise<{ readonly key: JsonBytes; readonly revision: number; readonly previous: KeyValue | null }> {
-    const { revision, previous } = await answered(this.client.put(keyBytes(key), value), `raftctl kv get ${key} --meta`)
+    const { revision, previous } = await answered(this.client.put(keyBytes(key), value), `raftctl kv get ${quoted(key)} --meta`)
     return { key: jsonBytes(keyBytes(key)), revision, previous: previous && jsonItem(previous) }
   }
 
@@ -91,11 +91,11 @@ export class KeyValueAdmin implements Disposable {
   }
 
   async delete(key: string): Promise<{ readonly deleted: number; readonly revision: number }> {
-    return answered(this.client.del(keyBytes(key)), `raftctl kv get ${key}`)
+    return answered(this.client.del(keyBytes(key)), `raftctl kv get ${quoted(key)}`)
   }
 
   async deletePrefix(prefix: string): Promise<{ readonly deleted: number; readonly revision: number }> {
-    return answered(this.client.delPrefix(Buffer.from(prefix)), `raftctl kv list ${prefix}`)
+    return answered(this.client.delPrefix(Buffer.from(prefix)), `raftctl kv list ${quoted(prefix)}`)
   }
 
   async countPrefix(prefix: string): Promise<number> {
@@ -121,7 +121,7 @@ export class KeyValueAdmin implements Disposable {
         : 'revision' in expectation
           ? { modRevision: expectation.revision }
           : expectation
-    const { swapped, current, revision } = await answered(this.client.cas(keyBytes(key), expected, to), `raftctl kv get ${key} --meta`)
+    const { swapped, current, revision } = await answered(this.client.cas(keyBytes(key), expected, to), `raftctl kv get ${quoted(key)} --meta`)
     if (swapped) return { key: jsonBytes(keyBytes(key)), revision, value: jsonBytes(to) }
     const found = current === null ? 'it does not exist' : `it is ${shown(current.value)} (revision ${current.modRevision})`
     throw new CliError('E_CAS', `${key} is not what was expected: ${found}`, {

@@ -1,7 +1,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { saveInto } from '../support/contexts.js'
 import { agree, type FakeNode, fakeCluster } from '../support/fake-control.js'
-import { CliHome, type CliRun } from '../support/run-cli.js'
+import { CliHome, type CliRun, PROJECT } from '../support/run-cli.js'
 import { problemsOf } from '../support/schemas.js'
 
 const test = suite('reads')
@@ -104,7 +105,6 @@ test('wait ends when it holds, with 124 when it does not, with 2 when it is no c
 })
 
 test('a context pins the cluster: another one that answers is exit 8', async () => {
-  const { saveInto } = await import('../support/contexts.js')
   saveInto(home, { name: 'prod', endpoints: [nodes[0]!.address], clusterId: 'ffff0000ffff0000ffff0000ffff0000' })
   const { text, document } = await both(['status', '-c', 'prod'])
   assert.is(text.exitCode, 8)
@@ -112,13 +112,23 @@ test('a context pins the cluster: another one that answers is exit 8', async () 
 })
 
 test('flag beats environment beats context beats the files', async () => {
-  const { saveInto } = await import('../support/contexts.js')
   saveInto(home, { name: 'dead', endpoints: ['127.0.0.1:1'] })
   const context = { RAFTCTL_CONTEXT: 'dead' }
   assert.is((await home.run(['status'], { env: context })).exitCode, 5)
   assert.is((await home.run(['status'], { env: { ...context, RAFTCTL_ENDPOINT: nodes[0]!.address } })).exitCode, 0)
   assert.is((await home.run(['status', ...any()], { env: { RAFTCTL_ENDPOINT: '127.0.0.1:1' } })).exitCode, 0)
   assert.is((await home.run(['status', '-e', '127.0.0.1:1'], { env: { RAFTCTL_ENDPOINT: nodes[0]!.address } })).exitCode, 5)
+})
+
+test('an endpoint on the command line stands for itself: the selected context is left out', async () => {
+  const other = new CliHome()
+  saveInto(other, { name: 'elsewhere', endpoints: ['127.0.0.1:1'], clusterId: 'ffff0000ffff0000ffff0000ffff0000' })
+  assert.is((await other.run(['context', 'use', 'elsewhere'])).exitCode, 0)
+  const alone = await other.run(['status', ...any(), '--json'])
+  assert.is(alone.exitCode, 0)
+  assert.is(documentOf(alone).context, null)
+  assert.is((await other.run(['status', ...any(), '-c', 'elsewhere'])).exitCode, 8)
+  other.remove()
 })
 
 test('--field prints one value, --columns chooses, and what is not there is exit 2', async () => {
@@ -132,7 +142,7 @@ test('--field prints one value, --columns chooses, and what is not there is exit
 test('a pipe that closes early ends it quietly', async () => {
   const { execa } = await import('execa')
   const run = await execa('sh', ['-c', `"$0" bin/run.js status -e ${nodes[0]!.address} --watch=50ms | head -1`, process.execPath], {
-    cwd: (await import('../support/run-cli.js')).PROJECT,
+    cwd: PROJECT,
     env: home.environment(),
     extendEnv: false,
     timeout: 20_000,

@@ -107,6 +107,14 @@ test('a higher term without a quorum does not unseat a leader that has one', () 
   assert.is(status.nodes[2]!.state, 'electing')
 })
 
+test('a claim of a higher term that nobody follows does not unseat a leader with a quorum', () => {
+  const pretender = report(3, { raftState: 'LEADER', term: 12, leaderId: peer(3), progress: [progress(1, STALE), progress(2, STALE)] })
+  const { status, error } = read([up(leader({ progress: [progress(2), progress(3, STALE)] })), up(report(2)), up(pretender)])
+  assert.is(error, null)
+  assert.is(status.leader, 'n1')
+  assert.equal(status.disagreements, [{ node: 'n3', leader: 'n3', term: 12 }])
+})
+
 test('in a joint configuration the old members need a quorum too', () => {
   const joint = membership(3, {
     stage: 'joint',
