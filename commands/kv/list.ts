@@ -45,8 +45,7 @@ export default class KvList extends ClusterCommand {
         ],
         page.items,
       )
-      if (page.more)
-        out.note(`${out.count(page.items.length)} of ${out.count(page.count)} keys; the next page:  ${nextPage(prefix, page)}`)
+      if (page.more) out.note(`${out.count(page.items.length)} of ${out.count(page.count)} keys; the next page:  ${nextPage(prefix, page)}`)
     })
   }
 }

@@ -121,7 +121,10 @@ export class KeyValueAdmin implements Disposable {
         : 'revision' in expectation
           ? { modRevision: expectation.revision }
           : expectation
-    const { swapped, current, revision } = await answered(this.client.cas(keyBytes(key), expected, to), `raftctl kv get ${quoted(key)} --meta`)
+    const { swapped, current, revision } = await answered(
+      this.client.cas(keyBytes(key), expected, to),
+      `raftctl kv get ${quoted(key)} --meta`,
+    )
     if (swapped) return { key: jsonBytes(keyBytes(key)), revision, value: jsonBytes(to) }
     const found = current === null ? 'it does not exist' : `it is ${shown(current.value)} (revision ${current.modRevision})`
     throw new CliError('E_CAS', `${key} is not what was expected: ${found}`, {
