@@ -12,8 +12,15 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const writes = Number(process.argv[process.argv.indexOf('--writes') + 1] || 200)
 const O_DSYNC = 0o10000
 const home = mkdtempSync(join(tmpdir(), 'raftctl-syncs-'))
-const env = { ...process.env, XDG_DATA_HOME: join(home, 'data'), XDG_CONFIG_HOME: join(home, 'config'), XDG_STATE_HOME: join(home, 'state'), CI: '1' }
-const raftctl = (...args) => JSON.parse(execFileSync(process.execPath, [join(root, 'bin/run.js'), ...args, '--json'], { env, encoding: 'utf8' })).data
+const env = {
+  ...process.env,
+  XDG_DATA_HOME: join(home, 'data'),
+  XDG_CONFIG_HOME: join(home, 'config'),
+  XDG_STATE_HOME: join(home, 'state'),
+  CI: '1',
+}
+const raftctl = (...args) =>
+  JSON.parse(execFileSync(process.execPath, [join(root, 'bin/run.js'), ...args, '--json'], { env, encoding: 'utf8' })).data
 
 const cluster = raftctl('cluster', 'start', '--name', 'syncs')
 try {
@@ -24,11 +31,21 @@ try {
   await new Promise((resolve) => setTimeout(resolve, 300))
   const { leader } = raftctl('status', '--context', 'syncs')
   const counts = await Promise.all(traces.map((stop) => stop()))
-  const rows = cluster.nodes.map((node, i) => ({ node: node.id, role: node.id === leader ? 'leader' : 'follower', acknowledged: writes, ...counts[i] }))
+  const rows = cluster.nodes.map((node, i) => ({
+    node: node.id,
+    role: node.id === leader ? 'leader' : 'follower',
+    acknowledged: writes,
+    ...counts[i],
+  }))
   console.table(rows)
   const synced = rows.filter((row) => row.syncedWrites >= writes)
-  const ok = synced.length >= 2 && rows.find((row) => row.role === 'leader').syncedWrites === writes && rows.every((row) => row.unsyncedWrites === 0)
-  console.log(ok ? `every one of ${writes} acknowledged batches was one synced write on the leader, and synced on ${synced.length} of 3 nodes` : 'NOT every acknowledged batch was synced once')
+  const ok =
+    synced.length >= 2 && rows.find((row) => row.role === 'leader').syncedWrites === writes && rows.every((row) => row.unsyncedWrites === 0)
+  console.log(
+    ok
+      ? `every one of ${writes} acknowledged batches was one synced write on the leader, and synced on ${synced.length} of 3 nodes`
+      : 'NOT every acknowledged batch was synced once',
+  )
   process.exitCode = ok ? 0 : 1
 } finally {
   raftctl('cluster', 'rm', 'syncs', '--yes')
@@ -38,7 +55,11 @@ process.exit()
 
 /** Attaches to a node; answers what stops the trace and counts. */
 function trace(node) {
-  const strace = spawn('strace', ['-f', '-y', '-e', 'trace=pwrite64,pwritev,pwritev2,write,writev,fdatasync,fsync', '-p', String(node.pid)], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const strace = spawn(
+    'strace',
+    ['-f', '-y', '-e', 'trace=pwrite64,pwritev,pwritev2,write,writev,fdatasync,fsync', '-p', String(node.pid)],
+    { stdio: ['ignore', 'ignore', 'pipe'] },
+  )
   let text = ''
   return new Promise((resolve, reject) => {
     strace.on('error', (error) => reject(new Error(`strace is needed: ${error.message}`)))

@@ -1,14 +1,16 @@
 // npm run mutants [name…]: applies each known bug of test/mutants to a copy of the sources and expects a test to turn red.
 // See test/README.md.
 import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { stripVTControlCharacters } from 'node:util'
 import ts from 'typescript'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const PATCHES = join(ROOT, 'test/mutants')
+const SCENARIOS = join(ROOT, 'test/scenario')
 const SIM_TIME_LIMIT_S = 60
 const TEST_TIME_LIMIT_MS = 120_000
 
@@ -18,7 +20,14 @@ function readMutant(file) {
   const header = text.slice(0, text.indexOf('--- a/'))
   const field = (name) => [...header.matchAll(new RegExp(`^${name}: (.+)$`, 'gm'))].map((match) => match[1])
   const files = [...text.matchAll(/^\+\+\+ b\/(.+)$/gm)].map((match) => match[1])
-  return { name: file.replace(/\.patch$/, ''), path: join(PATCHES, file), rule: field('rule')[0], breaks: field('breaks')[0], killers: field('killed-by'), files }
+  return {
+    name: file.replace(/\.patch$/, ''),
+    path: join(PATCHES, file),
+    rule: field('rule')[0],
+    breaks: field('breaks')[0],
+    killers: field('killed-by'),
+    files,
+  }
 }
 
 function makeCopy() {
@@ -34,11 +43,19 @@ function makeCopy() {
 
 /** Applies the patch and compiles what it touches; answers why it could not. */
 function apply(mutant, copy) {
-  const git = spawnSync('git', ['apply', '-C1', mutant.path], { cwd: copy, encoding: 'utf8', env: { ...process.env, GIT_CEILING_DIRECTORIES: dirname(copy) } })
+  const git = spawnSync('git', ['apply', '-C1', mutant.path], {
+    cwd: copy,
+    encoding: 'utf8',
+    env: { ...process.env, GIT_CEILING_DIRECTORIES: dirname(copy) },
+  })
   if (git.status !== 0) return git.stderr.trim()
   const compilerOptions = { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true }
   for (const file of mutant.files) {
-    const { outputText, diagnostics } = ts.transpileModule(readFileSync(join(copy, file), 'utf8'), { compilerOptions, reportDiagnostics: true, fileName: file })
+    const { outputText, diagnostics } = ts.transpileModule(readFileSync(join(copy, file), 'utf8'), {
+      compilerOptions,
+      reportDiagnostics: true,
+      fileName: file,
+    })
     if (diagnostics?.length) return ts.flattenDiagnosticMessageText(diagnostics[0].messageText, '\n')
     writeFileSync(join(copy, 'dist', file.replace(/\.ts$/, '.js')), outputText)
   }
@@ -63,14 +80,40 @@ function run(killer, copy) {
     const seeds = /^seeds=(\d+)/m.exec(stdout ?? '')
     return violation ? `the simulator, after ${seeds?.[1] ?? '?'} seeds (seed ${violation[1]}): ${violation[2]}` : null
   }
-  const { status, stdout, signal } = spawnSync(process.execPath, [join(copy, 'dist', `${target}.js`)], { cwd: copy, encoding: 'utf8', timeout: TEST_TIME_LIMIT_MS })
+  const { status, stdout, signal } = spawnSync(process.execPath, [join(copy, 'dist', `${target}.js`)], {
+    cwd: copy,
+    encoding: 'utf8',
+    timeout: TEST_TIME_LIMIT_MS,
+  })
   if (status === 0) return null
-  const failed = /FAIL\s+(.+)$/m.exec(stripColour(stdout ?? ''))
+  const failed = /FAIL\s+(.+)$/m.exec(stripVTControlCharacters(stdout ?? ''))
   return `${target}: ${failed ? failed[1].trim() : (signal ?? 'it failed')}`
 }
 
-function stripColour(text) {
-  return text.replace(/\u001b\[[0-9;]*m/g, '')
+/** Stories that say which mutant turns them red, by mutant: the promise is kept to the letter. */
+function readStories() {
+  const stories = new Map()
+  for (const file of readdirSync(SCENARIOS).filter((name) => name.endsWith('.test.ts'))) {
+    const text = readFileSync(join(SCENARIOS, file), 'utf8')
+    for (const [, , title, mutant] of text.matchAll(/scenario\(\s*(['`"])(.+?)\1,\s*\{[^{}]*killedBy: '([^']+)'/g)) {
+      stories.set(mutant, [...(stories.get(mutant) ?? []), { title, target: `test/scenario/${file.replace(/\.ts$/, '')}` }])
+    }
+  }
+  return stories
+}
+
+/** Titles of stories that stay green although they name this mutant. */
+function greenStories(stories, copy) {
+  const outputs = new Map()
+  for (const target of new Set(stories.map((story) => story.target))) {
+    const { stdout } = spawnSync(process.execPath, [join(copy, 'dist', `${target}.js`)], {
+      cwd: copy,
+      encoding: 'utf8',
+      timeout: TEST_TIME_LIMIT_MS,
+    })
+    outputs.set(target, stripVTControlCharacters(stdout ?? ''))
+  }
+  return stories.filter((story) => !outputs.get(story.target).includes(`FAIL  "${story.title}"`)).map((story) => story.title)
 }
 
 /** A test that is red without any mutant kills nothing. */
@@ -98,6 +141,12 @@ function main() {
   }
   const copy = makeCopy()
   mkdirSync(join(copy, 'dist'), { recursive: true })
+  const stories = readStories()
+  for (const name of stories.keys()) {
+    if (existsSync(join(PATCHES, `${name}.patch`))) continue
+    console.log(`ERROR     a story names the mutant ${name}, which does not exist`)
+    return 1
+  }
   let survivors = 0
   let broken = 0
   const startedAt = performance.now()
@@ -118,8 +167,12 @@ function main() {
           if (killedBy) break
         }
         const seconds = ((performance.now() - since) / 1000).toFixed(1)
-        if (!killedBy) survivors++
-        console.log(killedBy ? `killed    ${mutant.name} (${seconds} s) by ${killedBy}` : `SURVIVED  ${mutant.name} (${seconds} s): ${mutant.breaks}`)
+        const green = greenStories(stories.get(mutant.name) ?? [], copy)
+        if (!killedBy || green.length > 0) survivors++
+        for (const title of green) console.log(`GREEN     ${mutant.name} leaves this story green, which names it: ${title}`)
+        console.log(
+          killedBy ? `killed    ${mutant.name} (${seconds} s) by ${killedBy}` : `SURVIVED  ${mutant.name} (${seconds} s): ${mutant.breaks}`,
+        )
       }
       restore(mutant, copy)
     }

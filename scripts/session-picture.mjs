@@ -38,14 +38,20 @@ try {
     const run = command.replace(/^raftctl/, `"$NODE" "${join(root, 'bin/run.js')}"`)
     // `script` gives the command a terminal, so that it prints what a person would see.
     const output = execFileSync('script', ['-qec', `stty cols ${columns} rows 50; ${run}`, '/dev/null'], { env, encoding: 'utf8' })
-    lines.push(`\u001b[32m$\u001b[0m \u001b[1m${command}\u001b[0m`, ...output.replaceAll('\r', '').replaceAll(home, '~').trimEnd().split('\n'), '')
+    lines.push(
+      `\u001b[32m$\u001b[0m \u001b[1m${command}\u001b[0m`,
+      ...output.replaceAll('\r', '').replaceAll(home, '~').trimEnd().split('\n'),
+      '',
+    )
   }
 } finally {
   execFileSync(process.execPath, [join(root, 'bin/run.js'), 'cluster', 'rm', 'dev', '--yes'], { env, stdio: 'ignore' })
   rmSync(home, { recursive: true, force: true })
 }
 writeFileSync(join(root, 'docs/session.svg'), picture(lines.slice(0, -1)))
-console.log(`docs/session.svg: ${lines.length} lines${lines.some((line) => line.includes(homedir())) ? ', and a path of this machine: look at it' : ''}`)
+console.log(
+  `docs/session.svg: ${lines.length} lines${lines.some((line) => line.includes(homedir())) ? ', and a path of this machine: look at it' : ''}`,
+)
 
 function leader() {
   return execFileSync(process.execPath, [join(root, 'bin/run.js'), 'status', '--field', 'leader'], { env, encoding: 'utf8' }).trim()
@@ -65,18 +71,20 @@ function picture(rows) {
 
 function spans(row) {
   let classes = new Set()
-  return row
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: terminals speak in control characters
-    .split(/(\u001b\[[\d;]*[A-Za-z])/)
-    .map((part) => {
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: as above
-      const code = /^\u001b\[([\d;]*)m$/.exec(part)
-      if (code) classes = styled(classes, code[1])
-      if (part === '' || part.startsWith('\u001b')) return ''
-      const escaped = part.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
-      return classes.size > 0 ? `<tspan class="${[...classes].join(' ')}">${escaped}</tspan>` : escaped
-    })
-    .join('')
+  return (
+    row
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: terminals speak in control characters
+      .split(/(\u001b\[[\d;]*[A-Za-z])/)
+      .map((part) => {
+        // biome-ignore lint/suspicious/noControlCharactersInRegex: as above
+        const code = /^\u001b\[([\d;]*)m$/.exec(part)
+        if (code) classes = styled(classes, code[1])
+        if (part === '' || part.startsWith('\u001b')) return ''
+        const escaped = part.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
+        return classes.size > 0 ? `<tspan class="${[...classes].join(' ')}">${escaped}</tspan>` : escaped
+      })
+      .join('')
+  )
 }
 
 function styled(before, codes) {

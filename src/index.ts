@@ -1,10 +1,10 @@
 /**
  * The library: braft's parts by braft's names. `raft` is the engine; storages and RPC adapters plug into its seams.
  */
-export { type Closure, ClosureGuard, type Done, closure } from './raft/closure.js'
+export { type Closure, ClosureGuard, closure, type Done } from './raft/closure.js'
 export { Configuration, ConfigurationEntry } from './raft/configuration.js'
 export type * from './raft/environment.js'
-export { ErrorCode, ErrorType, RaftError, Status, errorName } from './raft/errors.js'
+export { ErrorCode, ErrorType, errorName, RaftError, Status } from './raft/errors.js'
 export type * from './raft/events.js'
 export { EntryBatch, EntryType } from './raft/log-entry.js'
 export type * from './raft/messages.js'

@@ -38,7 +38,8 @@ export async function describeCluster(cluster: LocalCluster): Promise<ClusterRow
 async function leaderAmong(cluster: LocalCluster, nodes: readonly LocalNode[]): Promise<LocalLeader | null> {
   const { findLeader, localClient } = await import('./local-connection.js')
   using client = localClient(cluster, ASK_MS)
-  return findLeader(client, cluster, nodes)
+  // Awaited here: the client is gone when this function returns.
+  return await findLeader(client, cluster, nodes)
 }
 
 async function describeNode(node: LocalNode): Promise<NodeRow> {

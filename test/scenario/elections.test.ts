@@ -2,100 +2,124 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Story, scenario } from './scenario.js'
 
-scenario('A01 power lost at any moment of an election leaves one vote per term and a group that elects', { size: 3, killedBy: 'ask-for-votes-before-durable' }, (story) => {
-  const { cluster } = story
-  for (let cut = 0; cut < 40; cut++) {
-    for (const member of story.members) cluster.crash(member, { poweredOn: true })
-    cluster.startAll()
-    cluster.run(5)
-    for (let i = 0; i < cut * 9; i++) cluster.scheduler.step()
-  }
-  story.restart(...story.members).awaitLeader()
-  story.write(3)
-  story.expectConverged()
-  assert.ok(cluster.invariants.counts.elections >= 1)
-})
+scenario(
+  'A01 power lost at any moment of an election leaves one vote per term and a group that elects',
+  { size: 3, killedBy: 'ask-for-votes-before-durable' },
+  (story) => {
+    const { cluster } = story
+    for (let cut = 0; cut < 40; cut++) {
+      for (const member of story.members) cluster.crash(member, { poweredOn: true })
+      cluster.startAll()
+      cluster.run(5)
+      for (let i = 0; i < cut * 9; i++) cluster.scheduler.step()
+    }
+    story.restart(...story.members).awaitLeader()
+    story.write(3)
+    story.expectConverged()
+    assert.ok(cluster.invariants.counts.elections >= 1)
+  },
+)
 
-scenario('A02 a vote that cannot be written is not granted, and the voter stops', { size: 3, killedBy: 'failed-meta-save-carried-on' }, (story) => {
-  const { cluster } = story
-  story.start('n1').write(3)
-  const [voter, other] = story.followers as [Story['leader'], Story['leader']]
+scenario(
+  'A02 a vote that cannot be written is not granted, and the voter stops',
+  { size: 3, killedBy: 'failed-meta-save-carried-on' },
+  (story) => {
+    const { cluster } = story
+    story.start('n1').write(3)
+    const [voter, other] = story.followers as [Story['leader'], Story['leader']]
 
-  voter.profile.writeErrorRate = 1
-  cluster.crash(story.member('n1'), { poweredOn: true })
-  story.await('the voter gives up', () => voter.failed !== null)
-  story.wait(4 * story.T)
+    voter.profile.writeErrorRate = 1
+    cluster.crash(story.member('n1'), { poweredOn: true })
+    story.await('the voter gives up', () => voter.failed !== null)
+    story.wait(4 * story.T)
 
-  assert.is(cluster.leader(), null, 'two members, one of them without a disk, make no quorum')
-  assert.is(voter.node!.status().state, 'ERROR')
-  assert.is.not(other.node!.status().state, 'LEADER')
-  voter.profile.writeErrorRate = 0
-  cluster.crash(voter)
-  story.restart(voter, story.member('n1')).expectConverged()
-})
+    assert.is(cluster.leader(), null, 'two members, one of them without a disk, make no quorum')
+    assert.is(voter.node!.status().state, 'ERROR')
+    assert.is.not(other.node!.status().state, 'LEADER')
+    voter.profile.writeErrorRate = 0
+    cluster.crash(voter)
+    story.restart(voter, story.member('n1')).expectConverged()
+  },
+)
 
-scenario('A03 a candidate that cannot write its own vote never leads, though all would grant it', { size: 3, killedBy: 'failed-meta-save-carried-on' }, (story) => {
-  const { cluster } = story
-  story.start('n1').write(1)
-  const candidates = story.followers
-  for (const member of candidates) member.profile.writeErrorRate = 1
+scenario(
+  'A03 a candidate that cannot write its own vote never leads, though all would grant it',
+  { size: 3, killedBy: 'failed-meta-save-carried-on' },
+  (story) => {
+    const { cluster } = story
+    story.start('n1').write(1)
+    const candidates = story.followers
+    for (const member of candidates) member.profile.writeErrorRate = 1
 
-  cluster.crash(story.member('n1'), { poweredOn: true })
-  story.wait(6 * story.T)
+    cluster.crash(story.member('n1'), { poweredOn: true })
+    story.wait(6 * story.T)
 
-  assert.is(cluster.leader(), null)
-  assert.ok(candidates.some((member) => member.failed))
-})
+    assert.is(cluster.leader(), null)
+    assert.ok(candidates.some((member) => member.failed))
+  },
+)
 
-scenario('A05 a higher term that cannot be written is not acknowledged in', { size: 3, killedBy: 'failed-meta-save-carried-on' }, (story) => {
-  const { cluster } = story
-  story.start('n1').write(3)
-  const [behind] = story.followers as [Story['leader']]
+scenario(
+  'A05 a higher term that cannot be written is not acknowledged in',
+  { size: 3, killedBy: 'failed-meta-save-carried-on' },
+  (story) => {
+    const { cluster } = story
+    story.start('n1').write(3)
+    const [behind] = story.followers as [Story['leader']]
 
-  cluster.isolate(behind)
-  cluster.crash(story.member('n1'), { poweredOn: true })
-  story.wait(story.T).restart(story.member('n1'))
-  story.awaitLeader()
-  behind.profile.writeErrorRate = 1
-  cluster.heal()
-  story.await('the member without a disk gives up', () => behind.failed !== null)
+    cluster.isolate(behind)
+    cluster.crash(story.member('n1'), { poweredOn: true })
+    story.wait(story.T).restart(story.member('n1'))
+    story.awaitLeader()
+    behind.profile.writeErrorRate = 1
+    cluster.heal()
+    story.await('the member without a disk gives up', () => behind.failed !== null)
 
-  assert.is(behind.node!.status().state, 'ERROR')
-  story.write(2)
-  assert.ok(behind.durableMeta().term < story.leader.durableMeta().term)
-})
+    assert.is(behind.node!.status().state, 'ERROR')
+    story.write(2)
+    assert.ok(behind.durableMeta().term < story.leader.durableMeta().term)
+  },
+)
 
-scenario('A10 a follower that was cut off for long comes back without disturbing its leader', { size: 3, killedBy: 'no-pre-vote' }, (story) => {
-  const { cluster } = story
-  story.start('n1').write(3)
-  const { term } = story.leader.node!.status()
-  const [away] = story.followers as [Story['leader']]
+scenario(
+  'A10 a follower that was cut off for long comes back without disturbing its leader',
+  { size: 3, killedBy: 'no-pre-vote' },
+  (story) => {
+    const { cluster } = story
+    story.start('n1').write(3)
+    const { term } = story.leader.node!.status()
+    const [away] = story.followers as [Story['leader']]
 
-  cluster.isolate(away)
-  story.wait(10 * story.T)
-  cluster.heal()
-  story.wait(5 * story.T)
+    cluster.isolate(away)
+    story.wait(10 * story.T)
+    cluster.heal()
+    story.wait(5 * story.T)
 
-  story.expectLeader(story.member('n1'))
-  assert.is(story.leader.node!.status().term, term, 'the term was raised')
-  story.expectConverged()
-})
+    story.expectLeader(story.member('n1'))
+    assert.is(story.leader.node!.status().term, term, 'the term was raised')
+    story.expectConverged()
+  },
+)
 
-scenario('A10 a follower that can speak and not hear cannot depose a leader that the others hear', { size: 3, killedBy: 'no-stickiness' }, (story) => {
-  const { cluster } = story
-  story.start('n1').write(3)
-  const { term } = story.leader.node!.status()
-  const [deaf] = story.followers as [Story['leader']]
+scenario(
+  'A10 a follower that can speak and not hear cannot depose a leader that the others hear',
+  { size: 3, killedBy: 'no-stickiness' },
+  (story) => {
+    const { cluster } = story
+    story.start('n1').write(3)
+    const { term } = story.leader.node!.status()
+    const [deaf] = story.followers as [Story['leader']]
 
-  cluster.cutOneWay(story.member('n1'), deaf)
-  story.wait(10 * story.T)
+    cluster.cutOneWay(story.member('n1'), deaf)
+    story.wait(10 * story.T)
 
-  story.expectLeader(story.member('n1'))
-  assert.is(story.leader.node!.status().term, term, 'the term was raised')
-  cluster.heal()
-  story.wait(2 * story.T)
-  story.expectConverged()
-})
+    story.expectLeader(story.member('n1'))
+    assert.is(story.leader.node!.status().term, term, 'the term was raised')
+    cluster.heal()
+    story.wait(2 * story.T)
+    story.expectConverged()
+  },
+)
 
 scenario('A13 in a bridge the side that has a quorum elects within a bound', { size: 5 }, (story) => {
   const { cluster } = story

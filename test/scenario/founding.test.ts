@@ -47,24 +47,28 @@ scenario('E11 a member whose directory was lost does not vote, and the others go
   assert.is(cluster.leader(), null, 'a lost directory voted')
 })
 
-scenario('E11 two of three directories lost: nobody elects, so that nothing acknowledged is forgotten', { size: 3, killedBy: 'founding-without-all' }, (story) => {
-  const { cluster } = story
-  story.start('n1')
-  story.write(5)
-  for (const name of ['n2', 'n3']) {
-    cluster.crash(story.member(name))
-    story.member(name).disk.wipe()
-  }
-  cluster.crash(story.member('n1'))
+scenario(
+  'E11 two of three directories lost: nobody elects, so that nothing acknowledged is forgotten',
+  { size: 3, killedBy: 'founding-without-all' },
+  (story) => {
+    const { cluster } = story
+    story.start('n1')
+    story.write(5)
+    for (const name of ['n2', 'n3']) {
+      cluster.crash(story.member(name))
+      story.member(name).disk.wipe()
+    }
+    cluster.crash(story.member('n1'))
 
-  story.restart(story.member('n2'), story.member('n3'))
-  story.wait(10 * story.T)
-  assert.is(cluster.leader(), null)
-  story.restart(story.member('n1'))
-  story.wait(10 * story.T)
+    story.restart(story.member('n2'), story.member('n3'))
+    story.wait(10 * story.T)
+    assert.is(cluster.leader(), null)
+    story.restart(story.member('n1'))
+    story.wait(10 * story.T)
 
-  assert.is(cluster.leader(), null)
-  for (const name of ['n2', 'n3']) assert.is(story.member(name).failed?.code, ErrorCode.EREBUILD)
-})
+    assert.is(cluster.leader(), null)
+    for (const name of ['n2', 'n3']) assert.is(story.member(name).failed?.code, ErrorCode.EREBUILD)
+  },
+)
 
 test.run()

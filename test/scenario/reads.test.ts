@@ -3,30 +3,34 @@ import * as assert from 'uvu/assert'
 import type { SimMember } from '../simulation/member.js'
 import { scenario } from './scenario.js'
 
-scenario('D01 a new leader answers no read before an entry of its own term is committed', { size: 3, killedBy: 'read-before-the-term-commits' }, (story) => {
-  const { cluster } = story
-  const n1 = story.start('n1').leader
-  story.write(2)
-  story.wait(story.T / 2)
+scenario(
+  'D01 a new leader answers no read before an entry of its own term is committed',
+  { size: 3, killedBy: 'read-before-the-term-commits' },
+  (story) => {
+    const { cluster } = story
+    const n1 = story.start('n1').leader
+    story.write(2)
+    story.wait(story.T / 2)
 
-  // n1 acknowledges a write and is gone before it can tell the others that it is committed.
-  const [write] = story.propose(1)
-  story.await('n1 acknowledges it', () => write!.outcome === 'acked')
-  cluster.crash(n1)
-  cluster.onEvent = (member, event) => {
-    // The new leader's followers answer heartbeats, but their disks stand still: nothing of the new term commits.
-    if (event.name === 'election.won') for (const other of story.members) if (other !== member) cluster.stallDisk(other, 3 * story.T)
-  }
-  story.await('another leads', () => cluster.leader() !== null)
-  const { leader } = story
-  assert.ok(leader.node!.status().committedIndex < write!.index, 'the new leader already knows of the write')
+    // n1 acknowledges a write and is gone before it can tell the others that it is committed.
+    const [write] = story.propose(1)
+    story.await('n1 acknowledges it', () => write!.outcome === 'acked')
+    cluster.crash(n1)
+    cluster.onEvent = (member, event) => {
+      // The new leader's followers answer heartbeats, but their disks stand still: nothing of the new term commits.
+      if (event.name === 'election.won') for (const other of story.members) if (other !== member) cluster.stallDisk(other, 3 * story.T)
+    }
+    story.await('another leads', () => cluster.leader() !== null)
+    const { leader } = story
+    assert.ok(leader.node!.status().committedIndex < write!.index, 'the new leader already knows of the write')
 
-  const read = story.read(leader, 0)
-  story.wait(story.T / 2)
-  assert.not(read.answered, 'it was answered')
-  story.wait(3 * story.T)
-  story.restart(n1).expectConverged()
-})
+    const read = story.read(leader, 0)
+    story.wait(story.T / 2)
+    assert.not(read.answered, 'it was answered')
+    story.wait(3 * story.T)
+    story.restart(n1).expectConverged()
+  },
+)
 
 scenario('D02 a read that waits for the new term is answered once it commits', { size: 3 }, (story) => {
   const { cluster } = story
@@ -41,26 +45,30 @@ scenario('D02 a read that waits for the new term is answered once it commits', {
   assert.is(read.value, write!.serial)
 })
 
-scenario('D04 a leader that was cut off answers no read, the new one answers the newest', { size: 3, killedBy: 'read-without-confirmation' }, (story) => {
-  const { cluster } = story
-  const old = story.start('n1').leader
-  story.write(1)
-  cluster.isolate(old)
-  const before = story.read(old, 0)
-  story.await('another leads', () => cluster.up.some((member) => member !== old && member.node!.isLeader()), 6 * story.T)
-  const leader = cluster.up.find((member) => member !== old && member.node!.isLeader())!
-  const [write] = story.write(1, leader)
+scenario(
+  'D04 a leader that was cut off answers no read, the new one answers the newest',
+  { size: 3, killedBy: 'read-without-confirmation' },
+  (story) => {
+    const { cluster } = story
+    const old = story.start('n1').leader
+    story.write(1)
+    cluster.isolate(old)
+    const before = story.read(old, 0)
+    story.await('another leads', () => cluster.up.some((member) => member !== old && member.node!.isLeader()), 6 * story.T)
+    const leader = cluster.up.find((member) => member !== old && member.node!.isLeader())!
+    const [write] = story.write(1, leader)
 
-  const stale = story.read(old, 0)
-  const fresh = story.read(leader, 0)
-  story.wait(2 * story.T)
+    const stale = story.read(old, 0)
+    const fresh = story.read(leader, 0)
+    story.wait(2 * story.T)
 
-  assert.is(before.value, null)
-  assert.is(stale.value, null, 'a leader without a quorum answered')
-  assert.is(fresh.value, write!.serial)
-})
+    assert.is(before.value, null)
+    assert.is(stale.value, null, 'a leader without a quorum answered')
+    assert.is(fresh.value, write!.serial)
+  },
+)
 
-scenario('D05 a leader that was paused while another took over answers no read from its past', { size: 3, killedBy: 'read-without-confirmation' }, (story) => {
+scenario('D05 a leader that was paused while another took over answers no read from its past', { size: 3 }, (story) => {
   const { cluster } = story
   const old = story.start('n1').leader
   story.write(1)

@@ -1,9 +1,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Status } from '../../src/raft/errors.js'
+import { type ClusterOptions, SimCluster } from '../simulation/cluster.js'
 import type { WriteRecord } from '../simulation/history.js'
 import type { SimMember } from '../simulation/member.js'
-import { type ClusterOptions, SimCluster } from '../simulation/cluster.js'
 
 /** How long a story waits for something that must happen, in election timeouts. */
 const PATIENCE = 20
@@ -115,7 +115,10 @@ export class Story {
 
   /** Everybody runs, follows one leader, and has applied the same log; every closure was run; acknowledged writes are there. */
   expectConverged(): this {
-    this.await('all members agree', () => this.members.every((member) => member.isUp && !member.failed) && this.cluster.leader() !== null && this.haveSameLog())
+    this.await(
+      'all members agree',
+      () => this.members.every((member) => member.isUp && !member.failed) && this.cluster.leader() !== null && this.haveSameLog(),
+    )
     const [first, ...rest] = this.members
     for (const other of rest) assert.is(other.machine!.digest, first!.machine!.digest, `${other.name} differs from ${first!.name}`)
     for (const member of this.members) assert.is(member.openClosures, 0, `${member.name} owes answers`)
@@ -146,13 +149,22 @@ export class Story {
     const { lastId, term } = this.leader.node!.status()
     return this.members.every((member) => {
       const status = member.node!.status()
-      return status.term === term && status.lastId.index === lastId.index && status.lastId.term === lastId.term && status.appliedIndex === lastId.index
+      return (
+        status.term === term &&
+        status.lastId.index === lastId.index &&
+        status.lastId.term === lastId.term &&
+        status.appliedIndex === lastId.index
+      )
     })
   }
 }
 
 /** A promise, told as a story. `killedBy` names the mutant that turns it red. */
-export function scenario(promise: string, options: Partial<ClusterOptions> & { size: number; killedBy?: string }, tell: (story: Story) => void): void {
+export function scenario(
+  promise: string,
+  options: Partial<ClusterOptions> & { size: number; killedBy?: string },
+  tell: (story: Story) => void,
+): void {
   test(promise, () => {
     const { killedBy: _, ...cluster } = options
     const story = new Story(cluster)

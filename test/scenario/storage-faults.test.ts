@@ -10,66 +10,81 @@ import { scenario } from './scenario.js'
 function files(member: SimMember, directory: string, name: RegExp): SimInode[] {
   const node = member.disk.lookup(directory)
   assert.ok(node?.isDirectory, `${directory} is missing`)
-  return [...(node as { names: Map<string, SimInode> }).names].filter(([key]) => name.test(key)).sort(([a], [b]) => (a < b ? -1 : 1)).map(([, inode]) => inode)
+  return [...(node as { names: Map<string, SimInode> }).names]
+    .filter(([key]) => name.test(key))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, inode]) => inode)
 }
 
 function flip(inode: SimInode, position: number): void {
   inode.corrupt(position, (byte) => byte ^ 0x40)
 }
 
-scenario('H01 whatever a power loss leaves of the last write, the member starts with all it acknowledged', { size: 1, killedBy: 'torn-tail-accepted' }, (story) => {
-  const { cluster } = story
-  const n1 = story.start().leader
-  let torn = 0
-  for (let round = 0; round < 60; round++) {
-    const acked = story.write(1)
-    story.propose(8, n1, 2000)
-    story.wait(0.2 + (round % 7) * 0.1)
-    cluster.crash(n1, { keep: 0.5 })
-    if (cluster.counts.torn > torn) torn = cluster.counts.torn
-    story.restart(n1).awaitLeader()
-    assert.is(n1.failed, null)
-    assert.ok(cluster.history.committed.has(acked[0]!.index))
-  }
-  assert.ok(torn > 5, `only ${torn} writes were torn`)
-  story.expectConverged()
-})
+scenario(
+  'H01 whatever a power loss leaves of the last write, the member starts with all it acknowledged',
+  { size: 1, killedBy: 'torn-tail-accepted' },
+  (story) => {
+    const { cluster } = story
+    const n1 = story.start().leader
+    let torn = 0
+    for (let round = 0; round < 60; round++) {
+      const acked = story.write(1)
+      story.propose(8, n1, 2000)
+      story.wait(0.2 + (round % 7) * 0.1)
+      cluster.crash(n1, { keep: 0.5 })
+      if (cluster.counts.torn > torn) torn = cluster.counts.torn
+      story.restart(n1).awaitLeader()
+      assert.is(n1.failed, null)
+      assert.ok(cluster.history.committed.has(acked[0]!.index))
+    }
+    assert.ok(torn > 5, `only ${torn} writes were torn`)
+    story.expectConverged()
+  },
+)
 
-scenario('H02 damage below what was durable is no torn tail: the member says so, stops and does not vote', { size: 3, killedBy: 'bound-ignored' }, (story) => {
-  const { cluster } = story
-  story.start('n1').write(20)
-  story.wait(story.T)
-  const n3 = story.member('n3')
-  cluster.kill(n3)
-  const [segment] = files(n3, PATHS.log, /^log_inprogress/)
-  flip(segment!, segment!.size - 5 * 40)
+scenario(
+  'H02 damage below what was durable is no torn tail: the member says so, stops and does not vote',
+  { size: 3, killedBy: 'bound-ignored' },
+  (story) => {
+    const { cluster } = story
+    story.start('n1').write(20)
+    story.wait(story.T)
+    const n3 = story.member('n3')
+    cluster.kill(n3)
+    const [segment] = files(n3, PATHS.log, /^log_inprogress/)
+    flip(segment!, segment!.size - 5 * 40)
 
-  story.restart(n3)
-  story.await('it stops', () => n3.failed !== null)
+    story.restart(n3)
+    story.await('it stops', () => n3.failed !== null)
 
-  assert.is(n3.failed!.code, ErrorCode.ECORRUPT)
-  assert.match(n3.failed!.message, /log_inprogress.*offset \d+.*index \d+.*data repair/)
-  story.write(3)
-  cluster.kill(story.member('n1'))
-  story.wait(5 * story.T)
-  assert.is(cluster.leader(), null, 'a damaged member voted')
-})
+    assert.is(n3.failed!.code, ErrorCode.ECORRUPT)
+    assert.match(n3.failed!.message, /log_inprogress.*offset \d+.*index \d+.*data repair/)
+    story.write(3)
+    cluster.kill(story.member('n1'))
+    story.wait(5 * story.T)
+    assert.is(cluster.leader(), null, 'a damaged member voted')
+  },
+)
 
-scenario('H04 a sync that fails once, though the next would answer OK, is never acknowledged', { size: 3, killedBy: 'sync-result-ignored' }, (story) => {
-  const { cluster } = story
-  story.start('n1').write(3)
-  const n2 = story.member('n2')
-  n2.profile.writeErrorRate = 1
-  const writes = story.propose(5)
-  story.await('n2 gives up', () => n2.failed !== null)
-  n2.profile.writeErrorRate = 0
-  story.wait(3 * story.T)
+scenario(
+  'H04 a sync that fails once, though the next would answer OK, is never acknowledged',
+  { size: 3, killedBy: 'sync-result-ignored' },
+  (story) => {
+    const { cluster } = story
+    story.start('n1').write(3)
+    const n2 = story.member('n2')
+    n2.profile.writeErrorRate = 1
+    const writes = story.propose(5)
+    story.await('n2 gives up', () => n2.failed !== null)
+    n2.profile.writeErrorRate = 0
+    story.wait(3 * story.T)
 
-  assert.is(n2.node!.status().state, 'ERROR')
-  story.expectOutcome(writes, 'acked')
-  cluster.crash(n2)
-  story.restart(n2).expectConverged()
-})
+    assert.is(n2.node!.status().state, 'ERROR')
+    story.expectOutcome(writes, 'acked')
+    cluster.crash(n2)
+    story.restart(n2).expectConverged()
+  },
+)
 
 scenario('H04 a leader whose disk fails stops leading, and what it had not acknowledged is unknown', { size: 3 }, (story) => {
   const { cluster } = story
@@ -100,17 +115,21 @@ scenario('H05 a full disk stops a follower, and it comes back whole when there i
   story.restart(n3).expectConverged()
 })
 
-scenario('H06 a batch across segments is there as a whole after power is lost', { size: 3, maxSegmentBytes: 600, killedBy: 'new-segment-name-not-synced' }, (story) => {
-  const { cluster } = story
-  story.start('n1')
-  for (let round = 0; round < 6; round++) {
-    story.write(40)
-    for (const member of story.members) cluster.crash(member, { keep: 0 })
-    story.restart(...story.members).awaitLeader()
-    story.expectConverged()
-  }
-  assert.ok(files(story.member('n1'), PATHS.log, /^log_\d/).length > 10, 'the log did not roll')
-})
+scenario(
+  'H06 a batch across segments is there as a whole after power is lost',
+  { size: 3, maxSegmentBytes: 600, killedBy: 'new-segment-name-not-synced' },
+  (story) => {
+    const { cluster } = story
+    story.start('n1')
+    for (let round = 0; round < 6; round++) {
+      story.write(40)
+      for (const member of story.members) cluster.crash(member, { keep: 0 })
+      story.restart(...story.members).awaitLeader()
+      story.expectConverged()
+    }
+    assert.ok(files(story.member('n1'), PATHS.log, /^log_\d/).length > 10, 'the log did not roll')
+  },
+)
 
 scenario('H08 no entry that was cut comes back, wherever power is lost during the cut', { size: 3, maxSegmentBytes: 300 }, (story) => {
   const { cluster } = story

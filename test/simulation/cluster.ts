@@ -5,7 +5,7 @@ import { PeerId } from '../../src/raft/peer-id.js'
 import { checksum } from '../../src/storage/checksum.js'
 import { History, type WriteRecord } from './history.js'
 import { Invariants } from './invariants.js'
-import { SimMember, outcomeOf } from './member.js'
+import { outcomeOf, SimMember } from './member.js'
 import { encodeWrite } from './register-machine.js'
 import { Scheduler } from './scheduler.js'
 import type { DiskProfile } from './sim-file-system.js'
@@ -51,7 +51,20 @@ export class SimCluster {
   readonly invariants: Invariants
   readonly electionTimeoutMs: number
   readonly violations: Violation[] = []
-  readonly counts = { crashes: 0, kills: 0, torn: 0, unsyncedNames: 0, restarts: 0, pauses: 0, partitions: 0, clogs: 0, diskErrors: 0, stalls: 0, failedNodes: 0 }
+  readonly counts = {
+    crashes: 0,
+    kills: 0,
+    torn: 0,
+    unsyncedNames: 0,
+    restarts: 0,
+    pauses: 0,
+    partitions: 0,
+    clogs: 0,
+    transfers: 0,
+    diskErrors: 0,
+    stalls: 0,
+    failedNodes: 0,
+  }
   /** Hooks of whoever drives the cluster. */
   onEvent: (member: SimMember, event: RaftEvent) => void = () => {}
   onStarted: (member: SimMember, status: Status) => void = () => {}
@@ -211,7 +224,10 @@ export class SimCluster {
   }
 
   isolate(member: SimMember): void {
-    this.partition([member], this.members.filter((m) => m !== member))
+    this.partition(
+      [member],
+      this.members.filter((m) => m !== member),
+    )
   }
 
   /** Nothing passes from `from` to `to`. */
@@ -246,13 +262,19 @@ export class SimCluster {
   // ---- clients ----
 
   /** Writes to a register through `member`; what came of it stands in the record. */
-  write(member: SimMember, key: number, options: { paddingBytes?: number; done?: (record: WriteRecord, status: Status) => void } = {}): WriteRecord {
+  write(
+    member: SimMember,
+    key: number,
+    options: { paddingBytes?: number; done?: (record: WriteRecord, status: Status) => void } = {},
+  ): WriteRecord {
     const record = this.history.beginWrite(key)
     const closure = member.owed((status) => {
       this.history.endWrite(record, outcomeOf(status))
       options.done?.(record, status)
     })
-    member.run('client:write', (node) => node.apply({ data: encodeWrite({ key, serial: record.serial }, options.paddingBytes ?? 8), done: closure }))
+    member.run('client:write', (node) =>
+      node.apply({ data: encodeWrite({ key, serial: record.serial }, options.paddingBytes ?? 8), done: closure }),
+    )
     return record
   }
 

@@ -1,5 +1,5 @@
 import type { Checksum } from '../../src/raft/environment.js'
-import { ENTRY_HEADER_BYTES, checkEntry } from '../../src/raft/log-entry.js'
+import { checkEntry, ENTRY_HEADER_BYTES } from '../../src/raft/log-entry.js'
 import type { SimDirectory, SimDisk, SimInode, SimNode } from './sim-disk.js'
 
 /** An entry as it lies on a disk. */

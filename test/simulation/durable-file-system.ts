@@ -1,5 +1,5 @@
-import type { File, FileStat, FileSystem, OpenOptions } from '../../src/raft/environment.js'
 import type { Done } from '../../src/raft/closure.js'
+import type { File, FileStat, FileSystem, OpenOptions } from '../../src/raft/environment.js'
 import { ErrorCode, Status } from '../../src/raft/errors.js'
 import { type SimDisk, SimInode } from './sim-disk.js'
 
@@ -26,7 +26,9 @@ export class DurableFileSystem implements FileSystem {
 
   stat(path: string, done: (status: Status, stat?: FileStat) => void): void {
     const node = this.disk.lookupDurable(path)
-    this.later(() => (node ? done(Status.OK, { size: node.isDirectory ? 0 : node.durableSize, isDirectory: node.isDirectory }) : done(this.missing(path))))
+    this.later(() =>
+      node ? done(Status.OK, { size: node.isDirectory ? 0 : node.durableSize, isDirectory: node.isDirectory }) : done(this.missing(path)),
+    )
   }
 
   list(path: string, done: (status: Status, names?: string[]) => void): void {

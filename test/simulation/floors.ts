@@ -14,6 +14,7 @@ export const FLOORS_PER_100_SEEDS: Counters = {
   partitions: 50,
   kills: 10,
   pauses: 10,
+  transfers: 20,
   lost: 100,
   duplicated: 20,
 }

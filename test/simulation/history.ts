@@ -55,7 +55,8 @@ export class History {
       if (record.index === 0) this.fail('acknowledged before applied', `write ${record.serial} was acknowledged and no machine applied it`)
       this.seen = Math.max(this.seen, record.index)
     }
-    if (outcome === 'refused' && record.index !== 0) this.fail('refused means not applied', `write ${record.serial} was refused and is applied at ${record.index}`)
+    if (outcome === 'refused' && record.index !== 0)
+      this.fail('refused means not applied', `write ${record.serial} was refused and is applied at ${record.index}`)
   }
 
   /** A machine took the entry at `index`; `previous` is the index of the write it took before. */
@@ -64,12 +65,16 @@ export class History {
     const known = this.committed.get(index)
     if (known) {
       if (known.serial !== serial || known.term !== term) {
-        this.fail('state machine safety', `${who} applied write ${serial} of term ${term} at ${index}, others ${known.serial} of term ${known.term}`)
+        this.fail(
+          'state machine safety',
+          `${who} applied write ${serial} of term ${term} at ${index}, others ${known.serial} of term ${known.term}`,
+        )
       }
     } else if (index <= this.lastCommitted) {
       this.fail('state machine safety', `${who} applied a write at ${index}, which others passed over`)
     } else this.commit(who, index, term, serial)
-    for (let i = previous + 1; i < index; i++) if (this.committed.has(i)) this.fail('state machine safety', `${who} passed over the write at ${i}, digest ${machine.digest}`)
+    for (let i = previous + 1; i < index; i++)
+      if (this.committed.has(i)) this.fail('state machine safety', `${who} passed over the write at ${i}, digest ${machine.digest}`)
   }
 
   beginRead(): number {
@@ -80,9 +85,11 @@ export class History {
   /** A read that answered from a machine which had applied the writes up to `applied`; `floor` is from beginRead. */
   endRead(who: string, floor: number, applied: number, key: number, value: number): void {
     this.counts.readsDone++
-    if (applied < floor) this.fail('linearizable reads', `${who} answered a read from index ${applied}, but ${floor} had been seen before it was called`)
+    if (applied < floor)
+      this.fail('linearizable reads', `${who} answered a read from index ${applied}, but ${floor} had been seen before it was called`)
     const record = this.writes.get(value)
-    if (value !== 0 && (!record || record.key !== key || record.index > applied)) this.fail('linearizable reads', `${who} answered register ${key} with write ${value}, which it had not applied at ${applied}`)
+    if (value !== 0 && (!record || record.key !== key || record.index > applied))
+      this.fail('linearizable reads', `${who} answered register ${key} with write ${value}, which it had not applied at ${applied}`)
     this.seen = Math.max(this.seen, applied)
   }
 
@@ -91,7 +98,8 @@ export class History {
     if (!record) return this.fail('no phantom writes', `${who} applied write ${serial} at ${index}, which nobody wrote`)
     if (record.index !== 0) this.fail('applied once', `write ${serial} is committed at ${record.index} and at ${index}`)
     if (record.outcome === 'refused') this.fail('refused means not applied', `write ${serial} was refused and is applied at ${index}`)
-    if (index <= record.floor) this.fail('linearizable writes', `write ${serial} took effect at ${index}, but ${record.floor} had been seen before it was called`)
+    if (index <= record.floor)
+      this.fail('linearizable writes', `write ${serial} took effect at ${index}, but ${record.floor} had been seen before it was called`)
     record.index = index
     this.committed.set(index, { term, serial })
     this.lastCommitted = index

@@ -1,7 +1,15 @@
-import type { AppendEntriesRequest, AppendEntriesResponse, PeerMethod, ReleaseRequest, RequestVoteRequest, RequestVoteResponse, TimeoutNowRequest } from '../../src/raft/messages.js'
 import type { RaftEvent } from '../../src/raft/events.js'
-import type { NetworkObserver } from './sim-network.js'
+import type {
+  AppendEntriesRequest,
+  AppendEntriesResponse,
+  PeerMethod,
+  ReleaseRequest,
+  RequestVoteRequest,
+  RequestVoteResponse,
+  TimeoutNowRequest,
+} from '../../src/raft/messages.js'
 import type { SimMember } from './member.js'
+import type { NetworkObserver } from './sim-network.js'
 import type { SimProcess } from './sim-process.js'
 
 /** What a finished run is judged by besides its violations. */
@@ -48,11 +56,15 @@ export class Invariants implements NetworkObserver {
       const durable = member.durableMeta()
       this.counts.messagesChecked++
       if (durable.term !== term || durable.votedFor !== member.peerId.key) {
-        this.fail('vote durable before it is asked for', `${member.name} asks for votes in term ${term}, its disk says term ${durable.term}, vote ${durable.votedFor}`)
+        this.fail(
+          'vote durable before it is asked for',
+          `${member.name} asks for votes in term ${term}, its disk says term ${durable.term}, vote ${durable.votedFor}`,
+        )
       }
       this.recordVote(member, term, member.peerId.key)
     } else if (method === 'preVote') this.termDurable(member, (request as RequestVoteRequest).term - 1, method)
-    else if (method === 'timeoutNow' || method === 'release') this.termDurable(member, (request as TimeoutNowRequest | ReleaseRequest).term, method)
+    else if (method === 'timeoutNow' || method === 'release')
+      this.termDurable(member, (request as TimeoutNowRequest | ReleaseRequest).term, method)
   }
 
   responseSent(from: SimProcess, _to: string, method: PeerMethod, request: object, response: object): void {
@@ -64,7 +76,10 @@ export class Invariants implements NetworkObserver {
     const vote = request as RequestVoteRequest
     const durable = member.durableMeta()
     if (durable.term !== vote.term || durable.votedFor !== vote.serverId.key) {
-      this.fail('vote durable before it is granted', `${member.name} grants ${vote.serverId.key} term ${vote.term}, its disk says term ${durable.term}, vote ${durable.votedFor}`)
+      this.fail(
+        'vote durable before it is granted',
+        `${member.name} grants ${vote.serverId.key} term ${vote.term}, its disk says term ${durable.term}, vote ${durable.votedFor}`,
+      )
     }
     this.recordVote(member, vote.term, vote.serverId.key)
   }
@@ -73,10 +88,12 @@ export class Invariants implements NetworkObserver {
     const member = this.memberOf(from)
     this.termDurable(member, request.term, 'an append')
     const leader = this.leaders.get(request.term)
-    if (leader !== member.peerId.key) this.fail('election safety', `${member.name} appends in term ${request.term}, whose leader is ${leader ?? 'nobody'}`)
+    if (leader !== member.peerId.key)
+      this.fail('election safety', `${member.name} appends in term ${request.term}, whose leader is ${leader ?? 'nobody'}`)
     const { entries } = request
     if (!entries) return
-    if (entries.firstIndex !== request.prevLogIndex + 1) this.fail('appends have no gap', `${member.name} sends ${entries.firstIndex} after ${request.prevLogIndex}`)
+    if (entries.firstIndex !== request.prevLogIndex + 1)
+      this.fail('appends have no gap', `${member.name} sends ${entries.firstIndex} after ${request.prevLogIndex}`)
     let previousTerm: number = request.prevLogTerm
     for (let index = entries.firstIndex; index <= entries.lastIndex; index++) {
       const at = entries.offsetAt(index)
@@ -91,11 +108,15 @@ export class Invariants implements NetworkObserver {
     const member = this.memberOf(from)
     this.termDurable(member, response.term, 'an acknowledgement')
     if (!response.success || !request.entries || response.rebuilding) return
-    if (response.term !== request.term) this.fail('a success carries the term of the leader', `${member.name} answers term ${response.term} to ${request.term}`)
+    if (response.term !== request.term)
+      this.fail('a success carries the term of the leader', `${member.name} answers term ${response.term} to ${request.term}`)
     const last = request.entries.lastIndex
     const stored = member.durableLog.entryAt(last)
     if (stored?.term !== request.entries.termAt(last)) {
-      this.fail('acknowledged means durable', `${member.name} acknowledges ${last} of term ${request.entries.termAt(last)}, its disk holds ${stored ? `term ${stored.term}` : 'nothing'} there`)
+      this.fail(
+        'acknowledged means durable',
+        `${member.name} acknowledges ${last} of term ${request.entries.termAt(last)}, its disk holds ${stored ? `term ${stored.term}` : 'nothing'} there`,
+      )
     }
   }
 
@@ -105,7 +126,8 @@ export class Invariants implements NetworkObserver {
     if (event.name === 'election.won') this.leaderElected(member, event.term)
     else if (event.name === 'commit.advanced') this.commitAdvanced(member, event.index)
     else if (event.name === 'log.truncated') this.logTruncated(member, event.lastKept)
-    else if (event.name === 'term.raised' && event.term <= event.from) this.fail('terms only grow', `${member.name} went from term ${event.from} to ${event.term}`)
+    else if (event.name === 'term.raised' && event.term <= event.from)
+      this.fail('terms only grow', `${member.name} went from term ${event.from} to ${event.term}`)
   }
 
   /** Cheap checks of a node's own numbers, after an event in which it said something. */
@@ -115,11 +137,17 @@ export class Invariants implements NetworkObserver {
     const status = node.status()
     if (status.state === 'UNINITIALIZED' || status.state === 'SHUTDOWN') return
     const { committedIndex, appliedIndex, lastId, durableIndex, term } = status
-    if (committedIndex > lastId.index) this.fail('committed within the log', `${member.name} committed ${committedIndex}, its log ends at ${lastId.index}`)
-    if (appliedIndex > committedIndex) this.fail('applied within committed', `${member.name} applied ${appliedIndex}, committed ${committedIndex}`)
-    if (durableIndex > lastId.index) this.fail('durable within the log', `${member.name} says durable ${durableIndex}, its log ends at ${lastId.index}`)
+    if (committedIndex > lastId.index)
+      this.fail('committed within the log', `${member.name} committed ${committedIndex}, its log ends at ${lastId.index}`)
+    if (appliedIndex > committedIndex)
+      this.fail('applied within committed', `${member.name} applied ${appliedIndex}, committed ${committedIndex}`)
+    if (durableIndex > lastId.index)
+      this.fail('durable within the log', `${member.name} says durable ${durableIndex}, its log ends at ${lastId.index}`)
     if (term < seen.term || committedIndex < seen.committed || appliedIndex < seen.applied) {
-      this.fail('numbers only grow', `${member.name} went back to term ${term}, committed ${committedIndex}, applied ${appliedIndex} from ${JSON.stringify(seen)}`)
+      this.fail(
+        'numbers only grow',
+        `${member.name} went back to term ${term}, committed ${committedIndex}, applied ${appliedIndex} from ${JSON.stringify(seen)}`,
+      )
     }
     seen.term = term
     seen.committed = committedIndex
@@ -128,7 +156,11 @@ export class Invariants implements NetworkObserver {
 
   /** A machine took an entry: a leader must have shown it committed. */
   appliedEntry(member: SimMember, index: number, term: number): void {
-    if (index > this.verifiedCommit) this.fail('applied only what is committed', `${member.name} applied ${index} of term ${term}, only ${this.verifiedCommit} is known committed`)
+    if (index > this.verifiedCommit)
+      this.fail(
+        'applied only what is committed',
+        `${member.name} applied ${index} of term ${term}, only ${this.verifiedCommit} is known committed`,
+      )
   }
 
   private leaderElected(member: SimMember, term: number): void {
@@ -141,14 +173,21 @@ export class Invariants implements NetworkObserver {
     const { lastId } = member.node!.status()
     const committed = this.commits.findLast((commit) => commit.term < term)
     if (committed && (lastId.term < committed.term || (lastId.term === committed.term && lastId.index < committed.index))) {
-      this.fail('leader completeness', `${member.name} leads term ${term} with ${lastId.index} of term ${lastId.term}, committed is ${committed.index} of term ${committed.term}`)
+      this.fail(
+        'leader completeness',
+        `${member.name} leads term ${term} with ${lastId.index} of term ${lastId.term}, committed is ${committed.index} of term ${committed.term}`,
+      )
     }
   }
 
   private commitAdvanced(member: SimMember, index: number): void {
     const status = member.node!.status()
     if (status.state !== 'LEADER' && status.state !== 'TRANSFERRING') {
-      if (index > this.verifiedCommit) this.fail('followers learn what is committed', `${member.name} committed ${index}, no leader committed more than ${this.verifiedCommit}`)
+      if (index > this.verifiedCommit)
+        this.fail(
+          'followers learn what is committed',
+          `${member.name} committed ${index}, no leader committed more than ${this.verifiedCommit}`,
+        )
       return
     }
     this.counts.commitsChecked++
@@ -156,7 +195,10 @@ export class Invariants implements NetworkObserver {
     for (const other of this.members) if (other.durableLog.entryAt(index)?.term === status.term) holders++
     const quorum = Math.floor(this.members.length / 2) + 1
     if (holders < quorum) {
-      this.fail('committed means durable on a quorum', `${member.name} committed ${index} in term ${status.term}, ${holders} of ${this.members.length} disks hold it in that term`)
+      this.fail(
+        'committed means durable on a quorum',
+        `${member.name} committed ${index} in term ${status.term}, ${holders} of ${this.members.length} disks hold it in that term`,
+      )
     }
     if (index > this.verifiedCommit) {
       this.verifiedCommit = index
@@ -167,20 +209,24 @@ export class Invariants implements NetworkObserver {
   }
 
   private logTruncated(member: SimMember, lastKept: number): void {
-    if (member.leadsTerm !== 0 && member.node!.isLeader()) this.fail('leaders only append', `${member.name} leads and cut its log after ${lastKept}`)
-    if (lastKept < member.seen.committed) this.fail('committed entries stay', `${member.name} cut its log after ${lastKept}, it had committed ${member.seen.committed}`)
+    if (member.leadsTerm !== 0 && member.node!.isLeader())
+      this.fail('leaders only append', `${member.name} leads and cut its log after ${lastKept}`)
+    if (lastKept < member.seen.committed)
+      this.fail('committed entries stay', `${member.name} cut its log after ${lastKept}, it had committed ${member.seen.committed}`)
   }
 
   private termDurable(member: SimMember, term: number, what: string): void {
     this.counts.messagesChecked++
     const durable = member.durableMeta()
-    if (term > durable.term) this.fail('term durable before it is sent', `${member.name} sends ${what} of term ${term}, its disk says ${durable.term}`)
+    if (term > durable.term)
+      this.fail('term durable before it is sent', `${member.name} sends ${what} of term ${term}, its disk says ${durable.term}`)
   }
 
   private recordVote(member: SimMember, term: number, candidate: string): void {
     const key = `${member.name}/${term}`
     const earlier = this.votes.get(key)
-    if (earlier !== undefined && earlier !== candidate) this.fail('one vote per term', `${member.name} voted for ${earlier} and for ${candidate} in term ${term}`)
+    if (earlier !== undefined && earlier !== candidate)
+      this.fail('one vote per term', `${member.name} voted for ${earlier} and for ${candidate} in term ${term}`)
     this.votes.set(key, candidate)
   }
 
@@ -190,7 +236,8 @@ export class Invariants implements NetworkObserver {
     const known = this.entries.get(index)
     const same = known?.find((other) => other.term === entry.term)
     if (same) {
-      if (same.sum !== entry.sum || same.previousTerm !== entry.previousTerm) this.fail('log matching', `${who} sends another entry ${index} of term ${entry.term} than was sent before`)
+      if (same.sum !== entry.sum || same.previousTerm !== entry.previousTerm)
+        this.fail('log matching', `${who} sends another entry ${index} of term ${entry.term} than was sent before`)
     } else if (known) known.push(entry)
     else this.entries.set(index, [entry])
   }

@@ -1,14 +1,14 @@
 import { type Closure, closure } from '../../src/raft/closure.js'
 import type { Configuration } from '../../src/raft/configuration.js'
 import type { Environment } from '../../src/raft/environment.js'
-import { ErrorCode, Status } from '../../src/raft/errors.js'
+import { ErrorCode, type Status } from '../../src/raft/errors.js'
 import type { RaftEvent } from '../../src/raft/events.js'
 import { Node } from '../../src/raft/node.js'
 import type { PeerId } from '../../src/raft/peer-id.js'
 import type { RaftMeta } from '../../src/raft/storage.js'
 import { checksum } from '../../src/storage/checksum.js'
-import { DurableFileSystem } from './durable-file-system.js'
 import { DurableLog } from './disk-image.js'
+import { DurableFileSystem } from './durable-file-system.js'
 import { type ApplyListener, RegisterMachine } from './register-machine.js'
 import type { Scheduler } from './scheduler.js'
 import { SimDirectory, SimDisk } from './sim-disk.js'
@@ -16,7 +16,7 @@ import { type DiskProfile, SimFileSystem } from './sim-file-system.js'
 import type { SimNetwork } from './sim-network.js'
 import { SimProcess } from './sim-process.js'
 import type { SimRandom } from './sim-random.js'
-import { DATA_DIRECTORY, GROUP, PATHS, openStorages, readMeta } from './storages.js'
+import { DATA_DIRECTORY, GROUP, openStorages, PATHS, readMeta } from './storages.js'
 
 export interface MemberOptions {
   readonly peerId: PeerId
@@ -84,6 +84,11 @@ export class SimMember {
     return this.process?.alive === true
   }
 
+  /** Its disk fails, or is full, right now. */
+  get diskFails(): boolean {
+    return this.profile.writeErrorRate > 0 || this.profile.syncErrorRate > 0 || this.disk.capacityBytes !== Infinity
+  }
+
   /** Starts a process on this machine's disk. */
   start(standing: 'founding' | 'member' = 'founding'): void {
     const incarnation = ++this.incarnations
@@ -101,16 +106,27 @@ export class SimMember {
     }
     const machine = new RegisterMachine(this.listener.applied)
     const node = new Node(GROUP, this.peerId)
-    Object.assign(this, { process, machine, node, leadsTerm: 0, failed: null, openClosures: 0, diskFaulted: false })
+    Object.assign(this, { process, machine, node, leadsTerm: 0, failed: null, openClosures: 0, diskFaulted: this.diskFails })
     this.seen = { term: 0, committed: 0, applied: 0 }
     process.handlers.set(GROUP, node.handler)
     const bootId = random.fork('boot').hex(16)
     const storages = openStorages(fileSystem, environment, this.options)
-    node.init({ environment, initialConf: this.options.initialConf, fsm: machine, ...storages, standing, bootId, electionTimeoutMs: this.options.electionTimeoutMs }, (status) => {
-      if (this.process !== process) return
-      if (!status.ok) this.failed = status
-      this.listener.started(this, status)
-    })
+    node.init(
+      {
+        environment,
+        initialConf: this.options.initialConf,
+        fsm: machine,
+        ...storages,
+        standing,
+        bootId,
+        electionTimeoutMs: this.options.electionTimeoutMs,
+      },
+      (status) => {
+        if (this.process !== process) return
+        if (!status.ok) this.failed = status
+        this.listener.started(this, status)
+      },
+    )
   }
 
   /** Runs `fn` in this member's process, as its own code would. */

@@ -1,5 +1,5 @@
-import { type Iterator, StateMachine } from '../../src/raft/raft.js'
 import { Status } from '../../src/raft/errors.js'
+import { type Iterator, StateMachine } from '../../src/raft/raft.js'
 import type { LogIndex, Term } from '../../src/raft/types.js'
 
 /** What a write puts in the log: which register, and the number of this write, given once in a simulation. */

@@ -15,6 +15,8 @@ export class SimInode {
   private content: Buffer = Buffer.alloc(0)
   private durable: Buffer = Buffer.alloc(0)
   private readonly dirty = new Set<number>()
+  /** A sync failed: readers see what the disk does not hold and will not get. */
+  private forgotten = false
 
   constructor(readonly id: number) {}
 
@@ -23,7 +25,7 @@ export class SimInode {
   }
 
   get hasUnsynced(): boolean {
-    return this.dirty.size > 0 || this.size !== this.durableSize
+    return this.dirty.size > 0 || this.forgotten || this.size !== this.durableSize
   }
 
   read(position: number, length: number): Buffer {
@@ -64,6 +66,7 @@ export class SimInode {
     this.dirty.clear()
     if (this.durableSize !== this.size) this.changed(Math.min(this.durableSize, this.size))
     if (this.size < this.durableSize) this.durable.fill(0, this.size, this.durableSize)
+    this.durable = grown(this.durable, this.size)
     this.durableSize = this.size
   }
 
@@ -75,6 +78,7 @@ export class SimInode {
       this.dirty.delete(s)
     }
     if (end > this.durableSize) {
+      this.durable = grown(this.durable, end)
       this.changed(this.durableSize)
       this.durableSize = end
     }
@@ -83,6 +87,7 @@ export class SimInode {
   /** A failed sync: the pages are marked clean, what they held never reaches the disk unless it is written again. */
   forget(): void {
     this.dirty.clear()
+    this.forgotten = true
   }
 
   /** Power loss: each unsynced sector is there or not, and so is the size. Answers whether something was left half done. */
@@ -102,6 +107,7 @@ export class SimInode {
       } else lost++
     }
     this.dirty.clear()
+    this.forgotten = false
     this.durable = grown(this.durable, size)
     if (size > this.durableSize) this.changed(this.durableSize)
     else if (size < this.durableSize) {

@@ -2,8 +2,7 @@ import type { Done } from '../../src/raft/closure.js'
 import type { File, FileStat, FileSystem, OpenOptions } from '../../src/raft/environment.js'
 import { ErrorCode, Status } from '../../src/raft/errors.js'
 import type { Scheduler } from './scheduler.js'
-import type { SimDisk, SimNode } from './sim-disk.js'
-import { type SimDirectory, SimInode } from './sim-disk.js'
+import type { SimDirectory, SimDisk, SimInode, SimNode } from './sim-disk.js'
 import type { SimProcess } from './sim-process.js'
 import type { SimRandom } from './sim-random.js'
 
@@ -58,10 +57,15 @@ export class SimFileSystem implements FileSystem {
       inode = opened
       return ErrorCode.OK
     }
-    this.run('disk:open', path, { effect, late: !options.create, errorRate: options.create ? this.profile.writeErrorRate : 0 }, (status) => {
-      if (status.ok) done(status, new SimFile(this, inode!, path, options.dsync === true))
-      else done(status)
-    })
+    this.run(
+      'disk:open',
+      path,
+      { effect, late: !options.create, errorRate: options.create ? this.profile.writeErrorRate : 0 },
+      (status) => {
+        if (status.ok) done(status, new SimFile(this, inode!, path, options.dsync === true))
+        else done(status)
+      },
+    )
   }
 
   stat(path: string, done: (status: Status, stat?: FileStat) => void): void {
@@ -129,19 +133,26 @@ export class SimFileSystem implements FileSystem {
     let failure = 0
     if (this.random.chance(this.profile.writeErrorRate)) failure = ErrorCode.EIO
     const grows = Math.max(0, position + bytes.length - inode.size)
-    if (this.disk.capacityBytes !== Infinity && grows > 0 && this.disk.usedBytes() + grows > this.disk.capacityBytes) failure = ErrorCode.ENOSPC
+    if (this.disk.capacityBytes !== Infinity && grows > 0 && this.disk.usedBytes() + grows > this.disk.capacityBytes)
+      failure = ErrorCode.ENOSPC
     const written = failure ? this.random.integer(0, bytes.length) : bytes.length
     const effect = (share = 1): number => {
       inode.write(bytes.subarray(0, Math.floor(written * share)), position)
       return failure
     }
-    this.run('disk:write', path, { effect, slow: dsync, partial: effect }, (status) => {
-      done(status)
-    }, () => {
-      if (!dsync) return
-      if (failure === ErrorCode.EIO) inode.forget()
-      else if (!failure) inode.syncRange(position, bytes.length)
-    })
+    this.run(
+      'disk:write',
+      path,
+      { effect, slow: dsync, partial: effect },
+      (status) => {
+        done(status)
+      },
+      () => {
+        if (!dsync) return
+        if (failure === ErrorCode.EIO) inode.forget()
+        else if (!failure) inode.syncRange(position, bytes.length)
+      },
+    )
   }
 
   read(file: SimFile, position: number, length: number, done: (status: Status, bytes?: Buffer) => void): void {

@@ -11,10 +11,24 @@ export const DATA_DIRECTORY = '/data'
 export const PATHS = storagePaths(DATA_DIRECTORY)
 
 /** The storages of a node process, as production opens them. */
-export function openStorages(fileSystem: FileSystem, environment: Environment, options: { peerId: PeerId; maxSegmentBytes: number }): NodeStorage {
+export function openStorages(
+  fileSystem: FileSystem,
+  environment: Environment,
+  options: { peerId: PeerId; maxSegmentBytes: number },
+): NodeStorage {
   const { clock, executor, random } = environment
   const { peerId, maxSegmentBytes } = options
-  return openStorage({ fileSystem, executor, clock, random: random.fork('storage'), directory: DATA_DIRECTORY, peerId, clusterId: null, name: null, maxSegmentBytes })
+  return openStorage({
+    fileSystem,
+    executor,
+    clock,
+    random: random.fork('storage'),
+    directory: DATA_DIRECTORY,
+    peerId,
+    clusterId: null,
+    name: null,
+    maxSegmentBytes,
+  })
 }
 
 /** Term and vote as the real storage reads them from that file system. */
