@@ -4,7 +4,7 @@ import type { Answer, RequestVoteRequest, RequestVoteResponse, TermLeader } from
 import type { NodeImpl } from './node-impl.js'
 import type { TimerStatus } from './node-status.js'
 import type { PeerId } from './peer-id.js'
-import { type Term, compareLogId } from './types.js'
+import { compareLogId, type Term } from './types.js'
 
 interface Round {
   readonly kind: 'pre-vote' | 'vote'
@@ -57,6 +57,11 @@ export class Election {
     this.timerKind = null
   }
 
+  /** A leader is followed: grants of a pre-vote that was asked for before must not unseat it. */
+  endPreVote(): void {
+    if (this.round?.kind === 'pre-vote') this.abandonRound()
+  }
+
   /** The leader's process is known to be gone: campaign soon, before the timer would. */
   campaignSoon(): void {
     this.arm('election', this.node.env.random.unit() * (this.node.electionTimeoutMs / 10))
@@ -64,7 +69,10 @@ export class Election {
 
   timerStatus(kind: 'election' | 'vote'): TimerStatus {
     const { electionTimeoutMs, env } = this.node
-    return { timeoutMs: electionTimeoutMs, firesInMs: this.timerKind === kind ? Math.max(0, Math.round(this.timerDeadline - env.clock.now())) : null }
+    return {
+      timeoutMs: electionTimeoutMs,
+      firesInMs: this.timerKind === kind ? Math.max(0, Math.round(this.timerDeadline - env.clock.now())) : null,
+    }
   }
 
   private isNewGroup(): boolean {
@@ -140,7 +148,15 @@ export class Election {
 
   private open(kind: Round['kind'], disruptedLeader: TermLeader | null): Round {
     const { meta, env } = this.node
-    this.round = { kind, term: meta.term, startedAt: env.clock.now(), granted: new Set(), refused: new Set(), calls: new Set(), disruptedLeader }
+    this.round = {
+      kind,
+      term: meta.term,
+      startedAt: env.clock.now(),
+      granted: new Set(),
+      refused: new Set(),
+      calls: new Set(),
+      disruptedLeader,
+    }
     return this.round
   }
 
@@ -169,6 +185,7 @@ export class Election {
       round.calls.delete(call)
       if (this.round !== round || node.meta.term !== round.term) return
       if (status.ok) this.onAnswer(round, peer, response!)
+      else if (round.kind === 'vote') this.onNoAnswer(round, peer)
     })
     round.calls.add(call)
   }
@@ -180,6 +197,12 @@ export class Election {
       round.granted.add(peer.key)
       round.refused.delete(peer.key)
     } else round.refused.add(peer.key)
+    this.count()
+  }
+
+  /** Whoever cannot be reached gives no vote in time: a vote that is split without it is lost now, not at its timeout. */
+  private onNoAnswer(round: Round, peer: PeerId): void {
+    round.refused.add(peer.key)
     this.count()
   }
 
@@ -225,9 +248,11 @@ export class Election {
     const previousTerm = node.meta.term
     if (request.term < node.meta.term) return this.answerVote(answer, { granted: false, previousTerm })
     const upToDate = this.isUpToDate(request)
-    if (node.stickiness.holds(request.disruptedLeader)) return this.answerVote(answer, { granted: false, rejectedByLease: upToDate, previousTerm })
+    if (node.stickiness.holds(request.disruptedLeader))
+      return this.answerVote(answer, { granted: false, rejectedByLease: upToDate, previousTerm })
     const disrupted = request.term > node.meta.term && (node.state === 'LEADER' || node.state === 'TRANSFERRING')
-    if (request.term > node.meta.term) node.stepDown(request.term, Status.error(ErrorCode.EHIGHERTERMREQUEST, `${request.serverId} asks for votes in a higher term`))
+    if (request.term > node.meta.term)
+      node.stepDown(request.term, Status.error(ErrorCode.EHIGHERTERMREQUEST, `${request.serverId} asks for votes in a higher term`))
     if (upToDate && node.meta.votedFor.isEmpty && node.state === 'FOLLOWER') {
       node.stepDown(request.term, Status.error(ErrorCode.EVOTEFORCANDIDATE, `votes for ${request.serverId}`))
       node.meta.update(request.term, request.serverId)
@@ -244,7 +269,10 @@ export class Election {
     return compareLogId({ term: request.lastLogTerm, index: request.lastLogIndex }, this.node.log.lastId) >= 0
   }
 
-  private answerVote(answer: Answer<RequestVoteResponse>, fields: Pick<RequestVoteResponse, 'granted'> & Partial<RequestVoteResponse>): void {
+  private answerVote(
+    answer: Answer<RequestVoteResponse>,
+    fields: Pick<RequestVoteResponse, 'granted'> & Partial<RequestVoteResponse>,
+  ): void {
     const { node } = this
     node.meta.whenDurable((status) => {
       if (!status.ok) return answer(status)

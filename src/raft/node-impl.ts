@@ -3,12 +3,12 @@ import { ApplyQueue } from './apply-queue.js'
 import { BallotBox } from './ballot-box.js'
 import type { Done } from './closure.js'
 import { ClosureQueue } from './closure-queue.js'
-import { type Configuration, ConfigurationEntry, encodeConfiguration } from './configuration.js'
+import { type Configuration, type ConfigurationEntry, encodeConfiguration } from './configuration.js'
 import { Election } from './election.js'
 import type { Environment, Timer } from './environment.js'
-import { ErrorCode, ErrorType, RaftError, Status, assert } from './errors.js'
+import { assert, ErrorCode, ErrorType, RaftError, Status } from './errors.js'
 import type { EventOrigin, RaftEvent, RaftState } from './events.js'
-import { type Founding, establishIdentity } from './founding.js'
+import { establishIdentity, type Founding } from './founding.js'
 import { FSMCaller } from './fsm-caller.js'
 import { EntryBatch, EntryType } from './log-entry.js'
 import { LogManager } from './log-manager.js'
@@ -23,7 +23,7 @@ import { Stickiness } from './stickiness.js'
 import type { IdentityStorage, LogStorage, NodeIdentity, RaftMetaStorage } from './storage.js'
 import { TermVote } from './term-vote.js'
 import { LeadershipTransfer } from './transfer.js'
-import { type LogIndex, NO_INDEX, NO_TERM, type Term, plus } from './types.js'
+import { type LogIndex, NO_INDEX, NO_TERM, plus, type Term } from './types.js'
 
 export interface NodeOptions {
   readonly environment: Environment
@@ -208,6 +208,7 @@ export class NodeImpl implements m.PeerHandler {
   follow(leader: PeerId): void {
     this.leaderId = leader
     this.leaderSince = this.env.clock.now()
+    this.election.endPreVote()
     this.stickiness.onLeaderFollowed(leader)
     this.observe({ name: 'leader.followed', leader, term: this.meta.term })
     this.fsmCaller.onStartFollowing({ leaderId: leader, term: this.meta.term, status: Status.OK })
@@ -366,7 +367,8 @@ export class NodeImpl implements m.PeerHandler {
 
   handleHello(request: m.HelloRequest, answer: m.Answer<m.HelloResponse>): void {
     if (!this.identity || this.isStopping()) return answer(Status.error(ErrorCode.EAGAIN, `node is in state ${this.state}`))
-    if (!request.peerId.equals(this.serverId)) return answer(Status.error(ErrorCode.EINVAL, `this is ${this.serverId}, not ${request.peerId}`))
+    if (!request.peerId.equals(this.serverId))
+      return answer(Status.error(ErrorCode.EINVAL, `this is ${this.serverId}, not ${request.peerId}`))
     const { incarnation, standing, founders } = this.identity
     answer(Status.OK, { incarnation, standing, founders, bootId: this.options.bootId })
   }
@@ -432,7 +434,10 @@ export class NodeImpl implements m.PeerHandler {
       machineActivity: this.fsmCaller.activity,
       electionTimer: this.election.timerStatus('election'),
       voteTimer: this.election.timerStatus('vote'),
-      stepdownTimer: { timeoutMs: this.electionTimeoutMs, firesInMs: this.stepdownTimer ? Math.max(0, Math.round(this.stepdownAt - now)) : null },
+      stepdownTimer: {
+        timeoutMs: this.electionTimeoutMs,
+        firesInMs: this.stepdownTimer ? Math.max(0, Math.round(this.stepdownAt - now)) : null,
+      },
       electionTimeoutMs: this.electionTimeoutMs,
       heartbeatMs: this.heartbeatMs,
       standing: this.identity?.standing ?? this.options.standing ?? 'founding',
