@@ -1,6 +1,5 @@
 import type { AppendStream, AppendStreamEvents, Call, Checksum, DialResult, Transport } from '../../src/raft/environment.js'
 import { ErrorCode, Status } from '../../src/raft/errors.js'
-import { EntryBatch } from '../../src/raft/log-entry.js'
 import type { Answer, AppendEntriesRequest, AppendEntriesResponse, PeerCalls, PeerHandler, PeerMethod } from '../../src/raft/messages.js'
 import type { PeerId } from '../../src/raft/peer-id.js'
 import type { Scheduler } from './scheduler.js'

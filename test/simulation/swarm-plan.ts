@@ -1,0 +1,106 @@
+import type { ClusterOptions } from './cluster.js'
+import { SimRandom } from './sim-random.js'
+
+/** What one seed decides before anything runs. */
+export interface SwarmPlan {
+  readonly seed: number
+  readonly size: number
+  readonly electionTimeoutMs: number
+  /** Length of the phase in which things go wrong. */
+  readonly safetyMs: number
+  /** Between two faults, on average. */
+  readonly faultEveryMs: number
+  /** How often each kind of fault is drawn; 0 leaves it out. */
+  readonly weights: Readonly<Record<FaultKind, number>>
+  readonly writeEveryMs: number
+  readonly readEveryMs: number
+  readonly keys: number
+  readonly paddingMax: number
+  readonly burstChance: number
+  /** Faults begin before the group is founded. */
+  readonly hostileStart: boolean
+  /** All processes are on a machine each; chance that a power loss takes all at once. */
+  readonly allAtOnce: number
+}
+
+export type FaultKind =
+  | 'transfer'
+  | 'power'
+  | 'kill'
+  | 'pause'
+  | 'isolate'
+  | 'split'
+  | 'oneWay'
+  | 'bridge'
+  | 'clog'
+  | 'stall'
+  | 'diskError'
+  | 'full'
+  | 'shutdown'
+
+export const FAULT_KINDS: readonly FaultKind[] = [
+  'transfer',
+  'power',
+  'kill',
+  'pause',
+  'isolate',
+  'split',
+  'oneWay',
+  'bridge',
+  'clog',
+  'stall',
+  'diskError',
+  'full',
+  'shutdown',
+]
+
+/** Draws a regime: sizes, latencies, rates and which faults take part differ from seed to seed (swarm testing). */
+export function planOf(seed: number): SwarmPlan & { cluster: ClusterOptions } {
+  const r = new SimRandom(seed).fork('plan')
+  const size = r.pick([3, 3, 3, 3, 5, 5, 5, 1, 2, 4, 7])
+  const electionTimeoutMs = r.pick([200, 500, 1000, 1000, 2000])
+  const calm = r.chance(0.15)
+  const weights = {} as Record<FaultKind, number>
+  for (const kind of FAULT_KINDS) weights[kind] = !calm && r.chance(0.5) ? r.between(0.2, 1) : 0
+  if (!calm) weights.power = r.between(0.3, 1)
+  if (!r.chance(0.3)) weights.diskError = 0
+  if (!r.chance(0.2)) weights.full = 0
+  // A heartbeat must be able to pass: delays stay well below the election timeout.
+  const delayMinMs = r.pick([0.1, 0.1, 1, electionTimeoutMs / 200])
+  const delayMeanMs = delayMinMs + r.pick([0.2, 1, electionTimeoutMs / 100, electionTimeoutMs / 30])
+  const syncMs = r.pick([0.15, 0.15, 1, 1, 5, electionTimeoutMs / 40])
+  const cluster = {
+    seed,
+    size,
+    electionTimeoutMs,
+    network: {
+      delayMinMs,
+      delayMeanMs,
+      lossRate: r.chance(0.4) ? r.between(0, 0.15) : 0,
+      duplicateRate: r.chance(0.4) ? r.between(0, 0.5) : 0,
+      resetRate: r.chance(0.3) ? r.between(0, 0.01) : 0,
+    },
+    disk: { operationMs: 0.02, syncMs },
+    // A new segment costs three syncs: small ones on a slow disk would never catch up with the writers.
+    maxSegmentBytes: syncMs > 1 ? 65536 : r.pick([512, 2048, 8192, 16384, 65536]),
+    clockDrift: r.chance(0.5) ? 0.01 : 0,
+    timerLatenessMs: r.pick([0, 0.5, 5]),
+  }
+  return {
+    seed,
+    size,
+    electionTimeoutMs,
+    safetyMs: electionTimeoutMs * r.between(8, 40),
+    faultEveryMs: electionTimeoutMs * r.between(0.2, 3),
+    weights,
+    writeEveryMs: electionTimeoutMs / r.between(20, 200),
+    readEveryMs: electionTimeoutMs / r.between(10, 100),
+    keys: r.integer(1, 8),
+    // One entry per segment and long restarts would test little and cost much.
+    paddingMax: Math.min(r.pick([0, 32, 300, syncMs > 1 ? 300 : 3000]), cluster.maxSegmentBytes / 4),
+    burstChance: r.pick([0, 0.05, 0.2]),
+    hostileStart: r.chance(0.3),
+    allAtOnce: r.pick([0, 0.1, 0.5]),
+    cluster,
+  }
+}
