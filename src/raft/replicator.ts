@@ -1,15 +1,16 @@
 import type { AppendStream, Timer } from './environment.js'
-import { ErrorCode, Status, assert } from './errors.js'
+import { assert, ErrorCode, Status } from './errors.js'
 import type { EntryBatch } from './log-entry.js'
 import type { AppendEntriesRequest, AppendEntriesResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
 import type { PeerStatus } from './node-status.js'
 import type { PeerId } from './peer-id.js'
-import { type LogIndex, NO_INDEX, NO_TERM, maxIndex, plus } from './types.js'
+import { type LogIndex, maxIndex, NO_INDEX, NO_TERM, plus } from './types.js'
 
 const REQUEST_BYTES_MAX = 512 * 1024
 const INFLIGHT_BYTES_MAX = 4 * 1024 * 1024
 const INFLIGHT_REQUESTS_MAX = 16
+/** At most this long, and never longer than a quarter of the election timeout. */
 const BUSY_RETRY_MS = 1000
 /** A peer that answers nothing gets no more heartbeats than this, so that a paused process costs no memory. */
 const HEARTBEATS_UNANSWERED_MAX = 64
@@ -18,6 +19,7 @@ const SILENT_TIMEOUTS_MAX = 4
 
 interface Inflight {
   readonly seq: number
+  readonly first: LogIndex
   readonly last: LogIndex
   readonly bytes: number
   readonly sentAt: number
@@ -35,7 +37,8 @@ interface Inflight {
  *
  * Invariants
  * - matchIndex: newest index the peer said it holds durably; only answers to entries move it. matchIndex < nextIndex.
- * - nextIndex: the next index to send; everything in (matchIndex, nextIndex) is in flight.
+ * - nextIndex: the next index to send. What is in flight ends just below it; what is lost in flight takes it back no further
+ *   than that, so that a stream that breaks costs what was under way and never the whole log again.
  * - an answer counts only in the leadership it was sent in: events of a closed stream do not arrive.
  */
 export class Replicator {
@@ -57,6 +60,8 @@ export class Replicator {
   private readonly heartbeats = new Map<number, { sentAt: number; round: number }>()
   private probeSeq = 0
   private reading = false
+  /** The peer answers, but takes no entries: it is not well before it does. */
+  private entriesRefused = false
   private heartbeatTimer: Timer | null = null
   private blockTimer: Timer | null = null
   private lastError = ''
@@ -157,7 +162,8 @@ export class Replicator {
     if (!this.openStream()) return
     const seq = this.send((batch.firstIndex - 1) as LogIndex, batch)
     const { clock } = this.node.env
-    this.inflight.push({ seq, last: batch.lastIndex, bytes: batch.byteLength, sentAt: clock.now(), round: this.node.reads.currentRound })
+    const { firstIndex: first, lastIndex: last, byteLength: bytes } = batch
+    this.inflight.push({ seq, first, last, bytes, sentAt: clock.now(), round: this.node.reads.currentRound })
     this.inflightBytes += batch.byteLength
     this.nextIndex = plus(batch.lastIndex, 1)
   }
@@ -197,20 +203,32 @@ export class Replicator {
 
   private onAnswer(seq: number, status: Status, response?: AppendEntriesResponse): void {
     if (this.stopped) return
-    if (!status.ok) {
-      const busy = status.code === ErrorCode.EBUSY || status.code === ErrorCode.EINTR
-      if (this.heartbeats.delete(seq) && seq !== this.probeSeq) return this.noteError(status)
-      return this.fail(status, busy ? BUSY_RETRY_MS : this.node.heartbeatMs)
-    }
-    if (response!.term > this.node.meta.term) return this.node.onHigherTerm(response!.term, this.peerId)
-    this.answeredOnce = true
-    if (this.consecutiveErrors > 0) this.node.observe({ name: 'peer.up', peer: this.peerId })
-    this.consecutiveErrors = 0
-    this.rebuilding = response!.rebuilding
     const beat = this.heartbeats.get(seq)
+    if (!status.ok) return this.onRefused(seq, beat !== undefined, status)
+    const { term, success, rebuilding } = response!
+    if (term > this.node.meta.term) return this.node.onHigherTerm(term, this.peerId)
+    if (term < this.node.meta.term) return this.failFaulty(`answered as of term ${term}`)
+    this.answeredOnce = true
+    this.rebuilding = rebuilding
+    if (!beat && success) this.entriesRefused = false
+    if (!this.entriesRefused) this.noteSuccess()
     if (beat) this.onEmptyAnswer(seq, beat, response!)
     else this.onEntriesAnswer(seq, response!)
     if (!this.stopped) this.node.onPeerContact(this)
+  }
+
+  private onRefused(seq: number, isEmpty: boolean, status: Status): void {
+    this.heartbeats.delete(seq)
+    if (isEmpty && seq !== this.probeSeq) return this.noteError(status)
+    if (!isEmpty) this.entriesRefused = true
+    const busy = status.code === ErrorCode.EBUSY || status.code === ErrorCode.EINTR
+    // The probe after it is also the next heartbeat: it must come well within an election timeout.
+    this.fail(status, busy ? Math.min(BUSY_RETRY_MS, this.node.electionTimeoutMs / 4) : this.node.heartbeatMs)
+  }
+
+  /** What no correct peer does must not stop this process. */
+  private failFaulty(what: string): void {
+    this.fail(Status.error(ErrorCode.EREQUEST, `${this.peerId} ${what} in term ${this.node.meta.term}`), this.node.heartbeatMs)
   }
 
   private noteContact(sentAt: number, round: number): void {
@@ -234,7 +252,7 @@ export class Replicator {
   private onEntriesAnswer(seq: number, response: AppendEntriesResponse): void {
     const sent = this.inflight[0]
     if (!sent || seq < sent.seq) return
-    assert(seq === sent.seq, 'an answer out of order', { seq, expected: sent.seq })
+    if (seq !== sent.seq) return this.failFaulty(`answered request ${seq} before ${sent.seq}`)
     this.noteContact(sent.sentAt, sent.round)
     if (!response.success) {
       // What was sent after it fails as well; the stream is opened anew so that those answers cannot be mistaken.
@@ -256,7 +274,10 @@ export class Replicator {
   private rewindAndProbe(peerLast: LogIndex): void {
     const back = peerLast + 1 < this.nextIndex ? peerLast + 1 : this.nextIndex - 1
     if (back <= this.matchIndex) {
-      return this.fail(Status.error(ErrorCode.ESTALE, `the peer lost entries up to ${this.matchIndex} that it had acknowledged`), this.node.heartbeatMs)
+      return this.fail(
+        Status.error(ErrorCode.ESTALE, `the peer lost entries up to ${this.matchIndex} that it had acknowledged`),
+        this.node.heartbeatMs,
+      )
     }
     this.nextIndex = back as LogIndex
     this.probe()
@@ -267,9 +288,14 @@ export class Replicator {
     this.stream = null
     this.heartbeats.clear()
     this.probeSeq = 0
-    if (this.inflight.length > 0) this.nextIndex = plus(this.matchIndex, 1)
+    if (this.inflight.length > 0) this.nextIndex = this.inflight[0]!.first
     this.inflight.length = 0
     this.inflightBytes = 0
+  }
+
+  private noteSuccess(): void {
+    if (this.consecutiveErrors > 0) this.node.observe({ name: 'peer.up', peer: this.peerId })
+    this.consecutiveErrors = 0
   }
 
   private noteError(status: Status): void {
