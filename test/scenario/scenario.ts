@@ -84,7 +84,7 @@ export class Story {
 
   /** Proposes writes and does not wait for them. */
   propose(count: number, through: SimMember = this.leader, paddingBytes = 16): WriteRecord[] {
-    return Array.from({ length: count }, (_, key) => this.cluster.write(through, key, { paddingBytes }))
+    return Array.from({ length: count }, (_, key) => this.cluster.write(through, key, { payload: paddingBytes }))
   }
 
   /** Proposes writes and waits until all are acknowledged. */
@@ -120,7 +120,8 @@ export class Story {
       () => this.members.every((member) => member.isUp && !member.failed) && this.cluster.leader() !== null && this.haveSameLog(),
     )
     const [first, ...rest] = this.members
-    for (const other of rest) assert.is(other.machine!.digest, first!.machine!.digest, `${other.name} differs from ${first!.name}`)
+    for (const other of rest)
+      assert.is(other.machine!.stateHash(), first!.machine!.stateHash(), `${other.name} differs from ${first!.name}`)
     for (const member of this.members) assert.is(member.openClosures, 0, `${member.name} owes answers`)
     for (const record of this.cluster.history.writes.values()) {
       if (record.outcome === 'acked') assert.ok(this.cluster.history.committed.has(record.index), `write ${record.serial} is gone`)

@@ -6,7 +6,7 @@ import { checksum } from '../../src/storage/checksum.js'
 import { History, type WriteRecord } from './history.js'
 import { Invariants } from './invariants.js'
 import { outcomeOf, SimMember } from './member.js'
-import { encodeWrite } from './register-machine.js'
+import { type ApplyListener, encodeWrite, RegisterMachine } from './register-machine.js'
 import { Scheduler } from './scheduler.js'
 import type { DiskProfile } from './sim-file-system.js'
 import { type NetworkProfile, SimNetwork } from './sim-network.js'
@@ -22,6 +22,8 @@ export interface ClusterOptions {
   /** Clocks run at 1 ± this. */
   readonly clockDrift?: number
   readonly timerLatenessMs?: number
+  /** Default: a plain RegisterMachine. */
+  readonly createMachine?: (listener: ApplyListener) => RegisterMachine
   /** A violation is kept in `violations` instead of thrown. */
   readonly collectViolations?: boolean
 }
@@ -88,6 +90,7 @@ export class SimCluster {
         maxSegmentBytes: options.maxSegmentBytes ?? 64 * 1024,
         clockRate,
         timerLatenessMs: options.timerLatenessMs ?? 0.5,
+        createMachine: options.createMachine ?? ((listener: ApplyListener) => new RegisterMachine(listener)),
       }
       const disk: DiskProfile = { operationMs: 0.02, syncMs: 0.5, stalledUntil: 0, writeErrorRate: 0, syncErrorRate: 0, ...options.disk }
       this.members.push(
@@ -265,7 +268,7 @@ export class SimCluster {
   write(
     member: SimMember,
     key: number,
-    options: { paddingBytes?: number; done?: (record: WriteRecord, status: Status) => void } = {},
+    options: { payload?: number | Buffer; done?: (record: WriteRecord, status: Status) => void } = {},
   ): WriteRecord {
     const record = this.history.beginWrite(key)
     const closure = member.owed((status) => {
@@ -273,7 +276,7 @@ export class SimCluster {
       options.done?.(record, status)
     })
     member.run('client:write', (node) =>
-      node.apply({ data: encodeWrite({ key, serial: record.serial }, options.paddingBytes ?? 8), done: closure }),
+      node.apply({ data: encodeWrite({ key, serial: record.serial }, options.payload ?? 8), done: closure }),
     )
     return record
   }

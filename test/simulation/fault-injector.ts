@@ -141,10 +141,10 @@ export class FaultInjector {
           if (member.process !== process) return
           if (member.openClosures !== 0) throw new InvariantViolation(`${member.name} stopped and owes ${member.openClosures} answers`)
           this.endProcess(member)
+          this.later(faults.exponential(plan.electionTimeoutMs), () => cluster.start(member))
         })
       })
     })
-    this.later(faults.exponential(plan.electionTimeoutMs) + plan.electionTimeoutMs, () => cluster.start(member))
   }
 
   /** After a failed sync the cache shows what the disk lacks: only a reboot makes such a machine honest again. */

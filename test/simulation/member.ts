@@ -9,7 +9,7 @@ import type { RaftMeta } from '../../src/raft/storage.js'
 import { checksum } from '../../src/storage/checksum.js'
 import { DurableLog } from './disk-image.js'
 import { DurableFileSystem } from './durable-file-system.js'
-import { type ApplyListener, RegisterMachine } from './register-machine.js'
+import type { ApplyListener, RegisterMachine } from './register-machine.js'
 import type { Scheduler } from './scheduler.js'
 import { SimDirectory, SimDisk } from './sim-disk.js'
 import { type DiskProfile, SimFileSystem } from './sim-file-system.js'
@@ -26,6 +26,7 @@ export interface MemberOptions {
   readonly maxSegmentBytes: number
   readonly clockRate: number
   readonly timerLatenessMs: number
+  readonly createMachine: (listener: ApplyListener) => RegisterMachine
 }
 
 /** What those around a member are told. */
@@ -104,7 +105,7 @@ export class SimMember {
       observer: { event: (event) => this.observe(process, event) },
       failpoints: { hit: () => null },
     }
-    const machine = new RegisterMachine(this.listener.applied)
+    const machine = this.options.createMachine(this.listener.applied)
     const node = new Node(GROUP, this.peerId)
     Object.assign(this, { process, machine, node, leadsTerm: 0, failed: null, openClosures: 0, diskFaulted: this.diskFails })
     this.seen = { term: 0, committed: 0, applied: 0 }

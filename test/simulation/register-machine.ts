@@ -10,10 +10,13 @@ export interface RegisterWrite {
 
 const HEADER_BYTES = 8
 
-export function encodeWrite({ key, serial }: RegisterWrite, paddingBytes: number): Buffer {
-  const data = Buffer.alloc(HEADER_BYTES + paddingBytes, serial & 0xff)
+/** `payload`: what follows in the entry, or how many bytes of nothing. */
+export function encodeWrite({ key, serial }: RegisterWrite, payload: number | Buffer): Buffer {
+  const bytes = typeof payload === 'number' ? Buffer.alloc(payload, serial & 0xff) : payload
+  const data = Buffer.alloc(HEADER_BYTES + bytes.length)
   data.writeUInt32BE(key, 0)
   data.writeUInt32BE(serial, 4)
+  bytes.copy(data, HEADER_BYTES)
   return data
 }
 
@@ -42,8 +45,17 @@ export class RegisterMachine extends StateMachine {
       this.lastWriteIndex = iterator.index()
       this.registers.set(write.key, write.serial)
       this.digest = Math.imul(this.digest ^ (iterator.index() * 31 + write.serial), 0x9e3779b1) >>> 0
+      this.applied(iterator.data().subarray(HEADER_BYTES))
       this.listener(this, iterator.index(), iterator.term(), write)
       iterator.done()?.run(Status.OK)
     }
   }
+
+  /** What two machines that applied the same entries have in common. */
+  stateHash(): string {
+    return String(this.digest)
+  }
+
+  /** What follows the header of a write; only a machine that carries another inside looks at it. */
+  protected applied(_payload: Buffer): void {}
 }

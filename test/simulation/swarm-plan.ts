@@ -17,6 +17,8 @@ export interface SwarmPlan {
   readonly keys: number
   readonly paddingMax: number
   readonly burstChance: number
+  /** The machine is the key-value store, and clients repeat some of their commands. */
+  readonly keyValue: boolean
   /** Faults begin before the group is founded. */
   readonly hostileStart: boolean
   /** All processes are on a machine each; chance that a power loss takes all at once. */
@@ -99,6 +101,7 @@ export function planOf(seed: number): SwarmPlan & { cluster: ClusterOptions } {
     // One entry per segment and long restarts would test little and cost much.
     paddingMax: Math.min(r.pick([0, 32, 300, syncMs > 1 ? 300 : 3000]), cluster.maxSegmentBytes / 4),
     burstChance: r.pick([0, 0.05, 0.2]),
+    keyValue: r.chance(0.2),
     hostileStart: r.chance(0.3),
     allAtOnce: r.pick([0, 0.1, 0.5]),
     cluster,

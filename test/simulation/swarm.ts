@@ -1,6 +1,7 @@
 import { ErrorCode, type Status } from '../../src/raft/errors.js'
 import { InvariantViolation, SimCluster } from './cluster.js'
 import { FaultInjector } from './fault-injector.js'
+import { encodePut, KvMachine } from './kv-machine.js'
 import type { SimMember } from './member.js'
 import type { SimRandom } from './sim-random.js'
 import { planOf, type SwarmPlan } from './swarm-plan.js'
@@ -28,11 +29,12 @@ export class Swarm {
   private readonly faults: FaultInjector
   private readonly clients: SimRandom
   private clientsActive = true
+  private sequence = 0
 
   constructor(seed: number, onTrace: ((line: string) => void) | null = null) {
     const { cluster, ...plan } = planOf(seed)
     this.plan = plan
-    this.cluster = new SimCluster(cluster)
+    this.cluster = new SimCluster(plan.keyValue ? { ...cluster, createMachine: (listener) => new KvMachine(listener) } : cluster)
     this.cluster.scheduler.onTrace = onTrace
     this.faults = new FaultInjector(this.cluster, plan, this.cluster.random.fork('faults'))
     this.clients = this.cluster.random.fork('clients')
@@ -153,8 +155,16 @@ export class Swarm {
     const burst = clients.chance(plan.burstChance) ? clients.integer(2, 40) : 1
     const target = this.drawTarget(0.9)
     if (!target) return
-    for (let i = 0; i < burst; i++)
-      cluster.write(target, clients.below(plan.keys), { paddingBytes: clients.integer(0, Math.floor(plan.paddingMax)) })
+    for (let i = 0; i < burst; i++) cluster.write(target, clients.below(plan.keys), { payload: this.payload() })
+  }
+
+  /** With the key-value machine a put, a third of them a repetition of one before. */
+  private payload(): number | Buffer {
+    const { clients, plan } = this
+    if (!plan.keyValue) return clients.integer(0, Math.floor(plan.paddingMax))
+    if (!clients.chance(0.3)) this.sequence++
+    const sequence = Math.max(1, this.sequence - clients.below(4))
+    return encodePut({ clientId: 'client', sequence, key: `k${sequence % plan.keys}`, value: `${sequence}` })
   }
 
   private clientRead(): void {
@@ -201,7 +211,7 @@ export class Swarm {
   private freshOperations(bound: number): void {
     const { cluster } = this
     const leader = cluster.leader()!
-    const write = cluster.write(leader, 0)
+    const write = cluster.write(leader, 0, { payload: 0 })
     if (!cluster.runUntil(() => write.outcome !== 'pending', bound) || write.outcome !== 'acked')
       this.stuck(`a fresh write is ${write.outcome}: ${this.describe()}`)
     let answered = 0
@@ -234,7 +244,7 @@ export class Swarm {
 
   private machinesAgree(): boolean {
     const [first, ...rest] = this.cluster.members
-    return rest.every((member) => member.machine!.digest === first!.machine!.digest)
+    return rest.every((member) => member.machine!.stateHash() === first!.machine!.stateHash())
   }
 
   private describe(): string {

@@ -1,0 +1,38 @@
+import { raftctl } from '../../src/generated/kv.js'
+import { KvStateMachine } from '../../src/machines/kv/state-machine.js'
+import { RegisterMachine } from './register-machine.js'
+
+/** One try of a client's put; a retry repeats client and sequence. */
+export interface KvPut {
+  readonly clientId: string
+  readonly sequence: number
+  readonly key: string
+  readonly value: string
+}
+
+/**
+ * The key-value machine under the checks of the register machine: behind the header of a register write stands a real
+ * command, and the real machine applies it.
+ */
+export class KvMachine extends RegisterMachine {
+  readonly kv = new KvStateMachine()
+
+  protected override applied(payload: Buffer): void {
+    if (payload.length > 0) this.kv.applyCommand(payload)
+  }
+
+  override stateHash(): string {
+    return this.kv.stateHash()
+  }
+}
+
+export function encodePut({ clientId, sequence, key, value }: KvPut): Buffer {
+  const command = {
+    client_id: clientId,
+    sequence,
+    acknowledged_through: Math.max(0, sequence - 8),
+    leader_time_ms: 1,
+    put: { key: Buffer.from(key), value: Buffer.from(value) },
+  }
+  return Buffer.from(raftctl.kv.Command.encode(command).finish())
+}
