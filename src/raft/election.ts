@@ -111,10 +111,10 @@ export class Election {
   preVote(): void {
     const { node } = this
     this.arm('election', this.retryDelay())
+    node.loseLeader(node.stickiness.lossReason)
     if (!node.configuration.contains(node.serverId)) return
     // A disk that has not even saved this term is no candidate's; the timer asks again.
     if (!node.meta.isDurable) return
-    node.loseLeader(Status.error(ErrorCode.ERAFTTIMEDOUT, 'the leader was not heard in time'))
     // Grants of an earlier, undecided round in the same term still hold: peers slower than the retry must count too.
     const earlier = this.round?.kind === 'pre-vote' && this.round.term === node.meta.term ? this.round : null
     if (earlier && node.env.clock.now() - earlier.startedAt < node.electionTimeoutMs) {

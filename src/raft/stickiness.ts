@@ -17,7 +17,7 @@ export class Stickiness {
   private leaderBootId: string | null = null
   /** The leadership that no longer protects itself. */
   private released: { term: Term; until: number } | null = null
-  private gone: TermLeader | null = null
+  private gone: (TermLeader & { readonly at: number }) | null = null
   private lastDialAt = Number.NEGATIVE_INFINITY
   private investigating: (() => void)[] | null = null
 
@@ -38,13 +38,21 @@ export class Stickiness {
     return this.lastContact + this.node.electionTimeoutMs * (1 + jitter / 2)
   }
 
+  /** Why a follower gives its leader up. */
+  get lossReason(): Status {
+    return this.isGone()
+      ? Status.error(ErrorCode.EHOSTDOWN, 'its process is gone')
+      : Status.error(ErrorCode.ERAFTTIMEDOUT, 'the leader was not heard in time')
+  }
+
   /** A new leader is followed: learn which process it is. */
   onLeaderFollowed(leader: PeerId): void {
     const { node } = this
+    const { term } = node.meta
     this.leaderBootId = null
     this.lastDialAt = Number.NEGATIVE_INFINITY
-    this.hello(leader, (bootId) => {
-      if (node.leaderId.equals(leader) && bootId) this.leaderBootId = bootId
+    this.hello(leader, (_status, bootId) => {
+      if (node.meta.term === term && node.leaderId.equals(leader) && bootId) this.leaderBootId = bootId
     })
   }
 
@@ -81,6 +89,11 @@ export class Stickiness {
   }
 
   private isGone(): boolean {
+    return this.wasGone() && this.lastContact <= this.gone!.at
+  }
+
+  /** Once in this leadership, also if it was heard again. */
+  private wasGone(): boolean {
     return this.gone !== null && this.gone.term === this.node.meta.term && this.gone.peerId.equals(this.node.leaderId)
   }
 
@@ -103,24 +116,34 @@ export class Stickiness {
       if (gone && node.state === 'FOLLOWER' && node.meta.term === term && node.leaderId.equals(leader)) this.leaderGone(leader, term)
       for (const next of waiting) next()
     }
-    node.env.transport.dial(leader, timeoutMs, (result) => {
-      if (result !== 'accepted' || this.leaderBootId === null) return conclude(result === 'refused')
+    this.look(leader, { timeoutMs, again: true }, conclude)
+  }
+
+  private look(leader: PeerId, options: { timeoutMs: number; again: boolean }, conclude: (gone: boolean) => void): void {
+    const { timeoutMs, again } = options
+    this.node.env.transport.dial(leader, timeoutMs, (result) => {
       const known = this.leaderBootId
-      this.hello(leader, (bootId) => conclude(bootId !== null && bootId !== known))
+      if (result !== 'accepted' || known === null) return conclude(result === 'refused')
+      this.hello(leader, (status, bootId) => {
+        // A dying process may still have accepted: then nobody does any more.
+        if (again && !status.ok && status.code !== ErrorCode.ETIMEDOUT) return this.look(leader, { timeoutMs, again: false }, conclude)
+        conclude(bootId !== null && bootId !== known)
+      })
     })
   }
 
-  private hello(leader: PeerId, then: (bootId: string | null) => void): void {
+  private hello(leader: PeerId, then: (status: Status, bootId: string | null) => void): void {
     const { node } = this
     const { incarnation, standing } = node.identity!
     const request = { groupId: node.groupId, serverId: node.serverId, peerId: leader, incarnation, standing }
-    node.env.transport.call(leader, 'hello', request, node.electionTimeoutMs / 10, (status, response) => then(status.ok ? response!.bootId : null))
+    node.env.transport.call(leader, 'hello', request, node.electionTimeoutMs / 10, (status, response) =>
+      then(status, status.ok ? response!.bootId : null),
+    )
   }
 
   private leaderGone(leader: PeerId, term: Term): void {
-    if (this.isGone()) return
-    this.gone = { peerId: leader, term }
-    this.node.observe({ name: 'leader.lost', leader, term, reason: Status.error(ErrorCode.EHOSTDOWN, 'its process is gone') })
+    if (this.wasGone()) return
+    this.gone = { peerId: leader, term, at: this.node.env.clock.now() }
     this.node.election.campaignSoon()
   }
 }
