@@ -27,7 +27,9 @@ export default class ClusterInfo extends BaseCommand {
       info,
       (out) => {
         const leader = info.leader ? `leader ${info.leader} (term ${info.term})` : 'no leader'
-        out.line(`${info.name}  ${info.state.toUpperCase()}  ${leader} · group ${info.group} · cluster ${info.clusterId}`)
+        out.line(`${info.name}  ${info.state.toUpperCase()}  ${leader} · group ${info.group}`)
+        out.line(`cluster ${info.clusterId}`)
+        out.line(`data ${shortPath(info.dir)}`)
         out.table(
           [
             { name: 'node', value: (row) => row.id },

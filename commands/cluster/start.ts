@@ -71,7 +71,7 @@ export default class ClusterStart extends BaseCommand {
     const done = await startCluster(options)
     if (flags.foreground && !done.error) this.foreground = { cluster: done.cluster.name, ended: endRequested() }
     const report = startReport(done)
-    const { leaderText, startHeadline } = await import('../../src/local/reports.js')
+    const { leaderText, startHeadline, tryText } = await import('../../src/local/reports.js')
     const render = (out: Output) => {
       out.line(
         `${out.symbol(done.error ? 'warning' : 'ok')} ${startHeadline(report)} · ports ${portRange(report.nodes)} · data ${shortPath(report.dir)}`,
@@ -88,11 +88,11 @@ export default class ClusterStart extends BaseCommand {
         ],
         report.nodes,
       )
+      const data = done.cluster.ephemeral ? 'Data is removed on stop.' : 'Data is kept on stop.'
       if (report.context !== null)
-        out.note(`context ${report.context} selected${done.previousContext ? ` (was: ${done.previousContext})` : ''}`)
+        out.note(`context ${report.context} selected${done.previousContext ? ` (was: ${done.previousContext})` : ''}. ${data}`)
       if (this.foreground !== null) out.note('Running in the foreground: Ctrl-C stops the nodes.')
-      else if (!done.error)
-        out.note('try:  raftctl status  ·  raftctl kv put hello world  ·  raftctl cluster kill n1  ·  raftctl cluster stop')
+      else if (!done.error) out.note(tryText(report))
     }
     return this.result(report, render, { error: done.error, clusterId: done.cluster.clusterId, warnings: done.warnings })
   }

@@ -75,6 +75,15 @@ export function leaderText({ leader, term, electedAfterMs }: Pick<StartReport, '
   return electedAfterMs === null ? `leader ${leader} (term ${term})` : `leader ${leader} elected in ${electedAfterMs} ms (term ${term})`
 }
 
+/** What to type next; it fits 80 columns. */
+export function tryText({ name, context, nodes }: StartReport): string {
+  const words =
+    context === null
+      ? [`raftctl status -e ${nodes[0]!.address}`, `raftctl cluster stop ${name}`]
+      : ['raftctl status', 'raftctl kv put hello world', 'raftctl cluster kill n1']
+  return `try:  ${words.join(' · ')}`
+}
+
 export function stopReport(stop: ClusterStop) {
   return {
     name: stop.cluster.name,

@@ -64,9 +64,12 @@ test('half a line waits for its other half, multi-byte characters too', ({ home 
   assert.equal(logs.read(), [])
   appendFileSync(logFile, bytes.subarray(cut, cut + 3))
   assert.equal(logs.read(), [])
-  appendFileSync(logFile, Buffer.concat([bytes.subarray(cut + 3), Buffer.from(record(2, 'next'))]))
+  const last = record(3, 'last')
+  appendFileSync(logFile, Buffer.concat([bytes.subarray(cut + 3), Buffer.from(record(2, 'next') + last.slice(0, 9))]))
   assert.equal(messages(logs.read()), ['größe', 'next'])
   assert.equal(logs.read(), [])
+  appendFileSync(logFile, last.slice(9))
+  assert.equal(messages(logs.read()), ['last'])
 })
 
 test('a file that was replaced or cut is read from its beginning', ({ home }) => {
