@@ -258,6 +258,8 @@ export class NodeImpl implements m.PeerHandler {
   stepDown(term: Term, reason: Status): void {
     if (!this.isActive()) return
     this.leave('FOLLOWER', reason)
+    // A closure that was told of the loss may have stopped this node.
+    if (!this.isActive()) return
     if (term > this.meta.term) this.raiseTerm(term, PeerId.EMPTY)
     if (this.configuration.isEmpty) this.election.stop()
     else this.election.restartTimer()
@@ -280,7 +282,7 @@ export class NodeImpl implements m.PeerHandler {
     const lost = Status.error(ErrorCode.EOUTCOMEUNKNOWN, `leadership was lost: ${reason.message}`)
     for (const done of this.closures.clear()) done.run(lost)
     this.reads.onLeaderStop(Status.error(ErrorCode.EPERM, 'is not leader'))
-    this.transfer.onStepDown()
+    this.transfer.onStepDown(reason)
   }
 
   onHigherTerm(term: Term, from: PeerId): void {
@@ -358,9 +360,12 @@ export class NodeImpl implements m.PeerHandler {
     this.reads.shutdown(reason)
     this.fsmCaller.shutdown(() => {
       this.log.close((status) => {
-        this.setState('SHUTDOWN', reason)
-        this.observe({ name: 'node.stopped' })
-        done(status)
+        // Nothing may be written any more once the directory is given up.
+        this.meta.whenDurable(() => {
+          this.setState('SHUTDOWN', reason)
+          this.observe({ name: 'node.stopped' })
+          done(status)
+        })
       })
     })
   }

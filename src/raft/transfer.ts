@@ -1,5 +1,5 @@
-import type { Call, Timer } from './environment.js'
 import type { Done } from './closure.js'
+import type { Call, Timer } from './environment.js'
 import { ErrorCode, Status } from './errors.js'
 import type { Answer, ReleaseRequest, ReleaseResponse, TimeoutNowRequest, TimeoutNowResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
@@ -9,6 +9,8 @@ import type { LogIndex, Term } from './types.js'
 
 /** How long the leader waits for its followers to acknowledge that they are released. */
 const RELEASE_MS = 20
+/** A leader that steps down for one of these has met a newer term: somebody campaigns or leads in it. */
+const TAKEN_OVER: ReadonlySet<number> = new Set([ErrorCode.EHIGHERTERMREQUEST, ErrorCode.EHIGHERTERMRESPONSE, ErrorCode.ENEWLEADER])
 
 interface Transfer {
   readonly target: PeerId
@@ -40,9 +42,14 @@ export class LeadershipTransfer {
     const replicator = target ? node.replicators.get(target) : node.replicators.bestCandidate()
     if (target?.equals(node.serverId)) return done(Status.OK)
     if (!replicator || !node.configuration.contains(replicator.peerId)) {
-      return done(target ? Status.error(ErrorCode.EINVAL, `${target} is not a voter of this group`) : Status.error(ErrorCode.EHOSTUNREACH, 'no voter is fit to lead'))
+      return done(
+        target
+          ? Status.error(ErrorCode.EINVAL, `${target} is not a voter of this group`)
+          : Status.error(ErrorCode.EHOSTUNREACH, 'no voter is fit to lead'),
+      )
     }
-    if (replicator.consecutiveErrors > 0 || !replicator.answeredOnce) return done(Status.error(ErrorCode.EHOSTUNREACH, `${replicator.peerId} does not answer`))
+    if (replicator.consecutiveErrors > 0 || !replicator.answeredOnce)
+      return done(Status.error(ErrorCode.EHOSTUNREACH, `${replicator.peerId} does not answer`))
     node.setState('TRANSFERRING', Status.error(ErrorCode.ETRANSFERLEADERSHIP, `to ${replicator.peerId}`))
     node.fsmCaller.onLeaderStop(Status.error(ErrorCode.ETRANSFERLEADERSHIP, 'leadership is being handed over'))
     node.observe({ name: 'leader.handover', target: replicator.peerId, term: node.meta.term })
@@ -61,18 +68,25 @@ export class LeadershipTransfer {
     })
   }
 
-  /** This node no longer leads. */
-  onStepDown(): void {
+  /** This node no longer leads, for `reason`. Told later: the caller may be in the middle of becoming a follower. */
+  onStepDown(reason: Status): void {
     const transfer = this.current
     if (!transfer) return
     this.current = null
     transfer.timer.cancel()
-    transfer.done(Status.OK)
+    const outcome = TAKEN_OVER.has(reason.code) ? Status.OK : reason
+    this.node.env.executor.post(() => transfer.done(outcome), 'transfer.over')
   }
 
   private timeoutNow(transfer: Transfer): void {
     const { node } = this
-    const request = { groupId: node.groupId, serverId: node.serverId, peerId: transfer.target, term: transfer.term, oldLeaderSteppedDown: false }
+    const request = {
+      groupId: node.groupId,
+      serverId: node.serverId,
+      peerId: transfer.target,
+      term: transfer.term,
+      oldLeaderSteppedDown: false,
+    }
     transfer.call = node.env.transport.call(transfer.target, 'timeoutNow', request, node.electionTimeoutMs, (status, response) => {
       if (this.current !== transfer) return
       if (status.ok && response!.term > node.meta.term) return node.onHigherTerm(response!.term, transfer.target)
@@ -121,7 +135,8 @@ export class LeadershipTransfer {
     const { node } = this
     const refuse = node.refusal()
     if (refuse) return answer(refuse)
-    if (request.term > node.meta.term) node.stepDown(request.term, Status.error(ErrorCode.EHIGHERTERMREQUEST, 'timeout_now of a higher term'))
+    if (request.term > node.meta.term)
+      node.stepDown(request.term, Status.error(ErrorCode.EHIGHERTERMREQUEST, 'timeout_now of a higher term'))
     else if (request.term === node.meta.term && node.state === 'FOLLOWER' && node.configuration.contains(node.serverId)) {
       const oldLeader = { peerId: request.serverId, term: request.term }
       node.election.electSelf('timeout_now', oldLeader)
