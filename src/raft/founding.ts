@@ -1,5 +1,5 @@
-import type { Call, Timer } from './environment.js'
 import type { Done } from './closure.js'
+import type { Call, Timer } from './environment.js'
 import { ErrorCode, Status } from './errors.js'
 import type { HelloResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
@@ -35,7 +35,12 @@ export class Founding {
     this.ask()
   }
 
-  stop(): void {
+  /** Gives up for `reason`. A record that is being written is awaited first. */
+  cancel(reason: Status): void {
+    if (!this.stopped) this.finish(reason)
+  }
+
+  private stop(): void {
     this.stopped = true
     this.timer?.cancel()
     for (const call of this.calls.values()) call.cancel()
@@ -98,6 +103,7 @@ export function establishIdentity(node: NodeImpl, done: Done): void {
   storage.load(node.options.standing ?? 'founding', (status, identity) => {
     if (!status.ok) return done(status)
     node.identity = identity!
+    if (node.isStopping()) return done(Status.error(ErrorCode.ESHUTDOWN, 'the node is stopping'))
     if (identity!.standing === 'rebuilding') return done(Status.error(ErrorCode.EREBUILD, 'this directory is being rebuilt'))
     if (identity!.standing === 'member') return done(Status.OK)
     node.founding = new Founding(node, identity!, (founded, next) => {

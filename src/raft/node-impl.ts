@@ -111,7 +111,7 @@ export class NodeImpl implements m.PeerHandler {
       if (this.isStopping()) return done(Status.error(ErrorCode.ESHUTDOWN, 'the node was stopped while it started'))
       if (!status.ok) {
         this.setState('ERROR', status)
-        this.error = new RaftError(ErrorType.LOG, status)
+        this.error ??= new RaftError(ErrorType.LOG, status)
         return done(status)
       }
       this.setState('FOLLOWER', Status.OK)
@@ -184,7 +184,7 @@ export class NodeImpl implements m.PeerHandler {
     return this.state === 'LEADER' || this.state === 'TRANSFERRING' || this.state === 'CANDIDATE' || this.state === 'FOLLOWER'
   }
 
-  private isStopping(): boolean {
+  isStopping(): boolean {
     return this.state === 'SHUTTING' || this.state === 'SHUTDOWN'
   }
 
@@ -332,8 +332,8 @@ export class NodeImpl implements m.PeerHandler {
     this.error = error
     this.observe({ name: 'node.error', status: error.status })
     this.election.stop()
-    this.founding?.stop()
     this.leave('ERROR', error.status)
+    this.founding?.cancel(error.status)
     this.fsmCaller.onError(error)
     this.reads.shutdown(error.status)
   }
@@ -353,9 +353,9 @@ export class NodeImpl implements m.PeerHandler {
       return done(Status.OK)
     }
     const reason = Status.error(ErrorCode.ESHUTDOWN, 'the node is stopping')
-    this.founding?.stop()
     this.election.stop()
     this.leave('SHUTTING', reason)
+    this.founding?.cancel(reason)
     this.applyQueue.rejectAll(reason)
     this.reads.shutdown(reason)
     this.fsmCaller.shutdown(() => {

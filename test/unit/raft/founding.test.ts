@@ -1,0 +1,185 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { ErrorCode, Status } from '../../../src/raft/errors.js'
+import type { HelloResponse, Standing } from '../../../src/raft/messages.js'
+import type { NodeIdentity } from '../../../src/raft/storage.js'
+import { members, peer } from '../../support/entries.js'
+import { FakeIdentityStorage, NodeBench, T, unreachable } from '../../support/node-bench.js'
+
+const test = suite('Founding')
+
+const keys = [1, 2, 3].map((n) => peer(n).key)
+const record = new Map([
+  [keys[0]!, 'one'],
+  [keys[1]!, 'two'],
+  [keys[2]!, 'three'],
+])
+
+function identity(standing: Standing = 'founding', founders: NodeIdentity['founders'] = null): FakeIdentityStorage {
+  return new FakeIdentityStorage({ standing, incarnation: 'one', founders })
+}
+
+function founding(): NodeBench {
+  return new NodeBench({ identity: identity() }).init()
+}
+
+function answers(bench: NodeBench, n: number, fields: Partial<HelloResponse> = {}): void {
+  const call = bench.transport.open('hello', peer(n)).at(-1)!
+  call.finish(Status.OK, { incarnation: ['', 'one', 'two', 'three'][n]!, standing: 'founding', bootId: `b${n}`, founders: null, ...fields })
+  bench.settle()
+}
+
+test('it takes part once every founder has said that it is founding, and not before', () => {
+  const bench = founding()
+  assert.equal(
+    bench.transport.open('hello').map(({ to, request }) => [to.port, request.standing, request.incarnation]),
+    [
+      [2, 'founding', 'one'],
+      [3, 'founding', 'one'],
+    ],
+  )
+  answers(bench, 2)
+  bench.advance(5 * T)
+  assert.is(bench.state, 'UNINITIALIZED')
+  assert.is(bench.transport.calls.filter((call) => call.method !== 'hello').length, 0)
+  assert.is(bench.vote('requestVote', 2, 2).status!.code, ErrorCode.EAGAIN)
+  assert.is(bench.vote('preVote', 2, 2).status!.code, ErrorCode.EAGAIN)
+  assert.is(bench.append(2, 2).status!.code, ErrorCode.EAGAIN)
+
+  answers(bench, 3)
+  assert.equal(bench.told, ['init OK'])
+  assert.equal([bench.state, bench.node.status().standing], ['FOLLOWER', 'member'])
+})
+
+test('the incarnations of all founders are on disk before the first vote', () => {
+  const bench = founding()
+  bench.held.identity = true
+  answers(bench, 2)
+  answers(bench, 3)
+  bench.advance(T)
+  assert.equal(bench.told, [])
+  assert.is(bench.vote('requestVote', 2, 2).status!.code, ErrorCode.EAGAIN)
+  bench.held.identity = false
+  bench.settle()
+  assert.equal(bench.identity!.saved, [{ standing: 'member', incarnation: 'one', founders: record }])
+  assert.is(bench.vote('requestVote', 2, 2).response!.granted, true)
+})
+
+test('a founder that cannot be reached is asked again until it answers', () => {
+  const bench = founding()
+  answers(bench, 2)
+  for (let i = 0; i < 5; i++) {
+    bench.until('it asks', () => bench.transport.open('hello', peer(3)).length === 1, 200)
+    bench.transport.open('hello', peer(3))[0]!.finish(unreachable)
+  }
+  bench.until('it asks', () => bench.transport.open('hello', peer(3)).length === 1, 200)
+  answers(bench, 3)
+  assert.equal(bench.told, ['init OK'])
+})
+
+test('a founder is asked by one call at a time, and who has answered is not asked again', () => {
+  const bench = founding()
+  answers(bench, 2)
+  bench.advance(3 * T)
+  assert.is(bench.transport.open('hello', peer(3)).length, 1)
+  assert.is(bench.transport.calls.filter(({ to }) => to.port === 2).length, 1)
+})
+
+test('a founder that was faster shows a record with this incarnation: that will do', () => {
+  const bench = founding()
+  answers(bench, 2, { standing: 'member', founders: record })
+  answers(bench, 3)
+  assert.equal(bench.told, ['init OK'])
+})
+
+test('a member that knows another incarnation of this directory, or none, remembers its past: EREBUILD', () => {
+  for (const founders of [new Map(record).set(keys[0]!, 'an earlier life'), null]) {
+    const bench = founding()
+    answers(bench, 3)
+    answers(bench, 2, { standing: 'member', founders })
+    assert.equal(bench.told, ['init EREBUILD'])
+    assert.equal(bench.events('node.rebuild-needed'), ['node.rebuild-needed'])
+    assert.is(bench.state, 'ERROR')
+    assert.is(bench.identity!.saved.length, 0)
+    assert.not(bench.vote('requestVote', 2, 2).status!.ok)
+    bench.advance(T)
+    assert.is(bench.transport.open('hello').length, 0)
+  }
+})
+
+test('a start while it was founding goes on with the incarnation that it has', () => {
+  const disk = identity()
+  const before = new NodeBench({ identity: disk }).init()
+  answers(before, 2)
+  const bench = new NodeBench({ identity: disk }).init()
+  assert.is(bench.transport.open('hello', peer(2))[0]!.request.incarnation, 'one')
+  answers(bench, 2, { standing: 'member', founders: record })
+  answers(bench, 3)
+  assert.equal(bench.told, ['init OK'])
+})
+
+test('while it founds it tells others so, and shows no record before that is durable', () => {
+  const bench = founding()
+  const hello = () =>
+    bench.ask<HelloResponse>((answer) =>
+      bench.impl.handleHello({ groupId: 'g', serverId: peer(2), peerId: peer(1), incarnation: 'two', standing: 'founding' }, answer),
+    ).response!
+  assert.equal([hello().standing, hello().founders], ['founding', null])
+  bench.held.identity = true
+  answers(bench, 2)
+  answers(bench, 3)
+  assert.equal([hello().standing, hello().founders], ['founding', null])
+  bench.held.identity = false
+  bench.settle()
+  assert.equal([hello().standing, hello().founders], ['member', record])
+})
+
+test('a member asks nobody, and a rebuilding directory does not start', () => {
+  const member = new NodeBench({ identity: identity('member', record) }).init()
+  assert.equal([member.told, member.transport.calls.length], [['init OK'], 0])
+  const rebuilding = new NodeBench({ identity: identity('rebuilding') }).init()
+  assert.equal(rebuilding.told, ['init EREBUILD'])
+})
+
+test('a group of one founds itself', () => {
+  const bench = new NodeBench({ identity: identity(), conf: members(1) }).init()
+  assert.equal(bench.told, ['init OK'])
+  bench.until('a leader', () => bench.impl.leaderReady)
+})
+
+test('stopped while it founds, it tells init and asks nobody any more', () => {
+  const bench = founding()
+  answers(bench, 2)
+  bench.node.shutdown(bench.tell('shutdown'))
+  bench.settle()
+  assert.equal(bench.told.sort(), ['init ESHUTDOWN', 'shutdown OK'])
+  bench.advance(2 * T)
+  assert.is(bench.transport.open('hello').length, 0)
+  assert.equal(bench.environment.clock.scheduled, [])
+})
+
+test('stopped while its record is written, it does not take part', () => {
+  const bench = founding()
+  bench.held.identity = true
+  answers(bench, 2)
+  answers(bench, 3)
+  bench.node.shutdown(bench.tell('shutdown'))
+  bench.held.identity = false
+  bench.settle()
+  assert.equal(bench.told.sort(), ['init ESHUTDOWN', 'shutdown OK'])
+})
+
+test('stopped before its identity is read, it does not begin to found', () => {
+  const bench = new NodeBench({ identity: identity() })
+  bench.held.identity = true
+  bench.init()
+  bench.node.shutdown(bench.tell('shutdown'))
+  bench.settle()
+  bench.held.identity = false
+  bench.settle()
+  bench.advance(T)
+  assert.is(bench.transport.calls.length, 0)
+  assert.equal(bench.told.sort(), ['init ESHUTDOWN', 'shutdown OK'])
+})
+
+test.run()
