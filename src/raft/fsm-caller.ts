@@ -131,16 +131,20 @@ export class FSMCaller {
     this.postStep()
   }
 
-  /** `done` once everything up to `index` is applied, or with why that will not happen. */
-  whenApplied(index: LogIndex, done: Done): void {
+  /** `done` once everything up to `index` is applied, or with why that will not happen. Answers how to stop waiting. */
+  whenApplied(index: LogIndex, done: Done): () => void {
     const failure = this.error?.status ?? (this.isStopped ? Status.error(ErrorCode.ESHUTDOWN, 'the node is shut down') : null)
     if (failure || index <= this.published) {
       this.options.environment.executor.post(() => done(failure ?? Status.OK), 'fsm.waited')
-      return
+      return () => {}
     }
+    const waiter = { index, done }
     let at = this.waiters.length
     while (at > 0 && this.waiters[at - 1]!.index > index) at--
-    this.waiters.splice(at, 0, { index, done })
+    this.waiters.splice(at, 0, waiter)
+    return () => {
+      this.waiters = this.waiters.filter((other) => other !== waiter)
+    }
   }
 
   /**

@@ -45,13 +45,9 @@ export class Node {
     this.impl.applyQueue.push(task)
   }
 
-  /** `done` with OK once this member has applied all that a linearizable read must see. Works on any member. */
+  /** `done` with OK once this member has applied all that a linearizable read must see; ETIMEDOUT when not in time. */
   readIndex(timeoutMs: number, done: ReadDone): void {
-    const { impl } = this
-    impl.reads.read(timeoutMs, (status, index) => {
-      if (!status.ok) return done(status)
-      impl.fsmCaller.whenApplied(index!, (applied) => done(applied, applied.ok ? index! : undefined))
-    })
+    this.impl.reads.readApplied(timeoutMs, done)
   }
 
   /** `done` once this member has applied `index`. */

@@ -34,6 +34,27 @@ export class ReadIndexService {
 
   constructor(private readonly node: NodeImpl) {}
 
+  /** Works on any member: finds out up to where to apply, and waits until that is applied here. */
+  readApplied(timeoutMs: number, done: ReadDone): void {
+    const { clock } = this.node.env
+    const { fsmCaller } = this.node
+    const deadline = clock.now() + timeoutMs
+    this.read(timeoutMs, (status, index) => {
+      if (!status.ok) return done(status)
+      const told = (applied: Status) => done(applied, applied.ok ? index! : undefined)
+      if (index! <= fsmCaller.appliedIndex) return void fsmCaller.whenApplied(index!, told)
+      const stopWaiting = fsmCaller.whenApplied(index!, (applied) => {
+        timer.cancel()
+        told(applied)
+      })
+      const expire = () => {
+        stopWaiting()
+        told(Status.error(ErrorCode.ETIMEDOUT, `entry ${index} was not applied here in time`))
+      }
+      const timer = clock.schedule(Math.max(0, deadline - clock.now()), expire, 'read-index.apply')
+    })
+  }
+
   /** Up to where to apply before reading; asks the leader when this node follows. */
   read(timeoutMs: number, done: ReadDone): void {
     if (this.node.state === 'LEADER' || this.node.state === 'TRANSFERRING') return this.readAsLeader(timeoutMs, done)

@@ -1,0 +1,188 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { ErrorCode, Status } from '../../../src/raft/errors.js'
+import type { ReadIndexResponse } from '../../../src/raft/messages.js'
+import { logIndex } from '../../../src/raft/types.js'
+import { batch, configuration, members, peer } from '../../support/entries.js'
+import { NodeBench, T } from '../../support/node-bench.js'
+
+const test = suite('ReadIndex')
+
+test('a read is told the commit index once a quorum answered a request sent after it came', () => {
+  const bench = NodeBench.leader(6)
+  bench.propose('a')
+  bench.take(2)
+  bench.read('read')
+  assert.not(bench.told.includes('read OK 2'))
+  bench.stream(3).answerAll()
+  bench.settle()
+  assert.is(bench.told.at(-1), 'read OK 2')
+})
+
+test('an answer to a request that was sent before the read confirms nothing', () => {
+  const bench = NodeBench.leader(6)
+  bench.propose('a')
+  bench.until('a heartbeat', () => bench.stream(2).unanswered.length === 2)
+  const older = bench.stream(2).unanswered.length
+  bench.read('read')
+  for (let i = 0; i < older; i++) bench.stream(2).answerOne()
+  bench.settle()
+  assert.is(bench.told.at(-1), 'a OK', 'both answers came, and neither is about the read')
+  bench.stream(2).answerOne()
+  bench.settle()
+  assert.is(bench.told.at(-1), 'read OK 1')
+})
+
+test('a new leader answers no read before the first entry of its term is committed (D01), and then all (D02)', () => {
+  const bench = NodeBench.follower(5)
+  bench.elect()
+  bench.read('early')
+  bench.stream(2).answerOne()
+  bench.advance(T / 5)
+  assert.is(bench.told.at(-1), 'init OK')
+  bench.take(2)
+  bench.take(2)
+  assert.is(bench.told.at(-1), 'early OK 1')
+})
+
+test('reads of one turn share a round, and those that come while it runs share the next', () => {
+  const bench = NodeBench.leader(6)
+  const sent = bench.stream(2).sent.length
+  for (let i = 0; i < 50; i++) bench.node.readIndex(T, bench.tell('first'))
+  bench.settle()
+  assert.is(bench.stream(2).sent.length, sent + 1)
+  for (let i = 0; i < 50; i++) bench.node.readIndex(T, bench.tell('second'))
+  bench.settle()
+  assert.is(bench.stream(2).sent.length, sent + 1)
+  bench.take(2)
+  assert.is(bench.stream(2).sent.length, sent + 2)
+  bench.take(2)
+  assert.is(bench.told.filter((text) => text === 'first OK 1').length, 50)
+  assert.is(bench.told.filter((text) => text === 'second OK 1').length, 50)
+})
+
+test('a group of one needs nobody to confirm', () => {
+  const bench = new NodeBench({ conf: members(1) }).init()
+  bench.until('a leader', () => bench.impl.leaderReady)
+  bench.read('read')
+  assert.is(bench.told.at(-1), 'read OK 1')
+})
+
+test('a round whose requests are lost is confirmed by a later heartbeat', () => {
+  const bench = NodeBench.leader(6)
+  bench.read('read')
+  bench.stream(2).break()
+  bench.stream(3).break()
+  bench.advance(T / 10 + 1)
+  bench.take(2)
+  assert.is(bench.told.at(-1), 'read OK 1')
+})
+
+test('a read that no quorum confirms ends at its deadline, and so do none of those behind it', () => {
+  const bench = NodeBench.leader(6)
+  bench.read('short', 50)
+  bench.read('long', 500)
+  bench.advance(50)
+  assert.is(bench.told.at(-1), 'short ETIMEDOUT')
+  bench.take(2)
+  bench.take(2)
+  assert.is(bench.told.at(-1), 'long OK 1')
+})
+
+test('leadership that is lost ends the reads that wait (D04)', () => {
+  const bench = NodeBench.leader(6)
+  bench.read('read')
+  const old = bench.stream(2)
+  bench.append(3, 7)
+  old.answerAll()
+  bench.settle()
+  assert.equal(bench.told.slice(1), ['read EPERM'])
+})
+
+test('answers of one leadership confirm no read of the next', () => {
+  const bench = NodeBench.leader(6)
+  bench.read('first')
+  bench.append(3, 7)
+  bench.elect()
+  bench.read('second')
+  bench.stream(2).answerOne()
+  bench.stream(3).answerOne()
+  assert.equal(bench.told.slice(1), ['first EPERM'])
+  bench.take(2)
+  bench.take(2)
+  assert.is(bench.told.at(-1), 'second OK 2')
+})
+
+test('a follower asks its leader, and answers when it has applied as much', () => {
+  const bench = NodeBench.follower(5)
+  bench.append(2, 5)
+  bench.read('read')
+  const [call] = bench.transport.open('readIndex', peer(2))
+  call!.finish(Status.OK, { index: logIndex(2) })
+  bench.settle()
+  assert.is(bench.told.at(-1), 'init OK')
+  bench.append(2, 5, { entries: batch(1, 5, [configuration(members(1, 2, 3)), 'a']), committed: 2 })
+  assert.is(bench.told.at(-1), 'read OK 2')
+})
+
+test('a follower that never gets that far says so at the deadline (D09), and keeps nothing of it', () => {
+  const bench = NodeBench.follower(5)
+  bench.append(2, 5)
+  bench.read('read', 300)
+  bench.advance(100)
+  bench.transport.open('readIndex', peer(2))[0]!.finish(Status.OK, { index: logIndex(2) })
+  bench.settle()
+  bench.advance(199)
+  assert.is(bench.told.at(-1), 'init OK')
+  bench.advance(1)
+  assert.is(bench.told.at(-1), 'read ETIMEDOUT')
+  bench.append(2, 5, { entries: batch(1, 5, [configuration(members(1, 2, 3)), 'a']), committed: 2 })
+  assert.equal(bench.told.slice(1), ['read ETIMEDOUT'])
+})
+
+test('what the leader says of a follower’s read is passed on', () => {
+  const bench = NodeBench.follower(5)
+  bench.append(2, 5)
+  bench.read('read')
+  bench.transport.open('readIndex', peer(2))[0]!.finish(Status.error(ErrorCode.EPERM, 'is not leader'))
+  assert.is(bench.told.at(-1), 'read EPERM')
+})
+
+test('without a leader a read is told so at once', () => {
+  const bench = NodeBench.follower(5)
+  bench.read('read')
+  assert.is(bench.told.at(-1), 'read EAGAIN')
+})
+
+test('a follower refuses to confirm reads of others; a leader confirms them in a round of its own', () => {
+  const ask = (bench: NodeBench) =>
+    bench.ask<ReadIndexResponse>((answer) => bench.impl.handleReadIndex({ groupId: 'g', serverId: peer(2), peerId: peer(1) }, answer))
+  assert.is(ask(NodeBench.follower(5)).status!.code, ErrorCode.EPERM)
+  const bench = NodeBench.leader(6)
+  const answer = ask(bench)
+  assert.is(answer.status, null)
+  bench.take(3)
+  assert.is(answer.response!.index, 1)
+})
+
+test('a node that stops ends what it asked its leader', () => {
+  const bench = NodeBench.follower(5)
+  bench.append(2, 5)
+  bench.read('read')
+  bench.node.shutdown(bench.tell('shutdown'))
+  bench.settle()
+  assert.equal(bench.told.slice(1), ['read ESHUTDOWN', 'shutdown OK'])
+  assert.is(bench.transport.open('readIndex').length, 0)
+})
+
+test('a read asked from inside the answer of another goes into the next round', () => {
+  const bench = NodeBench.leader(6)
+  bench.node.readIndex(T, () => bench.node.readIndex(T, bench.tell('inner')))
+  bench.settle()
+  bench.take(2)
+  assert.is(bench.told.at(-1), 'init OK')
+  bench.take(2)
+  assert.is(bench.told.at(-1), 'inner OK 1')
+})
+
+test.run()
