@@ -11,7 +11,11 @@ export default class ClusterKill extends BaseCommand {
   static override args = { node: Args.string({ required: true, ignoreStdin: true, description: 'its name or host:port' }) }
   static override flags = {
     name: Flags.string({ helpValue: '<cluster>', description: 'which cluster (default: of the selected context)' }),
-    signal: Flags.option({ options: ['KILL', 'TERM', 'INT', 'ABRT'] as const })({ default: 'KILL', description: 'what to send' }),
+    signal: Flags.option({ options: ['KILL', 'TERM', 'INT', 'ABRT'] as const })({
+      default: 'KILL',
+      helpValue: '<signal>',
+      description: 'KILL (default), TERM, INT or ABRT',
+    }),
     timeout: durationFlagOf({ default: 5000, description: 'how long to wait for the next leader (default 5s)' }),
   }
   static override seeAlso = ['cluster start', 'cluster pause', 'status']

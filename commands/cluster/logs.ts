@@ -10,7 +10,7 @@ const HUES = ['cyan', 'green', 'yellow', 'bold', 'dim'] as const
 export default class ClusterLogs extends BaseCommand {
   static override summary = 'Show what the nodes of a local cluster wrote, merged in order of time.'
   static override schema = 'raftctl.cluster.logs/1'
-  static override exitCodes = [7]
+  static override exitCodes = [7, 130]
   static override examples = [
     '<%= config.bin %> cluster logs',
     '<%= config.bin %> cluster logs n1 -f',
@@ -22,7 +22,8 @@ export default class ClusterLogs extends BaseCommand {
     follow: Flags.boolean({ char: 'f', description: 'go on until interrupted; with --json one line is one document' }),
     since: durationFlagOf({ description: 'nothing older than this' }),
     level: Flags.option({ options: ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const })({
-      description: 'this level and worse',
+      helpValue: '<level>',
+      description: 'this level and worse: trace, debug, info, warn, error, fatal',
     }),
     grep: Flags.string({ helpValue: '<regexp>', description: 'only lines that match' }),
   }
