@@ -242,6 +242,11 @@ export class LogManager {
     this.options.storage.close(this.closed)
   }
 
+  /** Why nothing can be written any more; null while all is well. `onError` follows. */
+  get failure(): Status | null {
+    return this.writer.failure
+  }
+
   /** Why nothing may be asked of the log any more. */
   private get unusable(): Status | null {
     return this.writer.failure ?? (this.closed ? Status.error(ErrorCode.ESHUTDOWN, 'the log is closed') : null)
