@@ -152,14 +152,16 @@ class Startup {
     for (const [i, node] of cluster.nodes.entries()) await this.begin(node, states[i]!)
     const { awaitLeader, localClient } = await import('./local-connection.js')
     using client = localClient(this.cluster)
-    const leader = await awaitLeader(client, this.cluster, {
+    const found = await awaitLeader(client, this.cluster, {
       nodes: cluster.nodes,
       timeoutMs: options.timeoutMs,
       stop: () => this.isHopeless(),
     })
     const elapsedMs = Math.round(performance.now() - this.startedAt)
     // A node that refuses to start says so after its peers answered: a leader alone does not mean that all are up.
-    if (leader && this.begun.size > 0) await this.settle(client)
+    if (found && this.begun.size > 0) await this.settle(client)
+    // A leader that has just lost its quorum does not know it yet.
+    const leader = this.hasQuorum() ? found : null
     this.cluster = updateNodes(this.cluster, (node) => (this.failures.has(node.name) ? { ...node, pid: null, processStart: null } : node))
     const error = this.firstFailure() ?? (leader ? null : noLeader(this.cluster, options))
     const keepsContext = options.context && (error === null || this.footprint === null)
@@ -210,9 +212,12 @@ class Startup {
 
   /** A new cluster needs every node; an existing one goes on with a quorum. */
   private isHopeless(): boolean {
+    return this.footprint ? this.failures.size > 0 : !this.hasQuorum()
+  }
+
+  private hasQuorum(): boolean {
     const count = this.cluster.nodes.length
-    const up = count - this.failures.size
-    return this.footprint ? this.failures.size > 0 : up < Math.floor(count / 2) + 1
+    return count - this.failures.size >= Math.floor(count / 2) + 1
   }
 
   /** Waits until every node that was begun knows a leader or has failed. */

@@ -65,6 +65,8 @@ export function portRange(nodes: readonly { readonly port: number }[]): string {
 
 export function startHeadline({ name, created, nodes }: StartReport): string {
   const running = nodes.filter((node) => node.outcome === 'running').length
+  const up = nodes.filter((node) => node.error === null).length
+  if (up < nodes.length) return `${name}: ${up} of ${nodes.length} nodes run`
   if (created) return `${name} created`
   if (running === nodes.length) return `${name} runs already`
   return running === 0 ? `${name} started` : `${name}: started what was down`

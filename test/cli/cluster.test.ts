@@ -266,6 +266,14 @@ test('a node whose directory was wiped is refused with what to do, and the other
   )
   assert.is(after.find((node) => node.name === victim.name)!.pid, null)
   assert.is((await home.run(['kv', 'put', 'two', 'of three'])).exitCode, 0)
+  // With a second one gone the leader does not know yet that it has lost its quorum.
+  const second = after.find((node) => node.name !== victim.name && node.name !== leader)!
+  await home.json(['cluster', 'kill', second.name])
+  renameSync(second.dataDir, `${second.dataDir}.saved`)
+  const lost = await start()
+  assert.equal([lost.exitCode, lost.error.code, lost.data.leader, lost.warnings.length], [6, 'E_NEEDS_REBUILD', null, 1])
+  rmSync(second.dataDir, { recursive: true, force: true })
+  renameSync(`${second.dataDir}.saved`, second.dataDir)
   rmSync(victim.dataDir, { recursive: true, force: true })
   renameSync(saved, victim.dataDir)
   assert.is((await start()).exitCode, 0)
