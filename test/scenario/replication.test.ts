@@ -1,9 +1,11 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { ErrorCode } from '../../src/raft/errors.js'
 import { EntryBatch } from '../../src/raft/log-entry.js'
 import type { AppendEntriesRequest, AppendEntriesResponse } from '../../src/raft/messages.js'
 import { checksum } from '../../src/storage/checksum.js'
 import type { SimMember } from '../simulation/member.js'
+import { RegisterMachine } from '../simulation/register-machine.js'
 import { type Story, scenario } from './scenario.js'
 
 type Three = [SimMember, SimMember, SimMember]
@@ -203,5 +205,41 @@ scenario('C05 a follower that was away for a long time catches up while the othe
   story.expectConverged()
   assert.is(n3.machine!.lastWriteIndex, story.member('n1').machine!.lastWriteIndex)
 })
+
+class ThrowingMachine extends RegisterMachine {
+  armed = false
+
+  protected override applied(): void {
+    if (this.armed) throw new Error('the machine is broken')
+  }
+}
+
+scenario(
+  'C03 a machine that throws stops its node once: one error, every closure answered, the others go on',
+  { size: 3, createMachine: (listener) => new ThrowingMachine(listener), killedBy: 'machine-error-ignored' },
+  (story) => {
+    const { cluster } = story
+    const [n1] = story.start('n1').members as Three
+    story.write(3)
+    let errors = 0
+    cluster.onEvent = (_, event) => {
+      if (event.name === 'node.error') errors++
+    }
+
+    ;(n1.machine as ThrowingMachine).armed = true
+    const writes = story.propose(5)
+    story.await('n1 gives up', () => n1.failed !== null)
+    story.await('another leads', () => cluster.leader() !== null && cluster.leader() !== n1, 8 * story.T)
+    story.wait(story.T)
+
+    assert.is(errors, 1)
+    assert.is(n1.failed!.code, ErrorCode.ESTATEMACHINE)
+    assert.is(n1.openClosures, 0)
+    for (const write of writes) assert.is(write.outcome, 'unknown')
+    story.write(2)
+    cluster.kill(n1)
+    story.restart(n1).expectConverged()
+  },
+)
 
 test.run()
