@@ -7,6 +7,8 @@ import { type LogIndex, plus } from './types.js'
 
 const BATCH_ENTRIES_MAX = 1024
 const BATCH_BYTES_MAX = 512 * 1024
+/** A request to a peer must hold an entry whole, and a torn write is recognised by how much one write can be. */
+const ENTRY_BYTES_MAX = 1.5 * 1024 * 1024
 const PENDING_TASKS_MAX = 65_536
 const PENDING_BYTES_MAX = 64 * 1024 * 1024
 
@@ -29,6 +31,10 @@ export class ApplyQueue {
 
   push(task: Task): void {
     const { options, closures } = this.node
+    const entryBytesMax = options.entryBytesMax ?? ENTRY_BYTES_MAX
+    if (task.data.length > entryBytesMax) {
+      return this.refuse(task, Status.error(ErrorCode.EINVAL, `an entry of ${task.data.length} bytes; at most ${entryBytesMax} are taken`))
+    }
     const pending = this.tasks.length + closures.length
     if (pending >= (options.pendingTasksMax ?? PENDING_TASKS_MAX) || this.bytes >= (options.pendingBytesMax ?? PENDING_BYTES_MAX)) {
       return this.refuse(task, Status.error(ErrorCode.EBUSY, `${pending} tasks are waiting to be committed`))
@@ -47,10 +53,15 @@ export class ApplyQueue {
 
   /** Leadership is gone or never was: refuses what is queued and forgets what was proposed. */
   rejectAll(status: Status): void {
+    this.proposed.length = 0
+    this.rejectQueued(status)
+    this.bytes = this.tasks.reduce((sum, task) => sum + task.data.length, 0)
+  }
+
+  private rejectQueued(status: Status): void {
     const tasks = this.tasks
     this.tasks = []
-    this.proposed.length = 0
-    this.bytes = 0
+    for (const task of tasks) this.bytes -= task.data.length
     for (const task of tasks) task.done?.run(status)
   }
 
@@ -62,7 +73,7 @@ export class ApplyQueue {
   private drain(): void {
     this.posted = false
     const refusal = this.refusal()
-    if (refusal) return this.rejectAll(refusal)
+    if (refusal) return this.rejectQueued(refusal)
     while (this.tasks.length > 0) this.proposeBatch()
     this.node.replicators.replicate()
   }

@@ -42,6 +42,8 @@ export interface NodeOptions {
   readonly electionTimeoutMs?: number
   /** A heartbeat every T / factor, at least 10 ms. Default 10. */
   readonly heartbeatFactor?: number
+  /** The largest task that `apply` takes. Default 1.5 MiB. */
+  readonly entryBytesMax?: number
   /** Tasks proposed and not decided before `apply` answers EBUSY. Default 65,536 tasks or 64 MiB. */
   readonly pendingTasksMax?: number
   readonly pendingBytesMax?: number

@@ -148,4 +148,27 @@ test('a task without a closure is written and applied like any other', () => {
   assert.is(bench.machine.told.at(-1), '2:quiet')
 })
 
+test('an entry larger than the limit is refused before it gets an index', () => {
+  const bench = alone({ entryBytesMax: 100 })
+  queue(bench, ['fits'], 100)
+  queue(bench, ['too large'], 101)
+  bench.settle()
+  assert.is(bench.impl.log.lastIndex, 2)
+  assert.equal(bench.told.slice(1).sort(), ['fits OK', 'too large EINVAL'])
+})
+
+test('what a short disk refuses does not make room for what is proposed and undecided', () => {
+  const bench = NodeBench.leader(6, { conf: members(1, 2), pendingBytesMax: 100 })
+  queue(bench, ['proposed'], 90)
+  bench.settle()
+  bench.node.setDiskSpace('short')
+  queue(bench, ['refused'], 5)
+  bench.settle()
+  bench.node.setDiskSpace('ample')
+  queue(bench, ['fits'], 10)
+  queue(bench, ['too much'], 1)
+  bench.settle()
+  assert.equal(bench.told.slice(1).sort(), ['refused ENOSPC', 'too much EBUSY'])
+})
+
 test.run()
