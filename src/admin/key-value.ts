@@ -218,7 +218,8 @@ async function answered<T>(call: Promise<T>, check?: string): Promise<T> {
 export function kvError(error: KvClientError, check?: string): CliError {
   const code = error.code === 'SESSION_EXPIRED' ? 'E_SESSION_EXPIRED' : error.code
   const details: Record<string, unknown> = { applied: error.applied, leaderHint: error.leaderHint }
-  const message = error.message.replace(/^etcdserver: /, '')
+  const nothing = check !== undefined && error.applied === 'no' && (code === 'E_NO_LEADER' || code === 'E_NO_QUORUM')
+  const message = `${error.message.replace(/^etcdserver: /, '')}${nothing ? ': nothing was applied' : ''}`
   if (error instanceof UnreachableError)
     return new CliError('E_UNREACHABLE', message, { details: { ...details, node: error.endpoint, stage: error.stage } })
   if (!isErrorCode(code)) return new CliError('E_INTERNAL', message, { details: { ...details, serverCode: error.code }, cause: error })

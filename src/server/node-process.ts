@@ -88,7 +88,8 @@ export class NodeProcess {
       groupOf,
       requestStop,
     })
-    addNodeServices(this.server, { host, executor, checksum, peerService: this.peerService, metrics, groupOf })
+    const isStarting = (groupId: string) => this.group === null && groupId === configuration.group
+    addNodeServices(this.server, { host, executor, checksum, peerService: this.peerService, metrics, groupOf, isStarting })
   }
 
   /** Resolves once the node takes part in its group. Throws StartError; nothing is left running or behind then. */

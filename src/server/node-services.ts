@@ -16,15 +16,18 @@ export interface NodeServicesOptions {
   readonly peerService: PeerService
   readonly metrics: Metrics
   readonly groupOf: (groupId: string) => GroupHost | null
+  /** The group will be here once its directory is open. */
+  readonly isStarting: (groupId: string) => boolean
 }
 
 /** Everything that the one port of a node answers. */
 export function addNodeServices(server: RpcServer, options: NodeServicesOptions): void {
-  const { host, executor, checksum, peerService, metrics, groupOf } = options
+  const { host, executor, checksum, peerService, metrics, groupOf, isStarting } = options
   const { nodes } = host
   server.addGrpcService(Peer, peerService.handlers)
   server.addGrpcService(Control, new ControlService(host).handlers)
-  server.addGrpcService(Kv, kvHandlers({ serviceOf: (groupId) => groupOf(groupId)?.service ?? null }))
+  const serviceOf = (groupId: string) => groupOf(groupId)?.service ?? (isStarting(groupId) ? 'starting' : null)
+  server.addGrpcService(Kv, kvHandlers({ serviceOf }))
   addBraftServices(server, { nodes, executor, checksum })
   addPages(server, { nodes, metrics: () => metrics.text() })
 }

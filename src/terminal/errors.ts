@@ -27,7 +27,7 @@ export const ERRORS = {
   E_TOO_LARGE: {
     exitCode: 2,
     meaning: 'The value or the request is larger than an entry of the log may be.',
-    act: 'Split it, or store a reference to it.',
+    act: 'Split it, or store a reference to it: an entry holds 1.5 MiB.',
   },
   E_UNHEALTHY: {
     exitCode: 3,

@@ -1,6 +1,9 @@
 import type { etcdserverpb, mvccpb } from '../../generated/kv.js'
 import { fromInt64 } from '../../raft/types.js'
+import { MAX_MESSAGE_BYTES } from '../../rpc/grpc.js'
 import { KvCalls, type KvClientOptions } from './client-calls.js'
+import { RefusedError } from './client-error.js'
+import { TOO_LARGE } from './failure.js'
 import { prefixEnd } from './keys.js'
 
 export type { KvClientOptions } from './client-calls.js'
@@ -47,6 +50,7 @@ export class KvClient {
   }
 
   async put(key: Buffer, value: Buffer): Promise<{ revision: number; previous: KvItem | null }> {
+    checkSendable(value)
     const response = await this.calls.write('Put', { key, value, prev_kv: true })
     return { revision: revisionOf(response), previous: response.prev_kv ? itemOf(response.prev_kv) : null }
   }
@@ -83,6 +87,7 @@ export class KvClient {
 
   /** Puts `value` if the key is as expected; else changes nothing and says what the key is (null: absent). */
   async cas(key: Buffer, expected: Expectation, value: Buffer): Promise<{ swapped: boolean; current: KvItem | null; revision: number }> {
+    checkSendable(value)
     const response = await this.txn({
       compare: [compareOf(key, expected)],
       success: [{ request_put: { key, value } }, { request_range: { key } }],
@@ -108,6 +113,11 @@ export class KvClient {
     const response = await this.calls.write('DeleteRange', request)
     return { deleted: fromInt64(response.deleted), revision: revisionOf(response) }
   }
+}
+
+/** What no message can carry is certainly not applied; what a member takes is for it to say. */
+function checkSendable(value: Buffer): void {
+  if (value.length > MAX_MESSAGE_BYTES / 2) throw new RefusedError(TOO_LARGE)
 }
 
 /** etcd's way to say "all keys": from the zero byte on. */

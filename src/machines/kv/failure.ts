@@ -38,6 +38,7 @@ export const LEASE_PROVIDED = invalid('etcdserver: lease is provided')
 export const TOO_MANY_OPERATIONS = invalid('etcdserver: too many operations in txn request')
 export const DUPLICATE_KEY = invalid('etcdserver: duplicate key given in txn request')
 export const INVALID_SORT = invalid('etcdserver: invalid sort option')
+export const TOO_LARGE = new KvFailure(GrpcStatus.INVALID_ARGUMENT, 'E_TOO_LARGE', 'etcdserver: request is too large')
 export const LEASE_NOT_FOUND = new KvFailure(GrpcStatus.NOT_FOUND, 'E_NO_LEASE', 'etcdserver: requested lease not found')
 export const COMPACTED = new KvFailure(GrpcStatus.OUT_OF_RANGE, 'E_COMPACTED', 'etcdserver: mvcc: required revision has been compacted')
 export const FUTURE_REVISION = new KvFailure(

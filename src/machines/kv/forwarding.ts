@@ -5,7 +5,7 @@ import type { PeerId } from '../../raft/peer-id.js'
 import type { Task } from '../../raft/raft.js'
 import type { LogIndex } from '../../raft/types.js'
 import { answerBy, type CallContext, type PendingCall, PendingCalls, type Reply } from './call.js'
-import { GrpcStatus, KvFailure } from './failure.js'
+import { GrpcStatus, KvFailure, TOO_LARGE } from './failure.js'
 import type { Answer } from './sessions.js'
 import { KvClosure, type KvStateMachine } from './state-machine.js'
 
@@ -41,6 +41,9 @@ export interface WriteRouterOptions {
   readonly wallClockMs: () => number
   readonly leaderCalls: LeaderCalls
 }
+
+/** etcd's default. An entry has to fit, with others, into one message between members: one that does not would stop its group. */
+export const ENTRY_BYTES_MAX = 1.5 * 1024 * 1024
 
 /** The engine says with these that a task never entered the log. */
 const NOT_TAKEN: ReadonlySet<number> = new Set([ErrorCode.EPERM, ErrorCode.EBUSY, ErrorCode.EAGAIN])
@@ -148,6 +151,7 @@ class WriteCall implements PendingCall {
   private propose(): void {
     const { node, wallClockMs } = this.router.options
     const data = encodeCommand(this.write, this.context, wallClockMs())
+    if (data.length > ENTRY_BYTES_MAX) return this.fail(TOO_LARGE)
     this.proposed = true
     node.apply({ data, done: new KvClosure((status, answer) => this.onProposed(status, answer)) })
   }
@@ -225,14 +229,7 @@ export function notLeader(leader: PeerId): KvFailure {
 
 export function noLeader(leader: PeerId): KvFailure {
   const why = leader.isEmpty ? 'no leader is known' : `the leader ${leader.address} did not take the call`
-  return new KvFailure(
-    GrpcStatus.UNAVAILABLE,
-    'E_NO_LEADER',
-    `${why}: nothing was applied; see \`raftctl status\``,
-    'no',
-    true,
-    hint(leader),
-  )
+  return new KvFailure(GrpcStatus.UNAVAILABLE, 'E_NO_LEADER', why, 'no', true, hint(leader))
 }
 
 function stopping(): KvFailure {

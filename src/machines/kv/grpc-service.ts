@@ -29,10 +29,11 @@ export const SessionKey = {
 /** Travels with a forwarded call. */
 const PASSED_ON = ['authorization', 'token', MetadataKey.group, MetadataKey.clusterId]
 const DEFAULT_GROUP = 'kv'
+const STARTING = new KvFailure(GrpcStatus.UNAVAILABLE, 'E_NO_LEADER', 'this member is starting', 'no', true)
 
 export interface KvGrpcOptions {
   /** The key-value service of a group on this member; null when it has none. */
-  readonly serviceOf: (groupId: string) => KvService | null
+  readonly serviceOf: (groupId: string) => KvService | 'starting' | null
 }
 
 type UnaryHandler<Q, R> = grpc.handleUnaryCall<Q, R>
@@ -55,6 +56,7 @@ function handler<Q, R>({ serviceOf }: KvGrpcOptions, method: Method<Q, R>): Unar
     const refuse = (failure: KvFailure) => callback(grpcError(failure))
     const group = decodeGroup(text(metadata, MetadataKey.group))
     const service = serviceOf(group)
+    if (service === 'starting') return refuse(STARTING)
     if (service === null) return refuse(new KvFailure(GrpcStatus.NOT_FOUND, 'E_NO_GROUP', `this member has no key-value group '${group}'`))
     const session = sessionOf(metadata)
     if (session instanceof KvFailure) return refuse(session)

@@ -15,6 +15,7 @@ import { KvService } from '../../../src/machines/kv/service.js'
 import { KvStateMachine } from '../../../src/machines/kv/state-machine.js'
 import { PeerId } from '../../../src/raft/peer-id.js'
 import { callGuard } from '../../../src/rpc/call-guard.js'
+import { MAX_MESSAGE_BYTES } from '../../../src/rpc/grpc.js'
 import { ProcessIdentity } from '../../../src/rpc/identity.js'
 import { RpcServer } from '../../../src/rpc/server.js'
 import { ProductionClock } from '../../../src/server/clock.js'
@@ -28,6 +29,7 @@ const b = (text: string) => Buffer.from(text)
 interface Member {
   readonly node: FakeNode
   readonly address: string
+  starting: boolean
   stop(): Promise<void>
 }
 
@@ -38,7 +40,7 @@ async function start(machine: KvStateMachine): Promise<Member> {
   const identity = new ProcessIdentity(peer(1), 'n', 'boot', '0', CLUSTER)
   const server = new RpcServer({ grpcInterceptors: [callGuard({ identity, onCall: () => {} })] })
   let service: KvService | null = null
-  server.addGrpcService(Kv, kvHandlers({ serviceOf: (group) => (group === 'kv' ? service : null) }))
+  server.addGrpcService(Kv, kvHandlers({ serviceOf: (group) => (group !== 'kv' ? null : member.starting ? 'starting' : service) }))
   const { port } = await server.listen()
   const node = new FakeNode(machine, peer(port))
   const clock = new ProductionClock({ post: (fn) => setImmediate(fn) })
@@ -48,6 +50,7 @@ async function start(machine: KvStateMachine): Promise<Member> {
   const member: Member = {
     node,
     address: `127.0.0.1:${port}`,
+    starting: false,
     async stop() {
       if (stopped) return
       stopped = true
@@ -210,6 +213,24 @@ test('without a leader a write is refused as not applied', async () => {
   all[0]?.node.follow(PeerId.EMPTY)
   const error = await failure(client({ endpoints: [all[0]?.address as string], timeoutMs: 400 }).put(b('a'), b('1')))
   assert.instance(error, RefusedError)
+  assert.equal([error.code, error.applied], ['E_NO_LEADER', 'no'])
+})
+
+test('a value that no message can carry is refused as not applied', async () => {
+  const { all } = await cluster(1)
+  const kv = client({ endpoints: [all[0]?.address as string] })
+  const error = await failure(kv.put(b('a'), Buffer.alloc(MAX_MESSAGE_BYTES)))
+  assert.instance(error, RefusedError)
+  assert.equal([error.code, error.applied], ['E_TOO_LARGE', 'no'])
+})
+
+test('a member that is starting is passed over', async () => {
+  const { all } = await cluster(2)
+  const [first, second] = all as [Member, Member]
+  elect(all, 1)
+  first.starting = true
+  await client({ endpoints: [first.address, second.address] }).put(b('a'), b('1'))
+  const error = await failure(client({ endpoints: [first.address], timeoutMs: 400 }).put(b('a'), b('1')))
   assert.equal([error.code, error.applied], ['E_NO_LEADER', 'no'])
 })
 

@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert'
 import type { etcdserverpb } from '../../../src/generated/kv.js'
 import { CALLS_MAX, type CallContext } from '../../../src/machines/kv/call.js'
 import { GrpcStatus, KvFailure } from '../../../src/machines/kv/failure.js'
+import { ENTRY_BYTES_MAX } from '../../../src/machines/kv/forwarding.js'
 import { KvService } from '../../../src/machines/kv/service.js'
 import { KvStateMachine } from '../../../src/machines/kv/state-machine.js'
 import { ErrorCode, Status } from '../../../src/raft/errors.js'
@@ -53,6 +54,17 @@ test('what is wrong by itself is refused before the log', () => {
   service.put({ value: b('x') }, ANONYMOUS, (failure, response) => replies.push({ failure, response }))
   assert.is(replies[0]?.failure?.message, 'etcdserver: key is not provided')
   assert.is(node.tasks.length, 0)
+})
+
+test('what no entry may hold is refused before the log, and the largest entry is taken', () => {
+  const { node, service, replies } = setUp()
+  node.lead()
+  const put = (bytes: number) =>
+    service.put({ key: b('k'), value: Buffer.alloc(bytes) }, ANONYMOUS, (failure, response) => replies.push({ failure, response }))
+  put(ENTRY_BYTES_MAX)
+  assert.equal([replies[0]?.failure?.code, replies[0]?.failure?.applied, node.tasks.length], ['E_TOO_LARGE', 'no', 0])
+  put(ENTRY_BYTES_MAX - 64)
+  assert.is(replies[1]?.response?.header?.revision, 2)
 })
 
 test('a refusal of the machine reaches the caller', () => {
