@@ -1,6 +1,6 @@
 import type { Closure } from './closure.js'
 import { ErrorCode, Status } from './errors.js'
-import { EntryBatch, EntryType, type NewEntry } from './log-entry.js'
+import { EntryBatch } from './log-entry.js'
 import type { NodeImpl } from './node-impl.js'
 import type { Task } from './raft.js'
 import { type LogIndex, plus } from './types.js'
@@ -88,7 +88,7 @@ export class ApplyQueue {
 
   private proposeBatch(): void {
     const { node } = this
-    const entries: NewEntry[] = []
+    const entries: Task[] = []
     const closures: (Closure | null)[] = []
     let bytes = 0
     let taken = 0
@@ -100,12 +100,12 @@ export class ApplyQueue {
         continue
       }
       bytes += task.data.length
-      entries.push({ type: EntryType.DATA, data: task.data })
+      entries.push(task)
       closures.push(task.done)
     }
     this.tasks = taken === this.tasks.length ? [] : this.tasks.slice(taken)
     if (entries.length === 0) return
-    const batch = EntryBatch.encode(plus(node.log.lastIndex, 1), node.meta.term, entries, node.env.checksum)
+    const batch = EntryBatch.encodeData(plus(node.log.lastIndex, 1), node.meta.term, entries, node.env.checksum)
     this.proposed.push({ last: batch.lastIndex, bytes })
     node.propose(batch)
     node.closures.push(closures)

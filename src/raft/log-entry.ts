@@ -1,6 +1,6 @@
 import { type Checksum, ChecksumType } from './environment.js'
 import { AssertionError, assert } from './errors.js'
-import { type LogId, type LogIndex, type Term, plus } from './types.js'
+import { type LogId, type LogIndex, plus, type Term } from './types.js'
 
 /** Kind of a log entry (braft EntryType). */
 export const EntryType = { NO_OP: 1, DATA: 2, CONFIGURATION: 3 } as const
@@ -108,20 +108,35 @@ export class EntryBatch {
 
   /** Encodes `entries` as the log from `firstIndex` on, all of `term`, with CRC-32C. The data is copied once, here. */
   static encode(firstIndex: LogIndex, term: Term, entries: readonly NewEntry[], checksum: Checksum): EntryBatch {
+    return EntryBatch.build(firstIndex, term, entries, (i) => entries[i]!.type, checksum)
+  }
+
+  /** As `encode`, all of type DATA: tasks are encoded as they are, with no object in between. */
+  static encodeData(firstIndex: LogIndex, term: Term, tasks: readonly { readonly data: Uint8Array }[], checksum: Checksum): EntryBatch {
+    return EntryBatch.build(firstIndex, term, tasks, () => EntryType.DATA, checksum)
+  }
+
+  private static build(
+    firstIndex: LogIndex,
+    term: Term,
+    entries: readonly { readonly data: Uint8Array }[],
+    typeOf: (i: number) => EntryType,
+    checksum: Checksum,
+  ): EntryBatch {
     assert(entries.length > 0, 'an empty batch')
     const offsets = new Uint32Array(entries.length + 1)
     for (let i = 0; i < entries.length; i++) offsets[i + 1] = offsets[i]! + ENTRY_HEADER_BYTES + entries[i]!.data.length
     const bytes = Buffer.allocUnsafe(offsets[entries.length]!)
     for (let i = 0; i < entries.length; i++) {
       const at = offsets[i]!
-      const { type, data } = entries[i]!
+      const { data } = entries[i]!
       bytes.set(data, at + ENTRY_HEADER_BYTES)
       bytes.writeUInt32BE(Math.floor(term / 0x1_0000_0000), at)
       bytes.writeUInt32BE(term % 0x1_0000_0000, at + 4)
-      bytes.writeUInt32BE(((type << 24) | (ChecksumType.CRC32C << 16)) >>> 0, at + 8)
+      bytes.writeUInt32BE(((typeOf(i) << 24) | (ChecksumType.CRC32C << 16)) >>> 0, at + 8)
       bytes.writeUInt32BE(data.length, at + 12)
-      bytes.writeUInt32BE(checksum.crc32c(bytes.subarray(at + ENTRY_HEADER_BYTES, offsets[i + 1]!)), at + 16)
-      bytes.writeUInt32BE(checksum.crc32c(bytes.subarray(at, at + 20)), at + 20)
+      bytes.writeUInt32BE(checksum.crc32c(data), at + 16)
+      bytes.writeUInt32BE(checksum.crc32c(headerAt(bytes, at)), at + 20)
     }
     return new EntryBatch(firstIndex, entries.length, bytes, offsets, 0)
   }
@@ -174,6 +189,14 @@ export class EntryBatch {
   }
 }
 
+/** What the header's checksum covers. Reused: no view is made per entry. */
+const header = new Uint8Array(20)
+
+function headerAt(bytes: Buffer, at: number): Uint8Array {
+  for (let i = 0; i < header.length; i++) header[i] = bytes[at + i]!
+  return header
+}
+
 /** What is wrong with the bytes at an entry: cut short, or not what was written. */
 export type EntryProblem = 'short header' | 'short data' | 'header checksum' | 'data checksum' | 'checksum type' | 'entry type'
 
@@ -200,7 +223,7 @@ export function checkEntryHeader(bytes: Buffer, at: number, checksum: Checksum):
   const kind = bytes[at + 9]
   if (kind !== ChecksumType.CRC32C && kind !== ChecksumType.MURMUR32) return 'checksum type'
   const sum = kind === ChecksumType.CRC32C ? checksum.crc32c : checksum.murmur32
-  if (sum(bytes.subarray(at, at + 20)) !== bytes.readUInt32BE(at + 20)) return 'header checksum'
+  if (sum(headerAt(bytes, at)) !== bytes.readUInt32BE(at + 20)) return 'header checksum'
   const type = bytes[at + 8]!
   return type < EntryType.NO_OP || type > EntryType.CONFIGURATION ? 'entry type' : null
 }

@@ -141,6 +141,13 @@ test('a task proposed from inside the answer of another is taken', () => {
   assert.is(bench.told.at(-1), 'inner OK')
 })
 
+test('a task is data whatever else its object says of itself', () => {
+  const bench = alone()
+  bench.node.apply(Object.assign({ data: Buffer.from('typed'), done: null }, { type: 3 }))
+  bench.settle()
+  assert.is(bench.machine.told.at(-1), '2:typed')
+})
+
 test('a task without a closure is written and applied like any other', () => {
   const bench = alone()
   bench.node.apply({ data: Buffer.from('quiet'), done: null })
