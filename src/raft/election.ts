@@ -41,7 +41,17 @@ export class Election {
     this.jitter = node.env.random.unit()
   }
 
-  /** Follower: wait for the leader anew. Called at every step-down and at start. */
+  /**
+   * A member that starts knows no leader. It asks after T/4 to T/2 already: where one leads, the others answer that they
+   * hear it, and nothing is disturbed; where all were down, the group is back sooner.
+   */
+  start(): void {
+    const { env, electionTimeoutMs } = this.node
+    if (this.isNewGroup()) this.restartTimer()
+    else this.arm('election', (electionTimeoutMs * (1 + env.random.unit())) / 4)
+  }
+
+  /** Follower: wait for the leader anew. Called at every step-down. */
   restartTimer(): void {
     this.abandonRound()
     this.jitter = this.node.env.random.unit()

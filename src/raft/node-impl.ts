@@ -3,7 +3,7 @@ import { ApplyQueue } from './apply-queue.js'
 import { BallotBox } from './ballot-box.js'
 import type { Done } from './closure.js'
 import { ClosureQueue } from './closure-queue.js'
-import { type Configuration, type ConfigurationEntry, encodeConfiguration } from './configuration.js'
+import { type ConfigurationEntry, encodeConfiguration } from './configuration.js'
 import { Election } from './election.js'
 import type { Environment, Timer } from './environment.js'
 import { assert, ErrorCode, ErrorType, RaftError, Status } from './errors.js'
@@ -13,41 +13,17 @@ import { FSMCaller } from './fsm-caller.js'
 import { EntryBatch, EntryType } from './log-entry.js'
 import { LogManager } from './log-manager.js'
 import type * as m from './messages.js'
+import type { NodeOptions } from './node-options.js'
 import type { NodeStatus } from './node-status.js'
 import { PeerId } from './peer-id.js'
-import type { StateMachine } from './raft.js'
 import { ReadIndexService } from './read-index.js'
 import type { Replicator } from './replicator.js'
 import { ReplicatorGroup } from './replicator-group.js'
 import { Stickiness } from './stickiness.js'
-import type { IdentityStorage, LogStorage, NodeIdentity, RaftMetaStorage } from './storage.js'
+import type { NodeIdentity } from './storage.js'
 import { TermVote } from './term-vote.js'
 import { LeadershipTransfer } from './transfer.js'
 import { type LogIndex, NO_INDEX, NO_TERM, plus, type Term } from './types.js'
-
-export interface NodeOptions {
-  readonly environment: Environment
-  /** The members of a new group; used only while the disk is empty. Empty: wait to be added. */
-  readonly initialConf: Configuration
-  readonly fsm: StateMachine
-  readonly logStorage: LogStorage
-  readonly metaStorage: RaftMetaStorage
-  /** Null for an embedder that answers itself for directories never losing their past. */
-  readonly identityStorage: IdentityStorage | null
-  /** What an empty directory starts as; 'founding' unless said otherwise. */
-  readonly standing?: 'founding' | 'member'
-  /** New for every start of the process. */
-  readonly bootId: string
-  /** T: a follower that hears nothing for T to 1.5 T campaigns. Default 1000. */
-  readonly electionTimeoutMs?: number
-  /** A heartbeat every T / factor, at least 10 ms. Default 10. */
-  readonly heartbeatFactor?: number
-  /** The largest task that `apply` takes. Default 1.5 MiB. */
-  readonly entryBytesMax?: number
-  /** Tasks proposed and not decided before `apply` answers EBUSY. Default 65,536 tasks or 64 MiB. */
-  readonly pendingTasksMax?: number
-  readonly pendingBytesMax?: number
-}
 
 type WithoutOrigin<E> = E extends RaftEvent ? Omit<E, keyof EventOrigin> : never
 
@@ -118,7 +94,7 @@ export class NodeImpl implements m.PeerHandler {
       }
       this.setState('FOLLOWER', Status.OK)
       this.observe({ name: 'node.started', term: this.meta.term, firstIndex: this.log.firstIndex, lastIndex: this.log.lastIndex })
-      if (!this.configuration.isEmpty) this.election.restartTimer()
+      if (!this.configuration.isEmpty) this.election.start()
       done(Status.OK)
     })
   }

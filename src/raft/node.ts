@@ -1,14 +1,15 @@
 import type { Done } from './closure.js'
 import { ErrorCode, Status } from './errors.js'
 import type { PeerHandler } from './messages.js'
-import { NodeImpl, type NodeOptions } from './node-impl.js'
+import { NodeImpl } from './node-impl.js'
+import type { NodeOptions } from './node-options.js'
 import type { NodeStatus } from './node-status.js'
 import type { PeerId } from './peer-id.js'
 import type { Task } from './raft.js'
 import type { ReadDone } from './read-index.js'
 import type { LogIndex } from './types.js'
 
-export type { NodeOptions } from './node-impl.js'
+export type { NodeOptions } from './node-options.js'
 
 /**
  * A member of a Raft group: what an application holds (braft Node). A thin wrapper; NodeImpl does the work.

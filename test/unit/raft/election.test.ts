@@ -10,10 +10,19 @@ import { FakeMetaStorage, NodeBench, T, unreachable } from '../../support/node-b
 const test = suite('Election')
 const log = () => new FakeLogStorage({ batches: [batch(1, 3, [configuration(members(1, 2, 3)), 'a'])] })
 
-test('a follower that hears nobody waits T to 1.5 T before it asks for pre-votes', () => {
+test('a member that starts asks for pre-votes after T/4 to T/2', () => {
   for (let seed = 1; seed <= 5; seed++) {
     const bench = NodeBench.follower(5, { seed })
     const waited = bench.until('a pre-vote', () => bench.transport.calls.length > 0)
+    assert.ok(waited >= T / 4 && waited <= T / 2 + 1, `${waited} ms`)
+  }
+})
+
+test('a follower waits T to 1.5 T after it last heard its leader before it asks for pre-votes', () => {
+  for (let seed = 1; seed <= 5; seed++) {
+    const bench = NodeBench.follower(5, { seed })
+    bench.append(2, 5)
+    const waited = bench.until('a pre-vote', () => bench.transport.open('preVote').length > 0)
     assert.ok(waited >= T && waited <= 1.5 * T + 1, `${waited} ms`)
   }
 })

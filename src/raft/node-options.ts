@@ -1,0 +1,29 @@
+import type { Configuration } from './configuration.js'
+import type { Environment } from './environment.js'
+import type { StateMachine } from './raft.js'
+import type { IdentityStorage, LogStorage, RaftMetaStorage } from './storage.js'
+
+/** What a node is made of. */
+export interface NodeOptions {
+  readonly environment: Environment
+  /** The members of a new group; used only while the disk is empty. Empty: wait to be added. */
+  readonly initialConf: Configuration
+  readonly fsm: StateMachine
+  readonly logStorage: LogStorage
+  readonly metaStorage: RaftMetaStorage
+  /** Null for an embedder that answers itself for directories never losing their past. */
+  readonly identityStorage: IdentityStorage | null
+  /** What an empty directory starts as; 'founding' unless said otherwise. */
+  readonly standing?: 'founding' | 'member'
+  /** New for every start of the process. */
+  readonly bootId: string
+  /** T: a follower that hears nothing for T to 1.5 T campaigns. Default 1000. */
+  readonly electionTimeoutMs?: number
+  /** A heartbeat every T / factor, at least 10 ms. Default 10. */
+  readonly heartbeatFactor?: number
+  /** The largest task that `apply` takes. Default 1.5 MiB. */
+  readonly entryBytesMax?: number
+  /** Tasks proposed and not decided before `apply` answers EBUSY. Default 65,536 tasks or 64 MiB. */
+  readonly pendingTasksMax?: number
+  readonly pendingBytesMax?: number
+}
