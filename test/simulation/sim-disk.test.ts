@@ -143,6 +143,31 @@ test('a rename happens as a whole or not at all', () => {
   assert.equal([...found].sort(), ['/d/a /d/a.tmp', '/d/a.tmp null'])
 })
 
+test('syncDir makes the names of one directory durable, not those of another', () => {
+  const { disk, fileSystem, run, open } = machine()
+  disk.mkdir('/e')
+  open('/d/a')
+  open('/e/a')
+  run((done) => fileSystem.syncDir('/d', done))
+  assert.is(disk.unsyncedNames, 1)
+  disk.crash(0)
+  assert.ok(disk.lookupDurable('/d/a') !== null)
+})
+
+test('names change in the order in which they build on each other', () => {
+  const found = new Set<string>()
+  for (let seed = 0; seed < 200; seed++) {
+    const { disk, fileSystem, run, open } = machine(seed)
+    open('/d/a')
+    run((done) => fileSystem.syncDir('/d', done))
+    run((done) => fileSystem.rename('/d/a', '/d/b', done))
+    run((done) => fileSystem.rename('/d/b', '/d/c', done))
+    disk.crash(0.5)
+    found.add(['a', 'b', 'c'].filter((name) => disk.lookup(`/d/${name}`) !== null).join())
+  }
+  assert.equal([...found].sort(), ['a', 'b', 'c'])
+})
+
 test('a failed sync forgets what was dirty: the next one answers OK and has not written it', () => {
   const { disk, profile, fileSystem, run, open, content } = machine()
   const file = open('/d/a')
