@@ -1,7 +1,7 @@
 import { ErrorCode, Status } from './errors.js'
 import type { Answer, AppendEntriesRequest, AppendEntriesResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
-import { type LogIndex, type Term, maxIndex, minIndex, plus } from './types.js'
+import { type LogIndex, maxIndex, minIndex, plus, type Term } from './types.js'
 
 /** How far back the hint of a refused append looks for the start of a conflicting term. */
 const CONFLICT_SCAN_MAX = 4096

@@ -1,4 +1,4 @@
-import { ErrorCode, Status, assert } from './errors.js'
+import { assert, ErrorCode, Status } from './errors.js'
 
 /** Called with the outcome of an asynchronous step, exactly once. */
 export type Done = (status: Status) => void

@@ -1,5 +1,5 @@
-import { PeerId } from './peer-id.js'
 import { assert } from './errors.js'
+import { PeerId } from './peer-id.js'
 import type { LogId, LogIndex } from './types.js'
 
 /** A set of voters, kept in braft's order. Immutable. */
@@ -100,7 +100,10 @@ const LEARNERS = (100 << 3) | 2
 const CONFIG_INDEX = (101 << 3) | 0
 
 /** The data of a CONFIGURATION entry: a serialized braft.ConfigurationPBMeta, fields in order of number. */
-export function encodeConfiguration(entry: Pick<ConfigurationEntry, 'conf' | 'old' | 'learners'>, configIndex: LogIndex | null = null): Buffer {
+export function encodeConfiguration(
+  entry: Pick<ConfigurationEntry, 'conf' | 'old' | 'learners'>,
+  configIndex: LogIndex | null = null,
+): Buffer {
   const out: number[] = []
   for (const peer of entry.conf.peers) putString(out, PEERS, peer.toString())
   for (const peer of entry.old.peers) putString(out, OLD_PEERS, peer.toString())

@@ -1,8 +1,8 @@
-import type { Status } from './errors.js'
 import type { Done } from './closure.js'
+import type { Status } from './errors.js'
+import type { RaftEvent } from './events.js'
 import type { AppendEntriesRequest, AppendEntriesResponse, PeerCalls, PeerMethod } from './messages.js'
 import type { PeerId } from './peer-id.js'
-import type { RaftEvent } from './events.js'
 
 /**
  * The seams: everything the engine needs of the world. Production adapters live in src/rpc, src/storage and src/server;

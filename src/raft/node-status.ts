@@ -1,6 +1,6 @@
 import type { ConfigurationEntry } from './configuration.js'
-import type { RaftState } from './events.js'
 import type { RaftError } from './errors.js'
+import type { RaftState } from './events.js'
 import type { Standing } from './messages.js'
 import type { PeerId } from './peer-id.js'
 import type { LogId, LogIndex, Term } from './types.js'

@@ -76,7 +76,18 @@ export class PeerId {
 
   /** braft's order of a configuration: IPv4 as an integer, then port, then idx; other hosts after, by name. */
   static compare(a: PeerId, b: PeerId): number {
-    const byHost = a.isIpv4 && b.isIpv4 ? ipv4Number(a.host) - ipv4Number(b.host) : a.isIpv4 !== b.isIpv4 ? (a.isIpv4 ? -1 : 1) : a.host < b.host ? -1 : a.host > b.host ? 1 : 0
+    const byHost =
+      a.isIpv4 && b.isIpv4
+        ? ipv4Number(a.host) - ipv4Number(b.host)
+        : a.isIpv4 !== b.isIpv4
+          ? a.isIpv4
+            ? -1
+            : 1
+          : a.host < b.host
+            ? -1
+            : a.host > b.host
+              ? 1
+              : 0
     return byHost || a.port - b.port || a.idx - b.idx
   }
 }

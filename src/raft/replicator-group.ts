@@ -1,8 +1,8 @@
 import type { ConfigurationEntry } from './configuration.js'
 import type { NodeImpl } from './node-impl.js'
+import type { PeerStatus } from './node-status.js'
 import type { PeerId } from './peer-id.js'
 import { Replicator } from './replicator.js'
-import type { PeerStatus } from './node-status.js'
 
 /** The replicators of one leadership: one for every member but this node (braft ReplicatorGroup). */
 export class ReplicatorGroup {
@@ -70,7 +70,12 @@ export class ReplicatorGroup {
     const since = this.node.env.clock.now() - this.node.electionTimeoutMs
     let best: Replicator | null = null
     for (const replicator of this.replicators.values()) {
-      const fit = configuration.contains(replicator.peerId) && replicator.answeredOnce && !replicator.rebuilding && replicator.consecutiveErrors === 0 && replicator.lastAckedSentAt >= since
+      const fit =
+        configuration.contains(replicator.peerId) &&
+        replicator.answeredOnce &&
+        !replicator.rebuilding &&
+        replicator.consecutiveErrors === 0 &&
+        replicator.lastAckedSentAt >= since
       if (fit && (!best || replicator.matchIndex > best.matchIndex)) best = replicator
     }
     return best

@@ -1,7 +1,7 @@
 import type { Done } from './closure.js'
-import { Status, assert } from './errors.js'
-import type { RaftMeta, RaftMetaStorage } from './storage.js'
+import { assert, Status } from './errors.js'
 import { PeerId } from './peer-id.js'
+import type { RaftMeta, RaftMetaStorage } from './storage.js'
 import type { Term } from './types.js'
 
 /**
