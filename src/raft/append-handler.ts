@@ -20,6 +20,9 @@ export class AppendHandler {
     if (refuse) return answer(refuse)
     if (request.term < node.meta.term) return this.reject(answer, node.log.lastIndex)
     this.followLeader(request)
+    // A closure that was told of a lost leadership may have stopped this node.
+    const stopped = node.refusal()
+    if (stopped) return answer(stopped)
     if (!request.serverId.equals(node.leaderId)) return this.refuseSecondLeader(request, answer)
     node.stickiness.noteContact()
     if (!this.matches(request)) return this.reject(answer, this.conflictHint(request))
@@ -36,7 +39,7 @@ export class AppendHandler {
       if (!newer && (node.state === 'LEADER' || node.state === 'TRANSFERRING')) return
       node.stepDown(request.term, Status.error(ErrorCode.ENEWLEADER, `${request.serverId} leads term ${request.term}`))
     }
-    if (node.leaderId.isEmpty) node.follow(request.serverId)
+    if (node.leaderId.isEmpty && node.isActive()) node.follow(request.serverId)
   }
 
   /** Two leaders in one term: somebody is broken. Leave the term, so that neither goes on in it (braft ELEADERCONFLICT). */

@@ -13,7 +13,7 @@ const log = () => new FakeLogStorage({ batches: [batch(1, 3, [configuration(memb
 test('a member that starts asks for pre-votes after T/4 to T/2', () => {
   for (let seed = 1; seed <= 5; seed++) {
     const bench = NodeBench.follower(5, { seed })
-    const waited = bench.until('a pre-vote', () => bench.transport.calls.length > 0)
+    const waited = bench.until('a pre-vote', () => bench.transport.open('preVote').length > 0)
     assert.ok(waited >= T / 4 && waited <= T / 2 + 1, `${waited} ms`)
   }
 })
@@ -29,6 +29,7 @@ test('a follower waits T to 1.5 T after it last heard its leader before it asks 
 
 test('every word of the leader starts the wait anew', () => {
   const bench = NodeBench.follower(5)
+  bench.append(2, 5)
   for (let i = 0; i < 20; i++) {
     bench.append(2, 5)
     bench.advance(T / 2)
@@ -255,6 +256,17 @@ test('a vote is answered when it is on disk, and once given in a term', () => {
 
   // The same candidate asks again: the same answer (A07).
   assert.is(bench.vote('requestVote', 2, 6, [2, 3]).response!.granted, true)
+})
+
+test('a vote that a newer term overtook before it was on disk is not given', () => {
+  const bench = NodeBench.follower(5)
+  bench.held.meta = true
+  const first = bench.vote('requestVote', 2, 6)
+  const second = bench.vote('requestVote', 3, 7)
+  bench.held.meta = false
+  bench.settle()
+  assert.equal([first.response!.granted, first.response!.term], [false, 7])
+  assert.is(second.response!.granted, true)
 })
 
 test('a vote that cannot be saved is not given', () => {
