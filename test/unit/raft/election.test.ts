@@ -27,6 +27,18 @@ test('a follower waits T to 1.5 T after it last heard its leader before it asks 
   }
 })
 
+test('a member that starts asks after T/4 to T/2 already, unless it hears a leader before', () => {
+  for (let seed = 1; seed <= 5; seed++) {
+    const bench = NodeBench.follower(5, { seed })
+    const waited = bench.until('a pre-vote', () => bench.transport.open('preVote').length > 0)
+    assert.ok(waited >= T / 4 && waited <= T / 2 + 1, `${waited} ms`)
+  }
+  const bench = NodeBench.follower(5)
+  bench.append(2, 5)
+  bench.advance(T - 1)
+  assert.is(bench.transport.open('preVote').length, 0)
+})
+
 test('every word of the leader starts the wait anew', () => {
   const bench = NodeBench.follower(5)
   bench.append(2, 5)

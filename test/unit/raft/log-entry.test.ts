@@ -179,4 +179,14 @@ test('the data is copied once: what the caller changes later does not show', () 
   assert.equal(texts(written), ['1:1:before'])
 })
 
+test('tasks are encoded as data entries, whatever array their bytes lie in', () => {
+  const whole = Uint8Array.from({ length: 700 }, (_, i) => i)
+  const arrays = [whole, whole.subarray(3, 40), whole.subarray(100, 500), Buffer.from(whole), new Uint8Array(0)]
+  const tasks = arrays.map((bytes) => ({ data: bytes, type: EntryType.CONFIGURATION }))
+  const entries = arrays.map((bytes): NewEntry => ({ data: Buffer.from(bytes), type: EntryType.DATA }))
+  const encoded = EntryBatch.encodeData(logIndex(1), asTerm(7), tasks, checksum)
+  assert.is(encoded.bytes.toString('hex'), EntryBatch.encode(logIndex(1), asTerm(7), entries, checksum).bytes.toString('hex'))
+  assert.is(EntryBatch.parse(logIndex(1), encoded.bytes, checksum).problem, null)
+})
+
 test.run()
