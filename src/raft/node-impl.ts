@@ -199,6 +199,7 @@ export class NodeImpl implements m.PeerHandler {
     this.leaderSince = null
     if (leader.equals(this.serverId)) return
     this.observe({ name: 'leader.lost', leader, term: this.meta.term, reason })
+    if (this.isActive()) this.reads.onLeaderLost(Status.error(ErrorCode.EAGAIN, `the leader was lost: ${reason.message}`))
     this.fsmCaller.onStopFollowing({ leaderId: leader, term: this.meta.term, status: reason })
   }
 

@@ -92,13 +92,18 @@ export class ReadIndexService {
     }
   }
 
-  shutdown(status: Status): void {
-    this.onLeaderStop(status)
+  /** The leader that was asked is followed no more: whoever waits for it should ask the next one, not wait for its deadline. */
+  onLeaderLost(status: Status): void {
     for (const [call, done] of this.forwarded) {
       call.cancel()
-      done(status)
+      this.node.env.executor.post(() => done(status), 'read-index.leader-lost')
     }
     this.forwarded.clear()
+  }
+
+  shutdown(status: Status): void {
+    this.onLeaderStop(status)
+    this.onLeaderLost(status)
   }
 
   /** Posted, so that all reads of this turn share the round; a round under way is left to finish first. */

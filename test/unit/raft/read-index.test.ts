@@ -148,6 +148,24 @@ test('what the leader says of a follower’s read is passed on', () => {
   assert.is(bench.told.at(-1), 'read EPERM')
 })
 
+test('what a follower asked a leader that it then loses ends at once: the next one can be asked', () => {
+  const bench = NodeBench.follower(5)
+  bench.append(2, 5)
+  bench.read('first', 10 * T)
+  const [call] = bench.transport.open('readIndex', peer(2))
+  bench.append(3, 6)
+  assert.equal(bench.told.slice(1), ['first EAGAIN'])
+  call!.finish(Status.OK, { index: logIndex(0) })
+  bench.read('second')
+  bench.transport.open('readIndex', peer(3))[0]!.finish(Status.OK, { index: logIndex(0) })
+  bench.settle()
+  assert.equal(bench.told.slice(1), ['first EAGAIN', 'second OK 0'])
+
+  bench.read('third', 10 * T)
+  bench.until('a pre-vote', () => bench.transport.open('preVote').length === 2)
+  assert.is(bench.told.at(-1), 'third EAGAIN')
+})
+
 test('without a leader a read is told so at once', () => {
   const bench = NodeBench.follower(5)
   bench.read('read')
