@@ -128,7 +128,7 @@ export class LeadershipTransfer {
     const refuse = node.refusal()
     if (refuse) return answer(refuse)
     if (request.term === node.meta.term && request.serverId.equals(node.leaderId)) node.stickiness.release(request.term)
-    node.meta.whenDurable((status) => answer(status, { term: node.meta.term }))
+    node.meta.whenDurable((status) => (status.ok ? answer(status, { term: node.meta.term }) : answer(status)))
   }
 
   handleTimeoutNow(request: TimeoutNowRequest, answer: Answer<TimeoutNowResponse>): void {
@@ -140,8 +140,8 @@ export class LeadershipTransfer {
     else if (request.term === node.meta.term && node.state === 'FOLLOWER' && node.configuration.contains(node.serverId)) {
       const oldLeader = { peerId: request.serverId, term: request.term }
       node.election.electSelf('timeout_now', oldLeader)
-      return node.meta.whenDurable((status) => answer(status, { term: node.meta.term, success: true }))
+      return node.meta.whenDurable((status) => (status.ok ? answer(status, { term: node.meta.term, success: true }) : answer(status)))
     }
-    node.meta.whenDurable((status) => answer(status, { term: node.meta.term, success: false }))
+    node.meta.whenDurable((status) => (status.ok ? answer(status, { term: node.meta.term, success: false }) : answer(status)))
   }
 }

@@ -183,7 +183,7 @@ for (const size of [1, 3, 5]) {
   })
 }
 
-scenario('F12 a leader whose process was killed is replaced well before the election timeout', { size: 3 }, (story) => {
+scenario('a leader whose process was killed is replaced well before the election timeout', { size: 3 }, (story) => {
   const { cluster } = story
   story.start('n1').write(3)
 

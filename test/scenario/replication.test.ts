@@ -195,7 +195,7 @@ scenario(
   },
 )
 
-scenario('C05 a follower that was away for a long time catches up while the others go on', { size: 3 }, (story) => {
+scenario('a follower that was away for a long time catches up while the others go on', { size: 3 }, (story) => {
   const { cluster } = story
   const [, , n3] = story.start('n1').members as Three
   cluster.crash(n3)

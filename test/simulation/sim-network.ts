@@ -175,6 +175,8 @@ export class SimNetwork {
   ): void {
     const { scheduler, random, profile } = this
     const answer = (status: Status, response?: PeerCalls[M]['response']): void => {
+      if (status.ok !== (response !== undefined))
+        throw new Error(`${method} was answered ${status} ${response ? 'with' : 'without'} a response`)
       if (response) this.observer?.responseSent(process, source.address, method, request, response)
       const copy = response ? frozen(response) : undefined
       if (random.chance(profile.lossRate)) return void this.messages.lost++

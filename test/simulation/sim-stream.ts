@@ -143,6 +143,8 @@ export class SimStream implements AppendStream {
     network.scheduler.post(process, request.entries ? 'recv:append' : 'recv:heartbeat', () => {
       const answer = onlyOnce<AppendEntriesResponse>('appendEntries', (status, response) => {
         if (!this.open) return
+        if (status.ok !== (response !== undefined))
+          throw new Error(`an append was answered ${status} ${response ? 'with' : 'without'} a response`)
         if (response) network.observer?.appendAnswered(process, this.from.address, request, response)
         const copy = response ? frozen(response) : undefined
         this.answers.send('stream:answered', () => {
