@@ -131,10 +131,9 @@ export class ReadIndexService {
   private confirm(): void {
     const { node } = this
     const confirmed = node.replicators.quorumValue(node.configuration, this.currentRound, (r) => r.ackedRound)
-    while (this.reads.length > 0) {
-      const read = this.reads[0]!
-      if (read.round === 0 || read.round > confirmed) break
-      this.reads.shift()
+    let count = 0
+    while (count < this.reads.length && this.reads[count]!.round !== 0 && this.reads[count]!.round <= confirmed) count++
+    for (const read of this.reads.splice(0, count)) {
       read.timer.cancel()
       read.done(Status.OK, read.index)
     }
