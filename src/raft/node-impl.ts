@@ -287,6 +287,8 @@ export class NodeImpl implements m.PeerHandler {
   private checkQuorum(): void {
     if (!this.leads()) return
     if (this.env.clock.now() - this.quorumContactAt() < this.electionTimeoutMs) return this.armStepdown()
+    // Whoever still hears this leader must not hold its vote back from those who do not.
+    this.transfer.releaseFollowers(() => {})
     this.stepDown(this.meta.term, Status.error(ErrorCode.ERAFTTIMEDOUT, 'a quorum has not answered for an election timeout'))
   }
 

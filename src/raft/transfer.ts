@@ -106,7 +106,8 @@ export class LeadershipTransfer {
     transfer.done(Status.error(ErrorCode.ERAFTTIMEDOUT, `${transfer.target} did not take over`))
   }
 
-  private releaseFollowers(then: () => void): void {
+  /** This leadership protects itself no longer. `then` when all followers know, or after 20 ms. */
+  releaseFollowers(then: () => void): void {
     const { node } = this
     let waiting = 1
     let over = false

@@ -151,6 +151,18 @@ test('leadership that is lost to nobody is no transfer', () => {
   assert.ok(bench.told.includes('transfer ERAFTTIMEDOUT'), bench.told.join())
 })
 
+test('a leader that steps down for want of a quorum releases those who may still hear it', () => {
+  const bench = NodeBench.leader(6)
+  bench.until('it steps down', () => bench.state === 'FOLLOWER', 2 * T)
+  assert.equal(
+    bench.transport.open('release').map(({ to, request }) => [to.port, request.term]),
+    [
+      [2, 6],
+      [3, 6],
+    ],
+  )
+})
+
 test('a leader that hands over and is asked by its successor still gives it its vote', () => {
   const bench = NodeBench.leader(6)
   bench.node.shutdown(bench.tell('shutdown'))
