@@ -23,7 +23,8 @@ async function main() {
   const { run, settings } = await import('@oclif/core')
   // The built files are what runs, whatever NODE_ENV says: without this oclif looks for TypeScript sources in development.
   settings.enableAutoTranspile = false
-  await run(process.argv.slice(2), root)
+  // Plugins are those of package.json: nothing is looked for in the user's data directory, which may not even be one.
+  await run(process.argv.slice(2), { root, userPlugins: false, devPlugins: false })
 }
 
 if (process.argv[2] === '--version' || process.argv[2] === '-V') {

@@ -34,7 +34,8 @@ export default class KvList extends ClusterCommand {
     using keyValue = new KeyValueAdmin(connection)
     const prefix = args.prefix ?? ''
     const { limit = DEFAULT_LIST_LIMIT, after, read, 'keys-only': keysOnly } = flags
-    const page = await keyValue.list({ prefix, limit, keysOnly, read, ...(after === undefined ? {} : { after }) })
+    const query = { prefix, limit, keysOnly, read, ...(after === undefined ? {} : { after }) }
+    const page = await keyValue.list(query)
     return this.result(page, (out) => {
       out.table(
         [
@@ -45,7 +46,7 @@ export default class KvList extends ClusterCommand {
         ],
         page.items,
       )
-      if (page.more) out.note(`${out.count(page.items.length)} of ${out.count(page.count)} keys; the next page:  ${nextPage(prefix, page)}`)
+      if (page.more) out.note(`${out.count(page.items.length)} of ${out.count(page.count)} keys; the next page:  ${nextPage(query, page)}`)
     })
   }
 }

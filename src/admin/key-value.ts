@@ -158,12 +158,13 @@ export async function valueBytes(source: {
 
 /** What is asked before a prefix is deleted. */
 export function deletionQuestion(prefix: string, count: number, connection: Connection): string {
-  const what = prefix === '' ? `ALL ${count} keys` : `${count} ${count === 1 ? 'key' : 'keys'} that start with ${prefix}`
+  const what = prefix === '' ? `ALL ${count} keys` : `${count} ${count === 1 ? 'key that starts' : 'keys that start'} with ${prefix}`
   return `Delete ${what} from ${connection.context?.name ?? connection.endpoints.join(',')}?`
 }
 
 /** The command that lists what comes after a page. */
-export function nextPage(prefix: string, page: ListAnswer): string {
+export function nextPage(query: ListQuery, page: ListAnswer): string {
+  const { prefix, limit, keysOnly, read } = query
   const last = page.items.at(-1)?.key
   const words = [
     'raftctl',
@@ -172,6 +173,9 @@ export function nextPage(prefix: string, page: ListAnswer): string {
     ...(prefix === '' ? [] : [quoted(prefix)]),
     '--after',
     typeof last === 'string' ? quoted(last) : 'KEY',
+    ...(limit === DEFAULT_LIST_LIMIT ? [] : ['--limit', String(limit)]),
+    ...(keysOnly ? ['--keys-only'] : []),
+    ...(read === 'linearizable' ? [] : ['--read', read]),
   ]
   return words.join(' ')
 }

@@ -203,7 +203,7 @@ function rowOf(found: Survey, claim: LeaderClaim | null, { peerId, role, commit 
     leader,
     state,
     standing,
-    match: progress?.matchIndex ?? null,
+    match: matchOf(progress),
     error,
   }
   if (!report) return { ...base, ...blankRow, lastContactMs: progress?.lastContactMs ?? null }
@@ -216,6 +216,11 @@ function rowOf(found: Survey, claim: LeaderClaim | null, { peerId, role, commit 
     log: { first: report.firstIndex, last: report.lastIndex, bytes: report.logBytes },
     ...{ snapshot, dataBytes, version, uptimeMs, alarms },
   }
+}
+
+/** A leader knows nothing of a member that has not answered it yet, and then reports 0. */
+function matchOf(progress: ProgressReport | undefined): number | null {
+  return progress === undefined || (progress.lastContactMs === null && progress.matchIndex === 0) ? null : progress.matchIndex
 }
 
 function isFresh(progress: ProgressReport, leader: NodeReport | null | undefined): boolean {

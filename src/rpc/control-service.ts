@@ -86,7 +86,9 @@ export class ControlService {
   private node(group: string): ControlledNode {
     const node = this.host.nodes.nodesOf(group || DEFAULT_GROUP)[0]
     if (node) return node
-    const groups = [...new Set(this.host.nodes.all().map((n) => n.groupId))].join(', ') || 'none yet'
+    const all = this.host.nodes.all()
+    if (all.length === 0) throw failure(grpc.status.UNAVAILABLE, 'E_UNREACHABLE', 'is starting', { retryable: true })
+    const groups = [...new Set(all.map((n) => n.groupId))].join(', ')
     throw failure(
       grpc.status.NOT_FOUND,
       'E_NO_GROUP',

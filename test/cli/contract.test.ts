@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { saveInto } from '../support/contexts.js'
@@ -101,6 +102,11 @@ test('a damaged configuration file is exit 2 and names the line', async () => {
   other.remove()
   assert.is(run.exitCode, 2)
   assert.match(run.stderr, /raftctl\.yaml:2: unknown setting endpiont; did you mean endpoint\?/)
+})
+
+test('a data directory that is none is no matter for what does not use it', async () => {
+  const { stderr } = await home.run(['context', 'list'], { env: { XDG_DATA_HOME: join(process.cwd(), 'package.json') } })
+  assert.not.match(stderr, 'ENOTDIR')
 })
 
 test('RAFTCTL_JSON is the same as --json', async () => {

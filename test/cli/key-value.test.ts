@@ -40,7 +40,8 @@ const kv: KvHandlers = {
     const { key, range_end } = call.request
     const keys = range_end.length > 0 ? [...store.keys()].filter((one) => Buffer.compare(Buffer.from(one), key) >= 0).sort() : [text(key)]
     const kvs = keys.flatMap(item)
-    done(null, { header, kvs: kvs.slice(0, fromInt64(call.request.limit) || kvs.length), count: kvs.length })
+    const shown = kvs.slice(0, fromInt64(call.request.limit) || kvs.length)
+    done(null, { header, kvs: shown, count: kvs.length, more: shown.length < kvs.length })
   },
   Put: (call, done) =>
     written(done, () => {
@@ -179,6 +180,11 @@ test('list shows keys in order and where the next page begins', async () => {
   assert.match(text.stdout, /^raw +base64:\/wA= +41 +2$/m)
   assert.is((document.data as { items: unknown[] }).items.length, 2)
   assert.is((await run(['kv', 'list', '--keys-only', '--columns', 'key', '--no-headers'])).stdout, 'hello\nraw\n')
+})
+
+test('the command for the next page asks as the one before did', async () => {
+  const { stderr } = await run(['kv', 'list', '--limit', '1', '--keys-only', '--read', 'stale'])
+  assert.match(stderr, 'raftctl kv list --after hello --limit 1 --keys-only --read stale\n')
 })
 
 test('read-only mode refuses writes and not reads', async () => {

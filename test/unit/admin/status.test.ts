@@ -37,6 +37,12 @@ test('a dead member keeps its row, with the stage that failed and what the leade
   assert.equal(row.error, { code: 'E_UNREACHABLE', stage: 'tcp', message: 'connection refused' })
 })
 
+test('of a member that never answered this leader it is not known how far it came', () => {
+  const progressOf3 = progress(3, { ...STALE, lastContactMs: null, matchIndex: 0 })
+  const { status } = read([up(leader({ progress: [progress(2), progressOf3] })), up(report(2)), down(3)])
+  assert.is(status.nodes[2]!.match, null)
+})
+
 test('a member that died a moment ago does not count, though the leader has not noticed yet', () => {
   const { status } = read([up(leader({ progress: [progress(2), progress(3, { lastContactMs: 900 })] })), up(report(2)), down(3)])
   assert.is(status.reachableVoters, 2)

@@ -125,7 +125,7 @@ async function serve(initial: NodeStatus, options: { readonly faultsEnabled?: bo
     () => server.close({ deadlineMs: 0 }),
     () => channel.close(),
   )
-  return { client: new ServiceClient(Control, channel), events, state }
+  return { client: new ServiceClient(Control, channel), events, state, forget: () => nodes.remove(node as ControlledNode) }
 }
 
 async function refusal(call: Promise<unknown>) {
@@ -177,6 +177,13 @@ test('an unknown group is named, with those that are here', async () => {
   const { code, detail, text } = await refusal(client.call('GetNodeStatus', { group: 'other' }))
   assert.equal([code, detail!.code], [grpc.status.NOT_FOUND, 'E_NO_GROUP'])
   assert.match(text, 'its groups: kv')
+})
+
+test('a process that hosts no group yet is starting, which is worth asking again', async () => {
+  const { client, forget } = await serve(following)
+  forget()
+  const { code, detail } = await refusal(client.call('GetNodeStatus', {}))
+  assert.equal([code, detail!.code, detail!.retryable], [grpc.status.UNAVAILABLE, 'E_UNREACHABLE', true])
 })
 
 test('a leader is reported unconfirmed, confirmed, or not at all when no quorum confirms it', async () => {
