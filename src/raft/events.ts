@@ -32,6 +32,8 @@ export type RaftEvent = EventOrigin &
     | { readonly name: 'leader.lost'; readonly leader: PeerId; readonly term: Term; readonly reason: Status }
     | { readonly name: 'leader.ready'; readonly term: Term; readonly index: LogIndex }
     | { readonly name: 'leader.handover'; readonly target: PeerId; readonly term: Term }
+    /** The half-written end of the last write was cut off: nothing in it was acknowledged. */
+    | { readonly name: 'log.tail-cut'; readonly file: string; readonly offset: number; readonly bytes: number; readonly problem: string }
     | { readonly name: 'log.durable'; readonly index: LogIndex }
     | { readonly name: 'log.truncated'; readonly lastKept: LogIndex }
     | { readonly name: 'commit.advanced'; readonly index: LogIndex }

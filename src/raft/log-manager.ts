@@ -98,6 +98,8 @@ export class LogManager {
       this.last = recovery.lastIndex
       this.writer.start(recovery.lastIndex)
       for (const configuration of recovery.configurations) this.configurations.add(configuration)
+      const { environment, origin } = this.options
+      if (recovery.tornTail) environment.observer.event({ ...origin, name: 'log.tail-cut', ...recovery.tornTail })
       done(status, recovery)
     })
   }

@@ -37,6 +37,7 @@ const LEVELS: Partial<Record<RaftEvent['name'], 'info' | 'warn' | 'error'>> = {
   'leader.followed': 'info',
   'leader.lost': 'warn',
   'leader.handover': 'info',
+  'log.tail-cut': 'warn',
   'log.truncated': 'warn',
   'configuration.committed': 'info',
   'alarm.raised': 'error',

@@ -17,6 +17,8 @@ interface Pending {
  * Refuses what LogManager promised never to do: two changes at once, gaps, changes after a failure.
  */
 export class FakeLogStorage implements LogStorage {
+  /** What recovery found at the end. */
+  tornTail: LogRecovery['tornTail'] = null
   /** Changes and reads that were asked for, in order. */
   readonly calls: string[] = []
   private entries: EntryBatch[] = []
@@ -53,7 +55,7 @@ export class FakeLogStorage implements LogStorage {
   }
 
   init(done: (status: Status, recovery?: LogRecovery) => void): void {
-    const recovery = { firstIndex: this.first, lastIndex: this.lastLogIndex, configurations: this.configurations(), tornTail: null }
+    const recovery = { firstIndex: this.first, lastIndex: this.lastLogIndex, configurations: this.configurations(), tornTail: this.tornTail }
     this.enqueue(
       'init',
       () => {},

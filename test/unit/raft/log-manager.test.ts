@@ -29,6 +29,14 @@ test('what the storage recovered is durable, with its terms and configurations',
   assert.is(log.configurations.last.id.index, 6)
 })
 
+test('a torn tail that recovery cut off is told', () => {
+  const disk = new FakeLogStorage({ batches: [batch(1, 1, ['a'])] })
+  disk.tornTail = { file: 'log_inprogress_1', offset: 25, bytes: 7, problem: 'short header' }
+  const [event] = new LogManagerBench(disk).environment.events('log.tail-cut')
+  assert.equal([event?.file, event?.offset, event?.bytes, event?.problem], ['log_inprogress_1', 25, 7, 'short header'])
+  assert.equal(new LogManagerBench().environment.events('log.tail-cut'), [])
+})
+
 test('an append is visible at once and durable when the disk says so', () => {
   const bench = new LogManagerBench()
   bench.append(batch(1, 1, ['a', 'b']))
