@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const dist = join(root, 'dist')
 const stamp = join(dist, '.build-stamp')
-const compiled = ['src', 'commands', 'test', 'bench', 'scripts']
+const compiled = ['src', 'commands', 'test', 'bench', 'scripts', 'examples']
 
 if (process.argv.includes('--if-stale') && isBuilt()) process.exit(0)
 try {

@@ -1,7 +1,8 @@
 /**
- * The library: braft's parts by braft's names. `raft` is the engine; storages and RPC adapters plug into its seams.
+ * The library: braft's parts by braft's names. The engine (Node and what it is made of) reaches the world only through an
+ * Environment and its storages; production's are here too, so that a program can host groups of its own.
  */
-export { type Closure, ClosureGuard, closure, type Done } from './raft/closure.js'
+export { Closure, ClosureGuard, closure, type Done } from './raft/closure.js'
 export { Configuration, ConfigurationEntry } from './raft/configuration.js'
 export type * from './raft/environment.js'
 export { ErrorCode, ErrorType, errorName, RaftError, Status } from './raft/errors.js'
@@ -15,3 +16,17 @@ export { type Iterator, type LeaderChange, StateMachine, type Task } from './raf
 export { ReplicatorGroup } from './raft/replicator-group.js'
 export type * from './raft/storage.js'
 export type { LogId, LogIndex, Term } from './raft/types.js'
+export { ProcessIdentity } from './rpc/identity.js'
+export { NodeManager } from './rpc/node-manager.js'
+export { PeerService } from './rpc/peer-service.js'
+export { RpcServer } from './rpc/server.js'
+export { GrpcTransport } from './rpc/transport.js'
+export { productionEnvironment } from './server/environment.js'
+export { EventLoopExecutor } from './server/executor.js'
+export { checksum } from './storage/checksum.js'
+export { SegmentLogStorage } from './storage/log.js'
+export { MemoryLogStorage } from './storage/memory-log.js'
+export { NodeFileSystem } from './storage/node-file-system.js'
+export { NodeIdentityStorage } from './storage/node-identity.js'
+export { openStorage } from './storage/open-storage.js'
+export { FileRaftMetaStorage } from './storage/raft-meta.js'

@@ -4,8 +4,8 @@ import { assert, ErrorCode, Status } from './errors.js'
 export type Done = (status: Status) => void
 
 /** What a caller hands over to be told the outcome (braft Closure). `run` is called exactly once. */
-export interface Closure {
-  run(status: Status): void
+export abstract class Closure {
+  abstract run(status: Status): void
 }
 
 /** A Closure from a function. */

@@ -55,7 +55,12 @@ export class FakeLogStorage implements LogStorage {
   }
 
   init(done: (status: Status, recovery?: LogRecovery) => void): void {
-    const recovery = { firstIndex: this.first, lastIndex: this.lastLogIndex, configurations: this.configurations(), tornTail: this.tornTail }
+    const recovery = {
+      firstIndex: this.first,
+      lastIndex: this.lastLogIndex,
+      configurations: this.configurations(),
+      tornTail: this.tornTail,
+    }
     this.enqueue(
       'init',
       () => {},
