@@ -8,7 +8,7 @@ export default class Status extends ClusterCommand {
   static override description =
     'Asks every member at once and merges what they say; one that answers is enough, with or without a leader. Exits 0 whenever a leader with a quorum exists.'
   static override schema = 'raftctl.status/1'
-  static override exitCodes = [3, 4, 5, 8]
+  static override exitCodes = [3, 4, 5, 7, 8]
   static override outputColumns = STATUS_COLUMNS
   static override seeAlso = ['leader show', 'member list', 'wait', 'cluster info']
   static override examples = [

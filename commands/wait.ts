@@ -6,7 +6,7 @@ export default class Wait extends ClusterCommand {
   static override summary = 'Wait until the cluster is as you need it.'
   static override description = 'Conditions: leader, leader=NAME, healthy, node=NAME:reachable, member=NAME:caught-up, commit>=N.'
   static override schema = 'raftctl.wait/1'
-  static override exitCodes = [5, 8, 124]
+  static override exitCodes = [5, 7, 8, 124]
   static override seeAlso = ['status']
   static override examples = [
     '<%= config.bin %> wait leader',

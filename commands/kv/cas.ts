@@ -8,7 +8,7 @@ export default class KvCas extends ClusterCommand {
     'Expect a value (--from), a revision (--rev) or that there is none (--absent). A conflict exits 8 and says what the key is.'
   static override schema = 'raftctl.kv.cas/1'
   static override impact = 'data' as const
-  static override exitCodes = [4, 5, 6, 8, 13]
+  static override exitCodes = [4, 5, 6, 7, 8, 13]
   static override seeAlso = ['kv get', 'kv put']
   static override examples = [
     '<%= config.bin %> kv cas counter --from 41 --to 42',

@@ -7,7 +7,7 @@ export default class KvDel extends ClusterCommand {
   static override description = 'With --prefix the keys are counted first and you are asked; an empty prefix is every key.'
   static override schema = 'raftctl.kv.del/1'
   static override impact = 'data' as const
-  static override exitCodes = [4, 5, 6, 8, 12, 13]
+  static override exitCodes = [4, 5, 6, 7, 8, 12, 13]
   static override seeAlso = ['kv list']
   static override examples = [
     '<%= config.bin %> kv del hello',

@@ -5,7 +5,7 @@ import { wholeNumberFlag } from '../../src/terminal/flags.js'
 export default class KvList extends ClusterCommand {
   static override summary = 'List keys in order, with their values.'
   static override schema = 'raftctl.kv.list/1'
-  static override exitCodes = [4, 5, 8]
+  static override exitCodes = [4, 5, 7, 8]
   static override seeAlso = ['kv get']
   static override outputColumns = {
     KEY: 'control characters are escaped, bytes that are no text are base64:…',

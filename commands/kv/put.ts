@@ -5,7 +5,7 @@ export default class KvPut extends ClusterCommand {
   static override summary = 'Write a key; returns when a majority holds it durably.'
   static override schema = 'raftctl.kv.put/1'
   static override impact = 'data' as const
-  static override exitCodes = [4, 5, 6, 8, 13]
+  static override exitCodes = [4, 5, 6, 7, 8, 13]
   static override seeAlso = ['kv get', 'kv cas']
   static override examples = [
     '<%= config.bin %> kv put hello world',

@@ -4,7 +4,7 @@ export default class LeaderShow extends ClusterCommand {
   static override summary = 'Who leads, since when, and proof of it.'
   static override description = 'The leader is asked for a round of heartbeats: what is printed led when it was asked.'
   static override schema = 'raftctl.leader.show/1'
-  static override exitCodes = [4, 5, 8]
+  static override exitCodes = [4, 5, 7, 8]
   static override seeAlso = ['status', 'wait leader']
   static override examples = [
     '<%= config.bin %> leader show',

@@ -6,7 +6,7 @@ export default class MemberList extends ClusterCommand {
   static override summary = 'List the members of the group, whatever state they are in.'
   static override description = 'The configuration is read from any member that answers; no leader is needed.'
   static override schema = 'raftctl.member.list/1'
-  static override exitCodes = [3, 5, 8]
+  static override exitCodes = [3, 5, 7, 8]
   static override hiddenAliases = ['member:ls']
   static override seeAlso = ['status', 'leader show']
   static override outputColumns = {

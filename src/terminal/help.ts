@@ -27,6 +27,7 @@ const IMPACTS: Record<Impact, string> = {
 }
 
 const ALWAYS = [0, 1, 2]
+const REFUSED_WHEN_READ_ONLY = 6
 /** Groups of flags in this order, after the command's own. */
 const GROUPS = ['CONNECTION', 'OUTPUT', 'SAFETY']
 
@@ -70,7 +71,10 @@ class RaftctlCommandHelp extends CommandHelp {
   protected override defaultUsage(): string {
     const args = Object.values(this.command.args ?? {}).filter((arg) => !arg.hidden)
     const words = args.map((arg) => (arg.required ? arg.name.toUpperCase() : `[${arg.name.toUpperCase()}]`))
-    return [this.command.id, ...words, '[flags]'].join(' ')
+    const flags = Object.entries(this.command.flags ?? {}).flatMap(([name, flag]) =>
+      flag.required && flag.type === 'option' ? [`--${name}=${flag.helpValue}`] : [],
+    )
+    return [this.command.id, ...words, ...flags, '[flags]'].join(' ')
   }
 
   /** The summary stands above already. */
@@ -104,7 +108,8 @@ class RaftctlCommandHelp extends CommandHelp {
 }
 
 function exitCodesOf(command: RaftctlCommand): number[] {
-  return [...new Set([...ALWAYS, ...(command.exitCodes ?? [])])].sort((a, b) => a - b)
+  const readOnly = (command.impact ?? 'read') === 'read' ? [] : [REFUSED_WHEN_READ_ONLY]
+  return [...new Set([...ALWAYS, ...readOnly, ...(command.exitCodes ?? [])])].sort((a, b) => a - b)
 }
 
 /** The help of raftctl: named by `helpClass` in package.json. */
