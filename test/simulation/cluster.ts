@@ -28,6 +28,9 @@ export interface ClusterOptions {
   readonly collectViolations?: boolean
 }
 
+/** A run of more events than this turns in circles. */
+const EVENTS_MAX = 10_000_000
+
 export interface Violation {
   readonly invariant: string
   readonly detail: string
@@ -124,6 +127,7 @@ export class SimCluster {
   }
 
   private afterEvent(): void {
+    if (this.scheduler.executed > EVENTS_MAX) throw new InvariantViolation(`still busy after ${EVENTS_MAX} events, at ${this.now} ms`)
     for (const member of this.members) {
       if (!member.touched) continue
       member.touched = false
