@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { removeEmpty } from './cluster-lock.js'
 import { endNow } from './process-control.js'
@@ -22,8 +22,14 @@ export class Footprint {
   }
 
   makeDirectory(path: string): void {
-    const first = mkdirSync(path, { recursive: true })
-    if (first !== undefined) this.firstMade.push(first)
+    const missing: string[] = []
+    for (let at = path; !existsSync(at); at = dirname(at)) missing.unshift(at)
+    if (missing.length === 0) mkdirSync(path, { recursive: true })
+    // One by one: Node's recursive mkdir never returns where the file system says ENOENT although the parent is there (/proc).
+    for (const [i, at] of missing.entries()) {
+      mkdirSync(at)
+      if (i === 0) this.firstMade.push(at)
+    }
   }
 
   ownsState(cluster: LocalCluster): void {

@@ -22,11 +22,11 @@ export async function checkDataDirectory(path: string): Promise<void> {
 
 /** Creates the directory where it is missing, and takes it for this process alone. */
 export async function takeDataDirectory(path: string): Promise<DataDirectory> {
-  const firstMade = await mkdir(path, { recursive: true }).catch((error) => {
+  const firstMade = await makeDirectories(path).catch((error) => {
     throw unusable(path, error)
   })
   try {
-    return new DataDirectory(path, await DirectoryLock.acquire(path), firstMade ?? null)
+    return new DataDirectory(path, await DirectoryLock.acquire(path), firstMade)
   } catch (error) {
     if (!(error instanceof DirectoryLockedError)) throw unusable(path, error as NodeJS.ErrnoException)
     const holder = error.owner ? `process ${error.owner.pid}` : 'another process'
@@ -35,6 +35,22 @@ export async function takeDataDirectory(path: string): Promise<DataDirectory> {
       : 'Stop that node first, or give another --data.'
     throw new StartError('E_DATA_DIR', `${path} is in use by ${holder}`, hint, { cause: error })
   }
+}
+
+/**
+ * Makes the directory and what is missing above it; answers the topmost that was made. One by one: Node's recursive mkdir
+ * never returns where the file system says ENOENT although the parent is there (/proc).
+ */
+async function makeDirectories(path: string): Promise<string | null> {
+  const missing: string[] = []
+  const isThere = (at: string) =>
+    access(at).then(
+      () => true,
+      () => false,
+    )
+  for (let at = path; !(await isThere(at)); at = dirname(at)) missing.unshift(at)
+  for (const at of missing) await mkdir(at)
+  return missing[0] ?? null
 }
 
 function unusable(path: string, error: NodeJS.ErrnoException): StartError {
