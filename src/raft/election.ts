@@ -103,7 +103,8 @@ export class Election {
     if (node.state === 'CANDIDATE') return this.onVoteTimeout()
     if (node.state !== 'FOLLOWER') return
     const wait = node.stickiness.contactDeadline(this.jitter) - node.env.clock.now()
-    if (wait > 0) return this.arm('election', wait)
+    // At least a millisecond: a fraction that the clock cannot tell from now would be waited for without end.
+    if (wait > 0) return this.arm('election', Math.max(1, wait))
     this.preVote()
   }
 

@@ -32,9 +32,9 @@ export class Stickiness {
     return this.lastContact
   }
 
-  /** Follower: when to campaign, if nothing is heard before. */
+  /** Follower: when to campaign, if nothing is heard before. Without a leader only the timer counts. */
   contactDeadline(jitter: number): number {
-    if (this.isGone()) return Number.NEGATIVE_INFINITY
+    if (this.node.leaderId.isEmpty || this.isGone()) return Number.NEGATIVE_INFINITY
     return this.lastContact + this.node.electionTimeoutMs * (1 + jitter / 2)
   }
 
@@ -116,18 +116,20 @@ export class Stickiness {
       if (gone && node.state === 'FOLLOWER' && node.meta.term === term && node.leaderId.equals(leader)) this.leaderGone(leader, term)
       for (const next of waiting) next()
     }
-    this.look(leader, { timeoutMs, again: true }, conclude)
+    this.look(leader, now + timeoutMs, conclude)
   }
 
-  private look(leader: PeerId, options: { timeoutMs: number; again: boolean }, conclude: (gone: boolean) => void): void {
-    const { timeoutMs, again } = options
-    this.node.env.transport.dial(leader, timeoutMs, (result) => {
+  /** A dying process accepts until its socket is closed, which takes a while: look again until nobody listens, or `until`. */
+  private look(leader: PeerId, until: number, conclude: (gone: boolean) => void): void {
+    const { clock, transport } = this.node.env
+    const timeoutMs = this.node.electionTimeoutMs / 10
+    transport.dial(leader, timeoutMs, (result) => {
       const known = this.leaderBootId
       if (result !== 'accepted' || known === null) return conclude(result === 'refused')
       this.hello(leader, (status, bootId) => {
-        // A dying process may still have accepted: then nobody does any more.
-        if (again && !status.ok && status.code !== ErrorCode.ETIMEDOUT) return this.look(leader, { timeoutMs, again: false }, conclude)
-        conclude(bootId !== null && bootId !== known)
+        const failed = !status.ok && status.code !== ErrorCode.ETIMEDOUT
+        if (!failed || clock.now() >= until) return conclude(bootId !== null && bootId !== known)
+        clock.schedule(timeoutMs / 10, () => this.look(leader, until, conclude), 'stickiness.look')
       })
     })
   }

@@ -39,6 +39,25 @@ test('a member that starts asks after T/4 to T/2 already, unless it hears a lead
   assert.is(bench.transport.open('preVote').length, 0)
 })
 
+test('a wait too short for the clock to tell is rounded up, so that it ends', () => {
+  const bench = NodeBench.follower(5)
+  bench.append(2, 5)
+  const { clock } = bench.environment
+  bench.impl.stickiness.contactDeadline = () => clock.now() + Number.EPSILON * clock.now()
+  const delays: number[] = []
+  const schedule = clock.schedule.bind(clock)
+  clock.schedule = (delayMs, fn, label) => {
+    if (label === 'election') delays.push(delayMs)
+    return schedule(Math.max(delayMs, 1), fn, label)
+  }
+  bench.advance(2 * T)
+  assert.ok(delays.length > 0)
+  assert.equal(
+    delays.filter((delay) => delay < 1),
+    [],
+  )
+})
+
 test('every word of the leader starts the wait anew', () => {
   const bench = NodeBench.follower(5)
   bench.append(2, 5)

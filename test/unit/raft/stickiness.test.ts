@@ -146,16 +146,49 @@ test('the same process behind a broken stream stays protected', () => {
   assert.is(bench.events('leader.lost').length, 0)
 })
 
-test('a process that accepts and dies before it can be asked is dialled again', () => {
+test('a process that takes its time to die is looked at until nobody listens any more', () => {
   const bench = following()
   bench.node.handler.handleStreamBroken(peer(2))
-  bench.transport.dials[0]!.finish('accepted')
-  bench.settle()
-  bench.transport.open('hello', peer(2)).at(-1)!.finish(unreachable)
-  bench.settle()
-  assert.is(bench.transport.dials.length, 2)
-  bench.transport.dials[1]!.finish('refused')
+  for (let look = 0; look < 4; look++) {
+    bench.transport.dials[look]!.finish('accepted')
+    bench.settle()
+    bench.transport.open('hello', peer(2)).at(-1)!.finish(unreachable)
+    bench.until(`dial ${look + 2}`, () => bench.transport.dials.length === look + 2, T / 10)
+  }
+  bench.transport.dials[4]!.finish('refused')
   bench.until('a pre-vote', () => bench.transport.open('preVote').length === 2, T / 10 + 1)
+})
+
+test('a process that accepts and never answers is given up after T/10', () => {
+  const bench = following()
+  bench.node.handler.handleStreamBroken(peer(2))
+  for (let dialled = 0; bench.transport.dials.length > dialled && dialled < 1000; ) {
+    dialled = bench.transport.dials.length
+    bench.transport.dials.at(-1)!.finish('accepted')
+    bench.settle()
+    bench.transport.open('hello', peer(2)).at(-1)?.finish(unreachable)
+    bench.advance(T / 50)
+  }
+  assert.ok(bench.transport.dials.length >= 4 && bench.transport.dials.length <= 20, `${bench.transport.dials.length} dials`)
+  assert.is(bench.transport.open('preVote').length, 0)
+})
+
+test('a pre-vote that is refused after the leader died is asked again soon, not after a timeout', () => {
+  const bench = following()
+  bench.node.handler.handleStreamBroken(peer(2))
+  bench.transport.dials[0]!.finish('refused')
+  bench.until('a pre-vote', () => bench.transport.open('preVote').length === 2, T / 10 + 1)
+  const refusal = {
+    term: bench.impl.meta.term,
+    granted: false,
+    disrupted: false,
+    previousTerm: bench.impl.meta.term,
+    rejectedByLease: true,
+  }
+  bench.transport.open('preVote', peer(3))[0]!.finish(Status.OK, refusal)
+  bench.transport.open('preVote', peer(2))[0]!.finish(unreachable)
+  bench.settle()
+  bench.until('the next pre-vote', () => bench.transport.open('preVote').length > 0, T / 10 + T / 4 + 1)
 })
 
 test('a stream of somebody else that breaks means nothing', () => {
