@@ -81,7 +81,7 @@ export class LogRecoveryRun {
 
   private corrupt(what: string): Status {
     const dataDirectory = parentOf(this.options.directory)
-    const act = `nothing was changed. Mend it from the other members with: raftctl data repair ${dataDirectory} --from-peers`
+    const act = `nothing was changed. Restore ${dataDirectory} from a copy; the other members keep serving without it`
     return Status.error(ErrorCode.ECORRUPT, `${what}; ${act}`)
   }
 

@@ -397,13 +397,8 @@ export class SegmentLogStorage implements LogStorage {
     const { from, last, start, path, bytes } = read
     const { batch, goodBytes, problem } = EntryBatch.parse(from, bytes, this.checksum)
     const corrupt = (offset: number, index: LogIndex, what: string) => {
-      const act = `raftctl data repair ${parentOf(this.directory)} --from-peers`
-      done(
-        Status.error(
-          ErrorCode.ECORRUPT,
-          `${path} is damaged at offset ${start + offset} (index ${index}): ${what}. Mend it from the other members with: ${act}`,
-        ),
-      )
+      const act = `Restore ${parentOf(this.directory)} from a copy; the other members keep serving without it`
+      done(Status.error(ErrorCode.ECORRUPT, `${path} is damaged at offset ${start + offset} (index ${index}): ${what}. ${act}`))
     }
     if (problem || !batch) return corrupt(goodBytes, plus(from, batch?.count ?? 0), problem ?? 'the file is too short')
     for (let index = from; index <= batch.lastIndex; index = plus(index, 1)) {

@@ -91,7 +91,7 @@ export class NodeIdentityStorage implements IdentityStorage {
           return this.refuse(
             'damaged',
             ErrorCode.ECORRUPT,
-            `${this.path} is damaged: ${decoded}; mend it from the other members with: raftctl data repair ${directory} --from-peers`,
+            `${this.path} is damaged: ${decoded}. Restore ${directory} from a copy; the other members keep serving without it`,
             done,
           )
         // Renamed by a process that was killed, its name may not be durable yet; from here on it is relied upon.
@@ -124,7 +124,7 @@ export class NodeIdentityStorage implements IdentityStorage {
         return this.refuse(
           'unknown-past',
           ErrorCode.ECORRUPT,
-          `${what}. Take a braft directory over with: raftctl node start --adopt; otherwise: raftctl data repair ${directory} --from-peers`,
+          `${what}. Restore ${directory} from a copy, or give an empty directory with --data`,
           done,
         )
       }

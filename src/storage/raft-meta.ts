@@ -121,8 +121,8 @@ export class FileRaftMetaStorage implements RaftMetaStorage {
 
   private corrupt(what: string): Status {
     const dataDirectory = parentOf(this.options.integrityDirectory)
-    const act = `raftctl data repair ${dataDirectory} --from-peers (for a directory of braft: raftctl node start --adopt)`
-    return Status.error(ErrorCode.ECORRUPT, `${what}. A wrong vote could elect two leaders, so nothing was changed. Mend it with: ${act}`)
+    const act = `Restore ${dataDirectory} from a copy; the other members keep serving without it`
+    return Status.error(ErrorCode.ECORRUPT, `${what}. A wrong vote could elect two leaders, so nothing was changed. ${act}`)
   }
 }
 

@@ -58,7 +58,7 @@ scenario(
     story.await('it stops', () => n3.failed !== null)
 
     assert.is(n3.failed!.code, ErrorCode.ECORRUPT)
-    assert.match(n3.failed!.message, /log_inprogress.*offset \d+.*index \d+.*data repair/)
+    assert.match(n3.failed!.message, /log_inprogress.*offset \d+.*index \d+.*Restore .* from a copy/)
     story.write(3)
     cluster.kill(story.member('n1'))
     story.wait(5 * story.T)

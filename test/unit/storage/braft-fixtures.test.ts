@@ -161,7 +161,7 @@ test('raft_meta of braft is taken over only when asked, and written back byte fo
       })
     bench.disk.put('/data/raft_meta/raft_meta', stored)
     const refused = bench.call<RaftMeta>((done) => open(false).load(done))
-    assert.match(refused.status.toString(), /ECORRUPT.*--adopt/)
+    assert.match(refused.status.toString(), /ECORRUPT.*no record of ours vouches for it/)
     const adopted = bench.call<RaftMeta>((done) => open(true).load(done))
     assert.is(adopted.status.toString(), 'OK')
     assert.is(adopted.value!.term, node === 'n2' ? 2 : 3)

@@ -38,7 +38,7 @@ function refuses(bench: LogBench, pattern: RegExp): void {
   const status = bench.open()
   assert.is(status.code, ErrorCode.ECORRUPT, status.toString())
   assert.match(status.message, pattern)
-  assert.match(status.message, 'raftctl data repair /data --from-peers')
+  assert.match(status.message, 'Restore /data from a copy')
   assert.equal(snapshotOf(bench), before)
 }
 

@@ -124,7 +124,7 @@ test('a byte that rots in a sealed segment is found when it is read, with file, 
   assert.is(value, undefined)
   assert.is(status.code, ErrorCode.ECORRUPT)
   assert.match(status.message, `${name(4, 6)} is damaged at offset 26 (index 5): data checksum`)
-  assert.match(status.message, 'raftctl data repair /data --from-peers')
+  assert.match(status.message, 'Restore /data from a copy')
   assert.is(bench.read(6).status.ok, true)
 })
 

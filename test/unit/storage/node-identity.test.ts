@@ -101,7 +101,7 @@ test('a directory with a past and without an identity is refused, whatever is le
     const refused = bench.start()!
     assert.is(refused.status.code, ErrorCode.ECORRUPT, path)
     assert.match(refused.status.message, `/data holds ${named}`)
-    assert.match(refused.status.message, 'raftctl node start --adopt')
+    assert.match(refused.status.message, 'no raftctl/node.json')
     assert.is(bench.storage.refusal, 'unknown-past')
     assert.not.ok(bench.disk.namesIn('/data/raftctl').includes('node.json'))
     assert.is(bench.start({ adopt: true })!.value!.standing, 'member', 'with a past nobody founds')
