@@ -24,11 +24,6 @@ export interface LogManagerOptions {
   readonly onError: (error: RaftError) => void
 }
 
-interface Waiter {
-  readonly appends: number
-  readonly fn: () => void
-}
-
 /** A read that the disk is working on. */
 interface Read {
   readonly from: LogIndex
@@ -41,8 +36,8 @@ interface Read {
 /**
  * The log in memory and on disk; the only caller of LogStorage.
  *
- * Owns the newest entries (LogMemory), the order of disk changes (LogWriter), the configurations by index and those who
- * wait for more entries. NodeImpl appends and reconciles, Replicator and FSMCaller read.
+ * Owns the newest entries (LogMemory), the order of disk changes (LogWriter) and the configurations by index. NodeImpl
+ * appends and reconciles, Replicator and FSMCaller read.
  *
  * Invariants
  * - What is visible here (lastIndex, termAt, configurations) changes at the call; the disk follows in the same order.
@@ -63,10 +58,6 @@ export class LogManager {
   private applied = NO_INDEX
   private committed = NO_INDEX
   private readonly reads = new Set<Read>()
-  private readonly waiters = new Map<number, Waiter>()
-  private appends = 0
-  private lastWaiterId = 0
-  private wakePosted = false
   private closed: Done | null = null
   private writerIdle = false
   private isOpening = false
@@ -215,24 +206,10 @@ export class LogManager {
     this.committed = maxIndex(this.committed, index)
   }
 
-  /** Calls `fn` once after the next append, or soon if `lastIndex` is not `expectedLast` any more. */
-  wait(expectedLast: LogIndex, fn: () => void): number {
-    const id = ++this.lastWaiterId
-    const isLate = expectedLast !== this.last
-    this.waiters.set(id, { appends: isLate ? this.appends - 1 : this.appends, fn })
-    if (isLate) this.postWake()
-    return id
-  }
-
-  removeWaiter(id: number): void {
-    this.waiters.delete(id)
-  }
-
   /** Takes no more entries, lets the disk finish what it was given, and closes the storage. */
   close(done: Done): void {
     assert(!this.closed, 'a log is closed twice')
     this.closed = done
-    this.waiters.clear()
     this.writer.whenIdle(() => {
       this.writerIdle = true
       this.closeStorage()
@@ -270,9 +247,7 @@ export class LogManager {
     }
     this.memory.push(batch)
     this.last = batch.lastIndex
-    this.appends++
     this.writer.append(batch, done)
-    if (this.waiters.size > 0) this.postWake()
   }
 
   private truncateSuffix(lastKept: LogIndex): void {
@@ -325,19 +300,5 @@ export class LogManager {
 
   private outOfReach(from: LogIndex): Status | null {
     return from < this.first ? Status.error(ErrorCode.ELOGDELETED, `entry ${from} was cut, the log starts at ${this.first}`) : null
-  }
-
-  private postWake(): void {
-    if (this.wakePosted) return
-    this.wakePosted = true
-    this.options.environment.executor.post(() => this.wake(), 'log.wake')
-  }
-
-  private wake(): void {
-    this.wakePosted = false
-    for (const [id, waiter] of [...this.waiters]) {
-      if (waiter.appends === this.appends || !this.waiters.delete(id)) continue
-      waiter.fn()
-    }
   }
 }

@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ErrorCode } from '../../../src/raft/errors.js'
-import { type LogIndex, logIndex } from '../../../src/raft/types.js'
+import { logIndex } from '../../../src/raft/types.js'
 import { batch, configuration, members, texts } from '../../support/entries.js'
 import { FakeLogStorage } from '../../support/fake-log-storage.js'
 import { LogManagerBench } from '../../support/log-manager-bench.js'
@@ -135,63 +135,6 @@ test('the whole log may be cut, and goes on', () => {
   bench.append(batch(3, 4, ['c']))
   bench.settle()
   assert.equal(bench.disk.content, ['3:4:c'])
-})
-
-test('a waiter is called once, at the next append', () => {
-  const bench = new LogManagerBench()
-  const calls: string[] = []
-  bench.log.wait(logIndex(0), () => calls.push('a'))
-  const removed = bench.log.wait(logIndex(0), () => calls.push('removed'))
-  bench.log.removeWaiter(removed)
-  bench.run()
-  assert.equal(calls, [])
-  bench.append(batch(1, 1, ['a']))
-  assert.equal(calls, [], 'never from inside the call')
-  bench.run()
-  bench.append(batch(2, 1, ['b']))
-  bench.run()
-  assert.equal(calls, ['a'])
-})
-
-test('a waiter that missed an append is called at once; one that registers anew waits for the next', () => {
-  const bench = new LogManagerBench()
-  bench.append(batch(1, 1, ['a']))
-  const seen: LogIndex[] = []
-  const again = () => {
-    seen.push(bench.log.lastIndex)
-    if (seen.length < 5) bench.log.wait(bench.log.lastIndex, again)
-  }
-  bench.log.wait(logIndex(0), again)
-  bench.run()
-  assert.equal(seen, [1])
-  bench.append(batch(2, 1, ['b']))
-  bench.append(batch(3, 1, ['c']))
-  bench.run()
-  assert.equal(seen, [1, 3], 'appends of one turn wake once')
-})
-
-test('a waiter that is woken at once wakes nobody else', () => {
-  const bench = new LogManagerBench()
-  bench.append(batch(1, 1, ['a']))
-  bench.run()
-  const calls: string[] = []
-  bench.log.wait(logIndex(1), () => calls.push('waits'))
-  bench.log.wait(logIndex(0), () => calls.push('late'))
-  bench.run()
-  assert.equal(calls, ['late'])
-})
-
-test('a waiter removed by another one is not called', () => {
-  const bench = new LogManagerBench()
-  const calls: string[] = []
-  bench.log.wait(logIndex(0), () => {
-    calls.push('first')
-    bench.log.removeWaiter(second)
-  })
-  const second = bench.log.wait(logIndex(0), () => calls.push('second'))
-  bench.append(batch(1, 1, ['a']))
-  bench.run()
-  assert.equal(calls, ['first'])
 })
 
 test.run()
