@@ -9,7 +9,9 @@ import { fileURLToPath } from 'node:url'
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const out = join(root, 'src/generated')
 const modules = {
-  braft: ['raft', 'enum', 'errno', 'cli', 'file_service', 'builtin_service', 'local_file_meta', 'local_storage', 'rpc_meta', 'examples'],
+  braft: ['raft', 'enum', 'errno', 'cli', 'file_service', 'builtin_service', 'local_file_meta', 'local_storage', 'rpc_meta', 'counter'],
+  atomic: ['atomic'],
+  block: ['block'],
   raftctl: ['peer', 'control'],
   kv: ['mvcc', 'kv', 'kv_command'],
 }
