@@ -49,6 +49,8 @@ export const ErrorCode = {
   EREBUILD: 10101,
   /** raftctl's own: leadership was lost after the task entered the log; it may or may not be committed by a successor. */
   EOUTCOMEUNKNOWN: 10102,
+  /** raftctl's own: whoever asks is no member any more, as far as is committed here. */
+  EREMOVED: 10103,
 } as const
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode]

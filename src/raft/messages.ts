@@ -1,7 +1,8 @@
 import type { Status } from './errors.js'
 import type { EntryBatch } from './log-entry.js'
 import type { PeerId } from './peer-id.js'
-import type { LogIndex, Term } from './types.js'
+import type { SnapshotMeta } from './storage.js'
+import type { LogId, LogIndex, Term } from './types.js'
 
 /**
  * What members say to each other, free of any wire format. Each corresponds to a message of braft's raft.proto or of
@@ -67,18 +68,48 @@ export interface TimeoutNowResponse {
   readonly success: boolean
 }
 
+/** Held until the snapshot is installed or refused; sent again while the same download goes on. */
 export interface InstallSnapshotRequest extends Addressed {
   readonly term: Term
-  readonly lastIncludedIndex: LogIndex
-  readonly lastIncludedTerm: Term
-  readonly peers: readonly PeerId[]
-  readonly oldPeers: readonly PeerId[]
+  readonly meta: SnapshotMeta
+  /** `remote://host:port/<reader>`: where its files are read, and by which reader. */
   readonly uri: string
 }
 
 export interface InstallSnapshotResponse {
   readonly term: Term
   readonly success: boolean
+}
+
+/** A piece of a file of the snapshot that a reader of the asked member holds open. */
+export interface GetFileRequest extends Addressed {
+  /** A signed 64-bit number in decimal: braft's are beyond what a number holds. */
+  readonly readerId: string
+  readonly filename: string
+  readonly offset: number
+  readonly count: number
+}
+
+export interface GetFileResponse {
+  readonly eof: boolean
+  readonly data: Buffer
+  /** CRC-32C of `data`. */
+  readonly crc32c: number
+}
+
+/**
+ * The leader of `term` settles a rebuilding member: that incarnation counts again once it durably holds everything up to
+ * `upTo`, which was committed without it. Index 0: it is in no configuration, so it counts at once.
+ */
+export interface SettleRequest extends Addressed {
+  readonly term: Term
+  readonly incarnation: string
+  readonly upTo: LogId
+}
+
+export interface SettleResponse {
+  readonly term: Term
+  readonly settled: boolean
 }
 
 /** A follower asks its leader up to where it must have applied before it may answer a linearizable read. */
@@ -113,6 +144,7 @@ export interface HelloResponse {
   readonly bootId: string
   /** The founders and their incarnations by PeerId key, once this member knows all of them. */
   readonly founders: ReadonlyMap<string, string> | null
+  readonly lastLogIndex: LogIndex
 }
 
 /** Every call between members: its request and its answer. */
@@ -122,6 +154,8 @@ export interface PeerCalls {
   requestVote: { request: RequestVoteRequest; response: RequestVoteResponse }
   timeoutNow: { request: TimeoutNowRequest; response: TimeoutNowResponse }
   installSnapshot: { request: InstallSnapshotRequest; response: InstallSnapshotResponse }
+  getFile: { request: GetFileRequest; response: GetFileResponse }
+  settle: { request: SettleRequest; response: SettleResponse }
   readIndex: { request: ReadIndexRequest; response: ReadIndexResponse }
   release: { request: ReleaseRequest; response: ReleaseResponse }
 }
@@ -138,6 +172,8 @@ export interface PeerHandler {
   handleRequestVote(request: RequestVoteRequest, answer: Answer<RequestVoteResponse>): void
   handleAppendEntries(request: AppendEntriesRequest, answer: Answer<AppendEntriesResponse>): void
   handleInstallSnapshot(request: InstallSnapshotRequest, answer: Answer<InstallSnapshotResponse>): void
+  handleGetFile(request: GetFileRequest, answer: Answer<GetFileResponse>): void
+  handleSettle(request: SettleRequest, answer: Answer<SettleResponse>): void
   handleTimeoutNow(request: TimeoutNowRequest, answer: Answer<TimeoutNowResponse>): void
   handleReadIndex(request: ReadIndexRequest, answer: Answer<ReadIndexResponse>): void
   handleRelease(request: ReleaseRequest, answer: Answer<ReleaseResponse>): void

@@ -356,7 +356,7 @@ export class NodeImpl implements m.PeerHandler {
     if (!request.peerId.equals(this.serverId))
       return answer(Status.error(ErrorCode.EINVAL, `this is ${this.serverId}, not ${request.peerId}`))
     const { incarnation, standing, founders } = this.identity
-    answer(Status.OK, { incarnation, standing, founders, bootId: this.options.bootId })
+    answer(Status.OK, { incarnation, standing, founders, bootId: this.options.bootId, lastLogIndex: this.log.lastIndex })
   }
 
   handlePreVote(request: m.RequestVoteRequest, answer: m.Answer<m.RequestVoteResponse>): void {
@@ -373,6 +373,14 @@ export class NodeImpl implements m.PeerHandler {
 
   handleInstallSnapshot(_request: m.InstallSnapshotRequest, answer: m.Answer<m.InstallSnapshotResponse>): void {
     answer(Status.error(ErrorCode.EINVAL, 'Not support snapshot'))
+  }
+
+  handleGetFile(_request: m.GetFileRequest, answer: m.Answer<m.GetFileResponse>): void {
+    answer(Status.error(ErrorCode.ENOENT, 'no snapshot is being read here'))
+  }
+
+  handleSettle(_request: m.SettleRequest, answer: m.Answer<m.SettleResponse>): void {
+    answer(Status.error(ErrorCode.EINVAL, 'is not being rebuilt'))
   }
 
   handleTimeoutNow(request: m.TimeoutNowRequest, answer: m.Answer<m.TimeoutNowResponse>): void {

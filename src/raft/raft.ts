@@ -1,7 +1,8 @@
-import type { Closure } from './closure.js'
+import type { Closure, Done } from './closure.js'
 import type { Configuration } from './configuration.js'
-import type { RaftError, Status } from './errors.js'
+import { ErrorCode, type RaftError, Status } from './errors.js'
 import type { PeerId } from './peer-id.js'
+import type { SnapshotReader, SnapshotWriter } from './storage.js'
 import type { LogIndex, Term } from './types.js'
 
 /** Something to be written to the replicated log. */
@@ -42,6 +43,17 @@ export interface LeaderChange {
 export abstract class StateMachine {
   /** Must advance the iterator to its end. */
   abstract onApply(iterator: Iterator): void
+  /**
+   * Writes the state as of the last task applied into `writer` and adds its files there; then `done`, now or later. What is
+   * written must be pinned down before this returns: tasks go on being applied meanwhile.
+   */
+  onSnapshotSave(_writer: SnapshotWriter, done: Done): void {
+    done(Status.error(ErrorCode.EINVAL, 'this state machine takes no snapshots'))
+  }
+  /** Replaces the whole state by a snapshot's; then `done`, now or later. Nothing is applied before; a failure stops the node. */
+  onSnapshotLoad(_reader: SnapshotReader, done: Done): void {
+    done(Status.error(ErrorCode.EINVAL, 'this state machine loads no snapshots'))
+  }
   onLeaderStart(_term: Term): void {}
   onLeaderStop(_status: Status): void {}
   onConfigurationCommitted(_configuration: Configuration, _index: LogIndex): void {}

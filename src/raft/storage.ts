@@ -1,10 +1,11 @@
 import type { Done } from './closure.js'
 import type { ConfigurationEntry } from './configuration.js'
+import type { FileSystem } from './environment.js'
 import type { Status } from './errors.js'
 import type { EntryBatch } from './log-entry.js'
 import type { Standing } from './messages.js'
 import type { PeerId } from './peer-id.js'
-import type { LogIndex, Term } from './types.js'
+import type { LogId, LogIndex, Term } from './types.js'
 
 /** What a log held when it was opened. */
 export interface LogRecovery {
@@ -65,4 +66,53 @@ export interface IdentityStorage {
   /** Reads the identity, or draws an incarnation and stores `standing` first. */
   load(standing: Standing, done: (status: Status, identity?: NodeIdentity) => void): void
   save(identity: NodeIdentity, done: Done): void
+}
+
+/** What a snapshot stands for (braft SnapshotMeta). */
+export interface SnapshotMeta {
+  readonly lastIncluded: LogId
+  /** In force there; its id is `lastIncluded`. */
+  readonly configuration: ConfigurationEntry
+}
+
+/** What is known of a file in a snapshot (braft LocalFileMeta). */
+export interface SnapshotFileMeta {
+  readonly userMeta?: Buffer
+  /** `crc32c:` and eight hex digits lets a copy be checked end to end; anything else is only compared. */
+  readonly checksum?: string
+}
+
+/** The files of a snapshot that is being written. They may lie in sub-directories; no name leaves `path`. */
+export interface SnapshotWriter {
+  readonly fileSystem: FileSystem
+  readonly path: string
+  /** Lists a file that the caller writes under `path`. EINVAL: the name is empty or leaves the directory. EEXIST: it is listed. */
+  addFile(name: string, meta?: SnapshotFileMeta): Status
+  removeFile(name: string): void
+  files(): readonly string[]
+  fileMeta(name: string): SnapshotFileMeta | null
+}
+
+/** A complete snapshot, pinned until `close`. */
+export interface SnapshotReader {
+  readonly fileSystem: FileSystem
+  readonly path: string
+  readonly meta: SnapshotMeta
+  files(): readonly string[]
+  fileMeta(name: string): SnapshotFileMeta | null
+  close(): void
+}
+
+/** Snapshots on stable storage. SnapshotExecutor is the only caller and writes at most one at a time. */
+export interface SnapshotStorage {
+  /** Removes what a crash left behind. Null: there is no snapshot. ECORRUPT: its list of files cannot be read. */
+  init(done: (status: Status, newest?: SnapshotMeta | null) => void): void
+  /** A place to write into. With `resume` what an interrupted copy of the same snapshot left there is kept. */
+  create(resume: SnapshotMeta | null, done: (status: Status, writer?: SnapshotWriter) => void): void
+  /** Makes what was written the newest snapshot: files, list and directories durable first, then visible. Older ones go when nobody reads them. */
+  commit(writer: SnapshotWriter, meta: SnapshotMeta, done: Done): void
+  /** Throws away what was written. */
+  discard(writer: SnapshotWriter, done: Done): void
+  /** The newest snapshot; ENODATA without one. */
+  open(done: (status: Status, reader?: SnapshotReader) => void): void
 }

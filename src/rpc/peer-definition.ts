@@ -1,4 +1,4 @@
-import { bidiStream, defineService, rawCodec, serverStream, unary } from './grpc.js'
+import { bidiStream, defineService, rawCodec, unary } from './grpc.js'
 
 const raw = unary(rawCodec, rawCodec)
 
@@ -16,5 +16,6 @@ export const Peer = defineService('raftctl.v1.Peer', {
   Release: raw,
   ReadIndex: raw,
   Heartbeats: raw,
-  GetFile: serverStream(rawCodec, rawCodec),
+  GetFile: raw,
+  Settle: raw,
 })

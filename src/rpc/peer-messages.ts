@@ -1,6 +1,8 @@
 import { braft } from '../generated/braft.js'
 import { raftctl } from '../generated/raftctl.js'
 import type {
+  GetFileRequest,
+  GetFileResponse,
   HelloRequest,
   HelloResponse,
   InstallSnapshotRequest,
@@ -13,6 +15,7 @@ import type {
 import { PeerId } from '../raft/peer-id.js'
 import { asTerm, fromInt64, logIndex } from '../raft/types.js'
 import { asBuffer } from './grpc.js'
+import { snapshotMetaMessage, snapshotMetaOf } from './raft-messages.js'
 
 const v1 = raftctl.v1
 
@@ -112,6 +115,7 @@ const vote = {
 export interface HelloExtras {
   readonly name: string
   readonly clusterId: string | null
+  readonly version: string
 }
 
 export function encodeHelloRequest(request: HelloRequest, name: string): Buffer {
@@ -136,6 +140,8 @@ export function encodeHelloResponse(response: HelloResponse, extras: HelloExtras
     founders: Object.fromEntries(response.founders ?? []),
     cluster_id: extras.clusterId ?? '',
     name: extras.name,
+    version: extras.version,
+    last_log_index: response.lastLogIndex,
   }
   return asBuffer(v1.HelloResponse.encode(message).finish())
 }
@@ -149,18 +155,18 @@ export function decodeHelloResponse(bytes: Uint8Array): { response: HelloRespons
       standing: standingOf(message.standing),
       bootId: message.boot_id,
       founders: founders.size > 0 ? founders : null,
+      lastLogIndex: indexOf(message.last_log_index),
     },
-    extras: { name: message.name, clusterId: message.cluster_id === '' ? null : message.cluster_id },
+    extras: {
+      name: message.name,
+      clusterId: message.cluster_id === '' ? null : message.cluster_id,
+      version: message.version,
+    },
   }
 }
 
 function encodeInstallRequest(request: InstallSnapshotRequest): Buffer {
-  const meta = {
-    last_included_index: request.lastIncludedIndex,
-    last_included_term: request.lastIncludedTerm,
-    peers: request.peers.map(String),
-    old_peers: request.oldPeers.map(String),
-  }
+  const meta = snapshotMetaMessage(request.meta)
   return asBuffer(braft.InstallSnapshotRequest.encode({ ...wireAddress(request), term: request.term, meta, uri: request.uri }).finish())
 }
 
@@ -169,12 +175,25 @@ function decodeInstallRequest(bytes: Uint8Array): InstallSnapshotRequest {
   return {
     ...addressed(message),
     term: termOf(message.term),
-    lastIncludedIndex: indexOf(message.meta.last_included_index),
-    lastIncludedTerm: termOf(message.meta.last_included_term),
-    peers: (message.meta.peers ?? []).map(peerIdOf),
-    oldPeers: (message.meta.old_peers ?? []).map(peerIdOf),
+    meta: snapshotMetaOf(message.meta, peerIdOf),
     uri: message.uri,
   }
+}
+
+function encodeFileRequest(request: GetFileRequest): Buffer {
+  const { readerId, filename, offset, count } = request
+  return asBuffer(v1.PeerFileRequest.encode({ ...wireAddress(request), reader_id: readerId, filename, offset, count }).finish())
+}
+
+function decodeFileRequest(bytes: Uint8Array): GetFileRequest {
+  const message = v1.PeerFileRequest.decode(bytes)
+  const { reader_id, filename, offset, count } = message
+  return { ...addressed(message), readerId: reader_id, filename, offset: fromInt64(offset), count }
+}
+
+function decodeFileResponse(bytes: Uint8Array): GetFileResponse {
+  const { data, eof, crc32c } = v1.PeerFileChunk.decode(bytes)
+  return { eof, data: asBuffer(data), crc32c }
 }
 
 /** Every unary call between members except hello, which carries more than the engine's message. */
@@ -204,6 +223,36 @@ export const peerMethodCodecs: { readonly [M in Exclude<PeerMethod, 'hello'>]: P
     decodeRequest: decodeInstallRequest,
     encodeResponse: (response) => asBuffer(braft.InstallSnapshotResponse.encode(response).finish()),
     decodeResponse: (bytes) => termAndSuccess(braft.InstallSnapshotResponse.decode(bytes)),
+  },
+  getFile: {
+    name: 'GetFile',
+    encodeRequest: encodeFileRequest,
+    decodeRequest: decodeFileRequest,
+    encodeResponse: (response) => asBuffer(v1.PeerFileChunk.encode(response).finish()),
+    decodeResponse: decodeFileResponse,
+  },
+  settle: {
+    name: 'Settle',
+    encodeRequest: (request) =>
+      asBuffer(
+        v1.SettleRequest.encode({
+          ...wireAddress(request),
+          term: request.term,
+          incarnation: request.incarnation,
+          index: request.upTo.index,
+          index_term: request.upTo.term,
+        }).finish(),
+      ),
+    decodeRequest: (bytes) => {
+      const message = v1.SettleRequest.decode(bytes)
+      const upTo = { index: indexOf(message.index), term: termOf(message.index_term) }
+      return { ...addressed(message), term: termOf(message.term), incarnation: message.incarnation, upTo }
+    },
+    encodeResponse: (response) => asBuffer(v1.SettleResponse.encode(response).finish()),
+    decodeResponse: (bytes) => {
+      const message = v1.SettleResponse.decode(bytes)
+      return { term: termOf(message.term), settled: message.settled }
+    },
   },
   readIndex: {
     name: 'ReadIndex',

@@ -39,7 +39,7 @@ export class PeerService {
     options.faults.onChange(() => this.dropCutStreams())
   }
 
-  /** For RpcServer.addGrpcService. Heartbeats and GetFile have no handler: UNIMPLEMENTED. */
+  /** For RpcServer.addGrpcService. Heartbeats has no handler: UNIMPLEMENTED. */
   get handlers(): Handlers<(typeof Peer)['methods']> {
     return {
       Hello: this.hello(),
@@ -47,6 +47,8 @@ export class PeerService {
       RequestVote: this.unary('requestVote', (handler) => handler.handleRequestVote),
       TimeoutNow: this.unary('timeoutNow', (handler) => handler.handleTimeoutNow),
       InstallSnapshot: this.unary('installSnapshot', (handler) => handler.handleInstallSnapshot),
+      GetFile: this.unary('getFile', (handler) => handler.handleGetFile),
+      Settle: this.unary('settle', (handler) => handler.handleSettle),
       ReadIndex: this.unary('readIndex', (handler) => handler.handleReadIndex),
       Release: this.unary('release', (handler) => handler.handleRelease),
       Append: (call) => this.append(call),
@@ -67,7 +69,7 @@ export class PeerService {
       if (name !== '') onName(request.serverId, name)
       this.route(request, callback, (handler) =>
         handler.handleHello(request, (status, response) => {
-          const extras = { name: identity.name, clusterId: identity.clusterId }
+          const extras = { name: identity.name, clusterId: identity.clusterId, version: identity.version }
           respond(callback, status, response && encodeHelloResponse(response, extras))
         }),
       )

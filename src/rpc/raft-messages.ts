@@ -1,10 +1,11 @@
 import type { braft } from '../generated/braft.js'
-import { Configuration, encodeConfiguration } from '../raft/configuration.js'
+import { Configuration, ConfigurationEntry, encodeConfiguration } from '../raft/configuration.js'
 import type { Checksum } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
 import { EntryBatch, EntryType, type NewEntry } from '../raft/log-entry.js'
 import type { AppendEntriesResponse, RequestVoteResponse, TermLeader } from '../raft/messages.js'
 import { PeerId } from '../raft/peer-id.js'
+import type { SnapshotMeta } from '../raft/storage.js'
 import { asTerm, fromInt64, type LogIndex, logIndex, plus, type Term } from '../raft/types.js'
 import type { CallContext } from './service.js'
 
@@ -119,4 +120,34 @@ export function appendResponseMessage(response: AppendEntriesResponse, hadEntrie
   if (success && hadEntries) return { term, success }
   if (!success) return { term, success, last_log_index: lastLogIndex }
   return { term, success, last_log_index: lastLogIndex, readonly: response.readonly }
+}
+
+export function snapshotMetaMessage({ lastIncluded, configuration }: SnapshotMeta): braft.SnapshotMeta.$Properties {
+  const { conf, old, learners, configIndex } = configuration
+  return {
+    last_included_index: lastIncluded.index,
+    last_included_term: lastIncluded.term,
+    peers: conf.peers.map(String),
+    old_peers: old.peers.map(String),
+    learners: learners.map(String),
+    config_index: configIndex,
+  }
+}
+
+/** `parse` throws on what is no PeerId. braft's snapshots say nothing of when the members last changed. */
+export function snapshotMetaOf(message: braft.SnapshotMeta.$Properties, parse: (text: string) => PeerId): SnapshotMeta {
+  const lastIncluded = {
+    index: indexOf(message.last_included_index, 'last_included_index'),
+    term: termOf(message.last_included_term, 'last_included_term'),
+  }
+  const peers = (texts: readonly string[] | null | undefined) => (texts ?? []).map((text) => parse(text))
+  const configIndex = message.config_index == null ? lastIncluded.index : indexOf(message.config_index, 'config_index')
+  const configuration = new ConfigurationEntry(
+    lastIncluded,
+    new Configuration(peers(message.peers)),
+    new Configuration(peers(message.old_peers)),
+    peers(message.learners),
+    configIndex,
+  )
+  return { lastIncluded, configuration }
 }

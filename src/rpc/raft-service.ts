@@ -11,6 +11,7 @@ import {
   entriesOf,
   indexOf,
   peerOf,
+  snapshotMetaOf,
   termLeaderOf,
   termOf,
   voteResponseMessage,
@@ -120,17 +121,12 @@ class RaftHandlers {
 
   install(request: braft.InstallSnapshotRequest, done: Reply<braft.InstallSnapshotResponse.$Properties>): void {
     this.route(request, done, (handler, peerId) => {
-      const { meta } = request
-      const peers = (texts: readonly string[] | null | undefined) => (texts ?? []).map((text) => peerOf(text, 'peers', ErrorCode.EREQUEST))
       const install = {
         groupId: request.group_id,
         serverId: peerOf(request.server_id, 'server_id', ErrorCode.EREQUEST),
         peerId,
         term: termOf(request.term),
-        lastIncludedIndex: indexOf(meta.last_included_index, 'last_included_index'),
-        lastIncludedTerm: termOf(meta.last_included_term, 'last_included_term'),
-        peers: peers(meta.peers),
-        oldPeers: peers(meta.old_peers),
+        meta: snapshotMetaOf(request.meta, (text) => peerOf(text, 'peers', ErrorCode.EREQUEST)),
         uri: request.uri,
       }
       handler.handleInstallSnapshot(

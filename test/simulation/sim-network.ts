@@ -234,6 +234,8 @@ const HANDLERS = {
   requestVote: 'handleRequestVote',
   timeoutNow: 'handleTimeoutNow',
   installSnapshot: 'handleInstallSnapshot',
+  getFile: 'handleGetFile',
+  settle: 'handleSettle',
   readIndex: 'handleReadIndex',
   release: 'handleRelease',
 } as const satisfies Record<PeerMethod, keyof PeerHandler>

@@ -134,6 +134,8 @@ export function silentHandler(overrides: Partial<PeerHandler> = {}): PeerHandler
     handleRequestVote: refuse,
     handleAppendEntries: refuse,
     handleInstallSnapshot: refuse,
+    handleGetFile: refuse,
+    handleSettle: refuse,
     handleTimeoutNow: refuse,
     handleReadIndex: refuse,
     handleRelease: refuse,

@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert'
 import { ErrorCode, Status } from '../../../src/raft/errors.js'
 import type { HelloResponse, Standing } from '../../../src/raft/messages.js'
 import type { NodeIdentity } from '../../../src/raft/storage.js'
+import { logIndex } from '../../../src/raft/types.js'
 import { members, peer } from '../../support/entries.js'
 import { FakeIdentityStorage, NodeBench, T, unreachable } from '../../support/node-bench.js'
 
@@ -25,7 +26,8 @@ function founding(): NodeBench {
 
 function answers(bench: NodeBench, n: number, fields: Partial<HelloResponse> = {}): void {
   const call = bench.transport.open('hello', peer(n)).at(-1)!
-  call.finish(Status.OK, { incarnation: ['', 'one', 'two', 'three'][n]!, standing: 'founding', bootId: `b${n}`, founders: null, ...fields })
+  const incarnation = ['', 'one', 'two', 'three'][n]!
+  call.finish(Status.OK, { incarnation, standing: 'founding', bootId: `b${n}`, founders: null, lastLogIndex: logIndex(0), ...fields })
   bench.settle()
 }
 

@@ -2,7 +2,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Status } from '../../../src/raft/errors.js'
 import type { ReleaseResponse } from '../../../src/raft/messages.js'
-import { asTerm } from '../../../src/raft/types.js'
+import { asTerm, logIndex } from '../../../src/raft/types.js'
 import { members, peer } from '../../support/entries.js'
 import { NodeBench, T, unreachable } from '../../support/node-bench.js'
 
@@ -18,7 +18,7 @@ function following(conf = members(1, 2, 3)): NodeBench {
 
 function sayHello(bench: NodeBench, bootId: string): void {
   const call = bench.transport.open('hello', peer(2)).at(-1)!
-  call.finish(Status.OK, { incarnation: '02', standing: 'member', bootId, founders: null })
+  call.finish(Status.OK, { incarnation: '02', standing: 'member', bootId, founders: null, lastLogIndex: logIndex(0) })
   bench.settle()
 }
 
@@ -231,7 +231,7 @@ test('which process leads is learned anew with every leadership: a late answer o
   const [early] = bench.transport.open('hello', peer(2))
   bench.append(2, 6)
   sayHello(bench, 'boot-2b')
-  early!.finish(Status.OK, { incarnation: '02', standing: 'member', bootId: 'boot-2a', founders: null })
+  early!.finish(Status.OK, { incarnation: '02', standing: 'member', bootId: 'boot-2a', founders: null, lastLogIndex: logIndex(0) })
   bench.settle()
   bench.node.handler.handleStreamBroken(peer(2))
   bench.transport.dials[0]!.finish('accepted')

@@ -80,7 +80,13 @@ function callHello(client: ReturnType<typeof startClient>, to: PeerId, timeoutMs
 
 const answersHello: Partial<PeerHandler> = {
   handleHello: (_request, answer) =>
-    answer(Status.OK, { incarnation: 'i2', standing: 'member', bootId: 'b', founders: new Map([['127.0.0.1:2:0', 'i1']]) }),
+    answer(Status.OK, {
+      incarnation: 'i2',
+      standing: 'member',
+      bootId: 'b',
+      founders: new Map([['127.0.0.1:2:0', 'i1']]),
+      lastLogIndex: logIndex(0),
+    }),
 }
 
 function frame(to: PeerId, from: PeerId, index: number, data: string | null): AppendEntriesRequest {
@@ -126,7 +132,13 @@ test('hello carries names and founders both ways', async () => {
   const client = startClient()
   const { status, response } = await callHello(client, peer.peerId)
   assert.ok(status.ok, status.toString())
-  assert.equal(response, { incarnation: 'i2', standing: 'member', bootId: 'b', founders: new Map([['127.0.0.1:2:0', 'i1']]) })
+  assert.equal(response, {
+    incarnation: 'i2',
+    standing: 'member',
+    bootId: 'b',
+    founders: new Map([['127.0.0.1:2:0', 'i1']]),
+    lastLogIndex: logIndex(0),
+  })
   assert.equal(peer.learned, ['127.0.0.1:2:0=client'])
   assert.equal(client.names, [`${peer.peerId.key}=server`])
 })
@@ -301,7 +313,8 @@ test('a caller without raftctl metadata is not raftctl', async () => {
 test('a dial map moves the connection, a partition cuts it, healing brings it back', async () => {
   const peer = await startPeer(answersHello)
   const other = await startPeer({
-    handleHello: (_request, answer) => answer(Status.OK, { incarnation: 'other', standing: 'member', bootId: 'b', founders: null }),
+    handleHello: (_request, answer) =>
+      answer(Status.OK, { incarnation: 'other', standing: 'member', bootId: 'b', founders: null, lastLogIndex: logIndex(0) }),
   })
   const client = startClient()
   assert.ok((await callHello(client, peer.peerId)).status.ok)
