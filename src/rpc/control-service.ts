@@ -1,46 +1,17 @@
 import * as grpc from '@grpc/grpc-js'
 import type { raftctl } from '../generated/raftctl.js'
-import type { Executor } from '../raft/environment.js'
-import { ErrorCode, type Status } from '../raft/errors.js'
+import type { Status } from '../raft/errors.js'
 import { PeerId } from '../raft/peer-id.js'
 import { fromInt64 } from '../raft/types.js'
+import { DEFAULT_GROUP, failure, nodeOf, onExecutor, unary, unimplemented, usage } from './control-common.js'
 import { Control } from './control-definition.js'
-import { type GroupFacts, membershipOf, nodeStatusOf, peerText } from './control-status.js'
-import { toGrpcError } from './error-detail.js'
-import { type EventLog, eventFields, type LoggedEvent } from './event-log.js'
-import type { Faults } from './faults.js'
+import type { ControlHost, ControlledNode } from './control-host.js'
+import { leadershipHandlers } from './control-leadership.js'
+import { membershipOf, nodeStatusOf, peerText } from './control-status.js'
+import { eventFields, type LoggedEvent } from './event-log.js'
 import type { Handlers } from './grpc.js'
-import type { ProcessIdentity } from './identity.js'
-import type { ManagedNode, NodeManager } from './node-manager.js'
 
-/** What the control service needs of a node; the engine's Node is one. */
-export interface ControlledNode extends ManagedNode {
-  readIndex(timeoutMs: number, done: (status: Status) => void): void
-}
-
-/** What the control service needs of the process. */
-export interface ControlHost {
-  readonly identity: ProcessIdentity
-  readonly nodes: NodeManager<ControlledNode>
-  readonly executor: Executor
-  readonly events: EventLog
-  readonly faults: Faults
-  readonly uptimeMs: () => number
-  facts(groupId: string): Promise<GroupFacts>
-  nameOf(peer: PeerId): string
-  /** Starts a graceful stop; the answer to the caller goes out first. */
-  shutdown(graceMs: number): void
-  /** Answers the level in force; null when `level` is none. */
-  setLogLevel(level: string, ttlMs: number): string | null
-  effectiveConfig(): { values: Record<string, string>; origins: Record<string, string> }
-  checkDisk(samples: number): Promise<{ p50Ms: number; p99Ms: number; freeBytes: number; totalBytes: number }>
-  checkPeers(samples: number): Promise<raftctl.v1.CheckPeersResponse.Peer.$Properties[]>
-  /** Flips one byte in the state of a group's machine; false when that group has no such machine. */
-  flipByte(groupId: string): boolean
-}
-
-type UnaryCall<Q> = grpc.ServerUnaryCall<Q, never>
-type Failure = grpc.ServerErrorResponse
+export type { ControlHost, ControlledNode } from './control-host.js'
 
 const CONFIRM_TIMEOUT_MS = 2000
 
@@ -55,15 +26,12 @@ export class ControlService {
   get handlers(): Handlers<(typeof Control)['methods']> {
     return {
       ...unsupportedMethods(),
+      ...leadershipHandlers(this.host),
       GetNodeStatus: unary((request) => this.nodeStatus(request.group)),
       ListGroups: unary(() => this.listGroups()),
       Probe: unary(() => this.probe()),
       GetLeader: unary((request) => this.leader(request)),
       GetConfiguration: unary((request) => this.configuration(request)),
-      TransferLeader: unary((request) =>
-        this.transfer(request.group, request.timeout_ms, (node) => this.transferTarget(node, request.target)),
-      ),
-      StepDown: unary((request) => this.transfer(request.group, request.timeout_ms, (node) => this.successor(node, request.exclude))),
       Subscribe: (call) => this.subscribe(call),
       Shutdown: unary(async (request) => {
         this.host.shutdown(request.grace_ms)
@@ -83,23 +51,10 @@ export class ControlService {
     }
   }
 
-  private node(group: string): ControlledNode {
-    const node = this.host.nodes.nodesOf(group || DEFAULT_GROUP)[0]
-    if (node) return node
-    const all = this.host.nodes.all()
-    if (all.length === 0) throw failure(grpc.status.UNAVAILABLE, 'E_UNREACHABLE', 'is starting', { retryable: true })
-    const groups = [...new Set(all.map((n) => n.groupId))].join(', ')
-    throw failure(
-      grpc.status.NOT_FOUND,
-      'E_NO_GROUP',
-      `no group "${group || DEFAULT_GROUP}" on ${this.host.identity.peerId.address}; its groups: ${groups}`,
-    )
-  }
-
   private async nodeStatus(group: string): Promise<raftctl.v1.NodeStatus.$Properties> {
     const { identity, faults, uptimeMs, nameOf } = this.viewParts()
     const facts = await this.host.facts(group || DEFAULT_GROUP)
-    return nodeStatusOf(this.node(group).status(), { identity, facts, nameOf, uptimeMs, faultsEnabled: faults.enabled })
+    return nodeStatusOf(nodeOf(this.host, group).status(), { identity, facts, nameOf, uptimeMs, faultsEnabled: faults.enabled })
   }
 
   private viewParts() {
@@ -130,7 +85,7 @@ export class ControlService {
   }
 
   private async leader(request: raftctl.v1.LeaderRequest): Promise<raftctl.v1.LeaderResponse.$Properties> {
-    const node = this.node(request.group)
+    const node = nodeOf(this.host, request.group)
     if (request.confirm) await this.confirmed(node)
     const { leaderId, term, leaderForMs } = node.status()
     return {
@@ -144,7 +99,7 @@ export class ControlService {
   /** A round of answers from a quorum proves the leader, here or through it. */
   private async confirmed(node: ControlledNode): Promise<void> {
     const leads = node.isLeader()
-    const status = await this.onExecutor<Status>((done) => node.readIndex(CONFIRM_TIMEOUT_MS, done))
+    const status = await onExecutor<Status>(this.host, (done) => node.readIndex(CONFIRM_TIMEOUT_MS, done))
     if (status.ok) return
     const leader = node.leaderId()
     if (leads) throw failure(grpc.status.UNAVAILABLE, 'E_NO_QUORUM', `${node.peerId} leads but no quorum confirms it: ${status.message}`)
@@ -155,7 +110,7 @@ export class ControlService {
   }
 
   private async configuration(request: raftctl.v1.ConfigurationRequest): Promise<raftctl.v1.ConfigurationResponse.$Properties> {
-    const { configuration, configurationCommitted, leaderId, term } = this.node(request.group).status()
+    const { configuration, configurationCommitted, leaderId, term } = nodeOf(this.host, request.group).status()
     if (request.committed && !configurationCommitted) {
       throw failure(grpc.status.FAILED_PRECONDITION, 'E_CONFIG_PENDING', 'the newest configuration is not committed yet', {
         leader: leaderId,
@@ -166,76 +121,6 @@ export class ControlService {
       membership: membershipOf(configuration, configurationCommitted, (peer) => this.host.nameOf(peer)),
       leader_id: peerText(leaderId),
       term,
-    }
-  }
-
-  private transferTarget(node: ControlledNode, target: string): PeerId | null {
-    if (target === '') return null
-    const peer = PeerId.parse(target)
-    if (!peer) throw usage(`"${target}" is no PeerId (host:port:idx:role)`)
-    const { conf } = node.status().configuration
-    if (!conf.contains(peer))
-      throw failure(grpc.status.NOT_FOUND, 'E_NO_SUCH_NODE', `${peer} is not a voter of group ${node.groupId}: ${conf}`)
-    return peer
-  }
-
-  /** The voter with the longest log that is not `exclude`. */
-  private successor(node: ControlledNode, exclude: string): PeerId | null {
-    if (exclude === '') return null
-    const excluded = PeerId.parse(exclude)
-    if (!excluded) throw usage(`"${exclude}" is no PeerId (host:port:idx:role)`)
-    const { peers, configuration } = node.status()
-    const fit = peers.filter(
-      ({ peerId, consecutiveErrors }) => consecutiveErrors === 0 && !peerId.equals(excluded) && configuration.conf.contains(peerId),
-    )
-    fit.sort((a, b) => b.matchIndex - a.matchIndex)
-    if (!fit[0]) throw failure(grpc.status.FAILED_PRECONDITION, 'E_NOT_CAUGHT_UP', `no voter besides ${excluded} is fit to lead`)
-    return fit[0].peerId
-  }
-
-  /** Answers once the new leader is known here, with how long writes were paused. */
-  private async transfer(
-    group: string,
-    timeoutMs: number,
-    choose: (node: ControlledNode) => PeerId | null,
-  ): Promise<raftctl.v1.TransferResponse.$Properties> {
-    const node = this.node(group)
-    const before = node.status()
-    if (!node.isLeader()) {
-      throw failure(grpc.status.FAILED_PRECONDITION, 'E_NO_LEADER', `${node.peerId} does not lead`, {
-        leader: node.leaderId(),
-        retryable: !node.leaderId().isEmpty,
-      })
-    }
-    const target = choose(node)
-    if (target?.equals(node.peerId)) {
-      return {
-        old_leader: node.peerId.toString(),
-        new_leader: node.peerId.toString(),
-        old_term: before.term,
-        new_term: before.term,
-        reason: 'leads already',
-      }
-    }
-    const started = performance.now()
-    const status = await this.onExecutor<Status>((done) => node.transferLeadershipTo(target, done))
-    if (!status.ok) throw transferFailure(status, node.leaderId())
-    const rest = Math.max(0, (timeoutMs || 10_000) - (performance.now() - started))
-    const known = () => !node.leaderId().isEmpty && !node.leaderId().equals(node.peerId)
-    const held = await new Promise<boolean>((resolve) => this.host.events.waitFor(known, rest, resolve))
-    if (!held)
-      throw failure(grpc.status.DEADLINE_EXCEEDED, 'E_OUTCOME_UNKNOWN', 'leadership was given up, no new leader is known yet', {
-        applied: 'unknown',
-      })
-    const after = node.status()
-    const chosen = target ? 'as asked' : 'longest log of the voters that answer'
-    return {
-      old_leader: node.peerId.toString(),
-      new_leader: after.leaderId.toString(),
-      old_term: before.term,
-      new_term: after.term,
-      paused_ms: performance.now() - started,
-      reason: chosen,
     }
   }
 
@@ -291,13 +176,7 @@ export class ControlService {
     const { dialMap, delayMs, partition } = this.host.faults.settings
     return { dial_map: Object.fromEntries(dialMap), delay_ms: Object.fromEntries(delayMs), partition: [...partition] }
   }
-
-  private onExecutor<T>(start: (done: (result: T) => void) => void): Promise<T> {
-    return new Promise((resolve) => this.host.executor.post(() => start(resolve), 'control'))
-  }
 }
-
-const DEFAULT_GROUP = 'kv'
 
 /** An answer for every method of the definition; the real handlers replace theirs. */
 function unsupportedMethods(): Handlers<(typeof Control)['methods']> {
@@ -314,56 +193,4 @@ function unsupportedMethods(): Handlers<(typeof Control)['methods']> {
 
 function bounded(samples: number): number {
   return Math.min(Math.max(samples || 10, 1), 100)
-}
-
-/** A handler from a function that answers or throws what `failure` makes. */
-function unary<Q, R>(answer: (request: Q) => Promise<R>): grpc.handleUnaryCall<Q, R> {
-  return (call: UnaryCall<Q>, callback) => {
-    Promise.resolve()
-      .then(() => answer(call.request))
-      .then(
-        (response) => callback(null, response),
-        (error: Failure | Error) => callback('code' in error ? error : failure(grpc.status.INTERNAL, 'E_INTERNAL', error.message)),
-      )
-  }
-}
-
-interface FailureContext {
-  readonly leader?: PeerId
-  readonly retryable?: boolean
-  readonly applied?: 'no' | 'unknown'
-}
-
-function failure(code: grpc.status, name: string, message: string, context: FailureContext = {}): Failure {
-  const { leader, retryable = false, applied = 'no' } = context
-  return toGrpcError(
-    code,
-    { code: name, leaderHint: leader && !leader.isEmpty ? leader.toString() : undefined, retryable, applied },
-    message,
-  )
-}
-
-function usage(message: string): Failure {
-  return failure(grpc.status.INVALID_ARGUMENT, 'E_USAGE', message)
-}
-
-function unimplemented(what: string): Failure {
-  return failure(grpc.status.UNIMPLEMENTED, 'E_UNSUPPORTED', `this version does not offer ${what}`)
-}
-
-function transferFailure(status: Status, leader: PeerId): Failure {
-  switch (status.code) {
-    case ErrorCode.EBUSY:
-      return failure(grpc.status.FAILED_PRECONDITION, 'E_CONFIG_PENDING', `leadership cannot be handed over now: ${status.message}`, {
-        leader,
-        retryable: true,
-      })
-    case ErrorCode.ERAFTTIMEDOUT:
-    case ErrorCode.EHOSTUNREACH:
-      return failure(grpc.status.FAILED_PRECONDITION, 'E_NOT_CAUGHT_UP', status.message, { leader })
-    case ErrorCode.EPERM:
-      return failure(grpc.status.FAILED_PRECONDITION, 'E_NO_LEADER', status.message, { leader, retryable: true })
-    default:
-      return failure(grpc.status.FAILED_PRECONDITION, 'E_NO_SUCH_NODE', status.message, { leader })
-  }
 }

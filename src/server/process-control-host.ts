@@ -66,6 +66,11 @@ export class ProcessControlHost implements ControlHost {
     return performance.now() - this.startedAt
   }
 
+  sinceLastAckMs(groupId: string): number | null {
+    const at = this.options.groupOf(groupId)?.service.router.lastAcknowledgedAt ?? null
+    return at === null ? null : this.options.environment.clock.now() - at
+  }
+
   async facts(groupId: string): Promise<GroupFacts> {
     const { configuration, metrics, directory, groupOf } = this.options
     const { logBytes, dataBytes } = (await directory()?.sizes()) ?? { logBytes: 0, dataBytes: 0 }

@@ -61,6 +61,8 @@ export class WriteRouter {
   readonly pending: PendingCalls
   private readonly forwarded = new Set<WriteCall>()
   private readonly stopWatching: () => void
+  /** On the clock: when this member, as leader, last acknowledged a write; null before the first. */
+  lastAcknowledgedAt: number | null = null
   private closed = false
 
   constructor(readonly options: WriteRouterOptions) {
@@ -159,13 +161,18 @@ class WriteCall implements PendingCall {
   private onProposed(status: Status, answer: Answer | null): void {
     this.proposed = false
     if (this.settled) return
-    if (status.ok && answer !== null) return this.succeed(answer)
+    if (status.ok && answer !== null) return this.acknowledge(answer)
     if (REFUSED.has(status.code)) return this.fail(new KvFailure(GrpcStatus.RESOURCE_EXHAUSTED, 'E_NO_SPACE', status.message))
     if (NOT_TAKEN.has(status.code)) {
       if (this.context.forwarded) return this.fail(notLeader(this.router.options.node.leaderId()))
       return this.router.pending.wait(this)
     }
     this.onUnknown(outcomeFailure(true, this.context, status.message))
+  }
+
+  private acknowledge(answer: Answer): void {
+    this.router.lastAcknowledgedAt = this.router.options.clock.now()
+    this.succeed(answer)
   }
 
   private forward(leader: PeerId): void {

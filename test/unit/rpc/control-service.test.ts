@@ -88,7 +88,7 @@ const leading: NodeStatus = {
 
 /** A control service over a real port; `state.status` is what its one node says of itself. */
 async function serve(initial: NodeStatus, options: { readonly faultsEnabled?: boolean; readonly node?: Partial<ControlledNode> } = {}) {
-  const state = { status: initial, stopped: 0 }
+  const state = { status: initial, stopped: 0, sinceLastAckMs: null as number | null }
   const nodes = new NodeManager<ControlledNode>()
   const node = {
     groupId: 'kv',
@@ -108,6 +108,7 @@ async function serve(initial: NodeStatus, options: { readonly faultsEnabled?: bo
     events,
     faults: new Faults(options.faultsEnabled ?? false),
     uptimeMs: () => 1234.5,
+    sinceLastAckMs: () => state.sinceLastAckMs,
     facts: async () => facts,
     nameOf: (peer) => (peer.equals(n2) ? 'n2' : ''),
     shutdown: (graceMs) => (state.stopped = graceMs),
@@ -250,6 +251,52 @@ test('a transfer to nobody, to a stranger, or after which nobody leads, is an er
   assert.is((await refusal(client.call('TransferLeader', { target: 'n2' }))).detail!.code, 'E_USAGE')
   assert.is((await refusal(client.call('TransferLeader', { target: '127.0.0.1:9' }))).detail!.code, 'E_NO_SUCH_NODE')
   const { detail } = await refusal(client.call('TransferLeader', { target: n2.toString(), timeout_ms: 50 }))
+  assert.equal([detail!.code, detail!.applied], ['E_OUTCOME_UNKNOWN', 'unknown'])
+})
+
+test('a transfer tells how old the last acknowledgement of that leadership is, and nothing of an earlier one', async () => {
+  const { client, state } = await serve(leading, {
+    node: {
+      transferLeadershipTo: (_target, done) => {
+        state.status = { ...following, term: asTerm(9), leaderId: n2 }
+        done(Status.OK)
+      },
+    },
+  })
+  const transfer = async (sinceLastAckMs: number | null) => {
+    state.status = leading
+    state.sinceLastAckMs = sinceLastAckMs
+    return (await client.call('TransferLeader', { target: n2.toString() })).since_last_ack_ms ?? null
+  }
+  assert.is(await transfer(12.5), 12.5)
+  assert.is(await transfer(leading.leaderForMs! + 60_000), null)
+  assert.is(await transfer(null), null)
+})
+
+test('why a transfer failed decides how: too far behind, given up, or nobody knows', async () => {
+  const { client, state } = await serve(leading, {
+    node: { transferLeadershipTo: (_target, done) => done(outcome) },
+  })
+  let outcome = Status.error(ErrorCode.ECATCHUP, 'n2 is 5000 entries behind')
+  const failed = async () => (await refusal(client.call('TransferLeader', { target: n2.toString() }))).detail!
+  assert.equal([(await failed()).code, (await failed()).applied], ['E_NOT_CAUGHT_UP', 'no'])
+  outcome = Status.error(ErrorCode.ERAFTTIMEDOUT, 'n2 did not take over')
+  assert.equal([(await failed()).code, (await failed()).applied], ['E_WAIT_TIMEOUT', 'no'])
+  state.status = leading
+  outcome = Status.error(ErrorCode.EBUSY, 'a change of the members runs')
+  assert.equal([(await failed()).code, (await failed()).retryable], ['E_CONFIG_PENDING', true])
+})
+
+test('a leader that stopped leading while it handed over does not know the outcome', async () => {
+  const { client, state } = await serve(leading, {
+    node: {
+      transferLeadershipTo: (_target, done) => {
+        state.status = { ...following, leaderId: PeerId.EMPTY }
+        done(Status.error(ErrorCode.ERAFTTIMEDOUT, 'a quorum has not answered for an election timeout'))
+      },
+    },
+  })
+  const { detail } = await refusal(client.call('TransferLeader', { target: n2.toString() }))
   assert.equal([detail!.code, detail!.applied], ['E_OUTCOME_UNKNOWN', 'unknown'])
 })
 

@@ -1,0 +1,37 @@
+import type { raftctl } from '../generated/raftctl.js'
+import type { Executor } from '../raft/environment.js'
+import type { Status } from '../raft/errors.js'
+import type { PeerId } from '../raft/peer-id.js'
+import type { GroupFacts } from './control-status.js'
+import type { EventLog } from './event-log.js'
+import type { Faults } from './faults.js'
+import type { ProcessIdentity } from './identity.js'
+import type { ManagedNode, NodeManager } from './node-manager.js'
+
+/** What the control service needs of a node; the engine's Node is one. */
+export interface ControlledNode extends ManagedNode {
+  readIndex(timeoutMs: number, done: (status: Status) => void): void
+}
+
+/** What the control service needs of the process. */
+export interface ControlHost {
+  readonly identity: ProcessIdentity
+  readonly nodes: NodeManager<ControlledNode>
+  readonly executor: Executor
+  readonly events: EventLog
+  readonly faults: Faults
+  readonly uptimeMs: () => number
+  /** Since this member, as leader, last acknowledged a write of the group; null when it never did. */
+  sinceLastAckMs(groupId: string): number | null
+  facts(groupId: string): Promise<GroupFacts>
+  nameOf(peer: PeerId): string
+  /** Starts a graceful stop; the answer to the caller goes out first. */
+  shutdown(graceMs: number): void
+  /** Answers the level in force; null when `level` is none. */
+  setLogLevel(level: string, ttlMs: number): string | null
+  effectiveConfig(): { values: Record<string, string>; origins: Record<string, string> }
+  checkDisk(samples: number): Promise<{ p50Ms: number; p99Ms: number; freeBytes: number; totalBytes: number }>
+  checkPeers(samples: number): Promise<raftctl.v1.CheckPeersResponse.Peer.$Properties[]>
+  /** Flips one byte in the state of a group's machine; false when that group has no such machine. */
+  flipByte(groupId: string): boolean
+}
