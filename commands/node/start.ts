@@ -6,12 +6,16 @@ import type { Result } from '../../src/terminal/result.js'
 export default class NodeStart extends BaseCommand {
   static override summary = 'Run a node in this process until it is stopped.'
   static override description =
-    'The members of a new group name each other with --peers; on a directory that has been used it says nothing new. Logs are JSON lines on stderr.'
+    'The members of a new group name each other with --peers. Who comes later names any of them with --join, and takes part once `member add` has added it. Both count on an empty directory only. Logs are JSON lines on stderr.'
   static override schema = 'raftctl.node.start/1'
   static override exitCodes = [6, 8, 10, 130, 143]
   static override examples = [
     '<%= config.bin %> node start --listen 127.0.0.1:7001 --data ./n1',
     '<%= config.bin %> node start --name n1 --listen 127.0.0.1:7001 --peers 127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 --names n1,n2,n3 --data ./n1',
+    {
+      description: 'A member that is to be added to a running cluster',
+      command: '<%= config.bin %> node start --name n4 --listen 127.0.0.1:7004 --join 127.0.0.1:7001 --data ./n4',
+    },
   ]
   static override flags = {
     name: Flags.string({ helpValue: '<name>', description: 'what this member is called' }),
@@ -22,12 +26,23 @@ export default class NodeStart extends BaseCommand {
     data: Flags.string({ required: true, helpValue: '<directory>', description: 'where the log and everything else is kept' }),
     'cluster-id': Flags.string({ helpValue: '<hex>', description: '128 bits in hex (default: derived from the founders)' }),
     'bootstrap-token': Flags.string({ helpValue: '<text>', description: 'makes the derived cluster id your own' }),
-    join: Flags.boolean({ description: 'wait to be added to a running group' }),
+    join: Flags.string({ helpValue: '<host:port,…>', description: 'members of the running cluster that will add this one' }),
+    rebuild: Flags.boolean({ description: 'this member lost its directory: fetch everything anew, vote only after that' }),
+    adopt: Flags.boolean({ description: 'take over a directory that braft wrote' }),
     group: Flags.string({ char: 'g', default: 'kv', helpValue: '<name>', description: 'Raft group' }),
     'election-timeout': Flags.string({
       default: '1000ms',
       helpValue: '<duration>',
       description: 'silence after which a new leader is sought',
+    }),
+    'snapshot-interval': Flags.string({
+      default: '1h',
+      helpValue: '<duration>',
+      description: 'how often a snapshot is taken; 0 on demand only',
+    }),
+    'snapshot-max-rate': Flags.string({
+      helpValue: '<bytes/s>',
+      description: 'how fast a snapshot may be sent or fetched, such as 50MB/s',
     }),
     'enable-faults': Flags.boolean({ description: 'let chaos and tests break this node on purpose' }),
     'log-level': Flags.string({ default: 'info', helpValue: '<level>', description: 'trace, debug, info, warn, error, fatal or silent' }),
@@ -43,8 +58,19 @@ export default class NodeStart extends BaseCommand {
     const { flags } = await this.parse(NodeStart)
     const { runNode, StartError } = await import('../../src/server/run-node.js')
     const { 'cluster-id': clusterId, 'bootstrap-token': bootstrapToken, 'election-timeout': electionTimeout } = flags
-    const { 'enable-faults': enableFaults, 'log-level': logLevel, 'log-file': logFile, ...plain } = flags
-    const nodeFlags = { ...plain, clusterId, bootstrapToken, electionTimeout, enableFaults, logLevel, logFile }
+    const { 'snapshot-interval': snapshotInterval, 'snapshot-max-rate': snapshotMaxRate, 'enable-faults': enableFaults } = flags
+    const { 'log-level': logLevel, 'log-file': logFile, ...plain } = flags
+    const nodeFlags = {
+      ...plain,
+      clusterId,
+      bootstrapToken,
+      electionTimeout,
+      snapshotInterval,
+      snapshotMaxRate,
+      enableFaults,
+      logLevel,
+      logFile,
+    }
     try {
       const run = await runNode(nodeFlags, { exitCodeOf: (code) => ERRORS[code].exitCode })
       return this.result(run, (out) => out.line(`${run.name} stopped (${run.reason})`))

@@ -14,7 +14,7 @@ export interface NodeOptions {
   /** Null for an embedder that answers itself for directories never losing their past. */
   readonly identityStorage: IdentityStorage | null
   /** What an empty directory starts as; 'founding' unless said otherwise. */
-  readonly standing?: 'founding' | 'member'
+  readonly standing?: 'founding' | 'rebuilding' | 'member'
   /** New for every start of the process. */
   readonly bootId: string
   /** T: a follower that hears nothing for T to 1.5 T campaigns. Default 1000. */

@@ -13,7 +13,11 @@ export interface NodeFlags {
   readonly data: string
   readonly clusterId?: string | undefined
   readonly bootstrapToken?: string | undefined
-  readonly join?: boolean | undefined
+  readonly join?: string | undefined
+  readonly rebuild?: boolean | undefined
+  readonly adopt?: boolean | undefined
+  readonly snapshotInterval?: string | undefined
+  readonly snapshotMaxRate?: string | undefined
   readonly group: string
   readonly electionTimeout: string
   readonly enableFaults?: boolean | undefined
@@ -26,8 +30,14 @@ export interface NodeConfiguration {
   readonly name: string
   readonly listen: { readonly host: string; readonly port: number }
   readonly peerId: PeerId
-  /** The members of a new group, this one among them; used only on an empty directory. */
+  /** The members of a new group, this one among them; used only on an empty directory. Empty: waits to be added. */
   readonly initialConf: Configuration
+  /** What an empty directory starts as. */
+  readonly standing: 'founding' | 'rebuilding'
+  /** Members of the running cluster to join, any of which says which cluster that is; empty: none was named. */
+  readonly join: readonly PeerId[]
+  /** Takes over a directory that braft wrote. */
+  readonly adopt: boolean
   /** Names of the initial members by PeerId key. */
   readonly names: ReadonlyMap<string, string>
   readonly dataDir: string
@@ -36,6 +46,10 @@ export interface NodeConfiguration {
   readonly bootstrapToken: string
   readonly group: string
   readonly electionTimeoutMs: number
+  /** A snapshot is taken every so often; 0: only on demand. */
+  readonly snapshotIntervalMs: number
+  /** How fast a snapshot is sent or fetched; 0: as fast as it goes. */
+  readonly snapshotBytesPerSecond: number
   readonly faultsEnabled: boolean
   readonly logLevel: LogLevel
   readonly logFile: string | null
@@ -49,31 +63,50 @@ const ELECTION_TIMEOUT_MAX_MS = 60_000
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/
 const GROUP = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/
 const CLUSTER_ID = /^[0-9a-f]{32}$/
-const DURATION = /^(\d+(?:\.\d+)?)(ms|s)?$/
+const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/
+const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
+const SNAPSHOT_INTERVAL_DEFAULT = '1h'
+const SNAPSHOT_INTERVAL_MAX_MS = 24 * 3_600_000
+const RATE = /^(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|KiB|MiB|GiB)?(?:\/s)?$/
+const RATE_UNITS: Readonly<Record<string, number>> = {
+  B: 1,
+  kB: 1e3,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+}
 
 /** Checks the flags. Throws StartError E_USAGE that names the flag, its value, and a good one. */
 export function parseConfiguration(flags: NodeFlags): NodeConfiguration {
-  if (flags.join) {
-    throw usage('--join waits to be added by `member add`, which this version does not offer', 'Start the members together with --peers.')
-  }
+  if (flags.join !== undefined && flags.peers !== undefined)
+    throw usage('--join and --peers exclude each other', 'Give --peers to the founders of a new group, --join to who comes later.')
   const listen = endpoint('--listen', flags.listen)
   const peerId = flags.advertise === undefined ? listen : endpoint('--advertise', flags.advertise)
   if (flags.advertise === undefined && (listen.host === '0.0.0.0' || listen.host === '[::]')) {
     throw usage(`--listen ${flags.listen} says where to listen, not where the others find this node`, 'Add --advertise HOST:PORT.')
   }
-  const initialConf = peersOf(flags.peers, peerId)
-  const names = namesOf(flags, initialConf.typed, peerId)
+  const join = joinOf(flags.join, peerId)
+  const members = peersOf(flags.peers, peerId)
+  const names = namesOf(flags, members, peerId)
   return {
     name: names.get(peerId.key) ?? peerId.address,
     listen: { host: listen.host, port: listen.port },
     peerId,
-    initialConf: new Configuration(initialConf.typed),
+    initialConf: new Configuration(join.length > 0 ? [] : members),
+    standing: join.length > 0 || flags.rebuild ? 'rebuilding' : 'founding',
+    join,
+    adopt: flags.adopt ?? false,
     names,
     dataDir: directory(flags.data),
     clusterId: clusterIdOf(flags.clusterId),
     bootstrapToken: flags.bootstrapToken ?? '',
     group: matching('--group', flags.group, GROUP, 'letters, digits, dot, dash and underscore'),
     electionTimeoutMs: electionTimeoutOf(flags.electionTimeout),
+    snapshotIntervalMs: snapshotIntervalOf(flags.snapshotInterval ?? SNAPSHOT_INTERVAL_DEFAULT),
+    snapshotBytesPerSecond: rateOf(flags.snapshotMaxRate ?? '0'),
     faultsEnabled: flags.enableFaults ?? false,
     logLevel: logLevelOf(flags.logLevel),
     logFile: flags.logFile === undefined ? null : resolve(flags.logFile),
@@ -92,19 +125,10 @@ function endpoint(flag: string, text: string): PeerId {
   return peer
 }
 
-function peersOf(text: string | undefined, self: PeerId): { typed: PeerId[] } {
-  if (text === undefined) return { typed: [self] }
-  const typed = text
-    .split(',')
-    .map((field) => field.trim())
-    .filter((field) => field !== '')
-    .map((field) => {
-      const peer = PeerId.parse(field)
-      if (!peer || peer.port === 0)
-        throw usage(`--peers has "${field}", which is no address`, 'Give HOST:PORT,HOST:PORT,… of every member.')
-      return peer
-    })
-  const keys = typed.map((peer) => peer.key)
+function peersOf(text: string | undefined, self: PeerId): PeerId[] {
+  if (text === undefined) return [self]
+  const peers = addressesOf('--peers', text, 'Give HOST:PORT,HOST:PORT,… of every member.')
+  const keys = peers.map((peer) => peer.key)
   const twice = keys.find((key, at) => keys.indexOf(key) !== at)
   if (twice) throw usage(`--peers names ${twice} twice`, 'Name every member once.')
   if (!keys.includes(self.key)) {
@@ -113,7 +137,26 @@ function peersOf(text: string | undefined, self: PeerId): { typed: PeerId[] } {
       `Add ${self.address} to --peers, or correct --listen or --advertise.`,
     )
   }
-  return { typed }
+  return peers
+}
+
+/** Whom to ask which cluster this is; a node cannot learn that from itself. */
+function joinOf(text: string | undefined, self: PeerId): PeerId[] {
+  if (text === undefined) return []
+  const others = addressesOf('--join', text, 'Give HOST:PORT of any member of the running cluster.').filter((peer) => !peer.equals(self))
+  if (others.length > 0) return others
+  throw usage(`--join ${text} names nobody but this node`, 'Give HOST:PORT of any other member of the running cluster.')
+}
+
+function addressesOf(flag: string, text: string, hint: string): PeerId[] {
+  const fields = text.split(',').map((field) => field.trim())
+  return fields
+    .filter((field) => field !== '')
+    .map((field) => {
+      const peer = PeerId.parse(field)
+      if (!peer || peer.port === 0) throw usage(`${flag} has "${field}", which is no address`, hint)
+      return peer
+    })
 }
 
 /** Names by PeerId key: `--names` goes along with `--peers`, `--name` is this node's. */
@@ -157,8 +200,7 @@ function clusterIdOf(text: string | undefined): string | null {
 }
 
 function electionTimeoutOf(text: string): number {
-  const match = DURATION.exec(text.trim())
-  const ms = match ? Number(match[1]) * (match[2] === 's' ? 1000 : 1) : Number.NaN
+  const ms = durationMs(text)
   if (!(ms >= ELECTION_TIMEOUT_MIN_MS && ms <= ELECTION_TIMEOUT_MAX_MS)) {
     throw usage(
       `--election-timeout "${text}" is not between ${ELECTION_TIMEOUT_MIN_MS}ms and ${ELECTION_TIMEOUT_MAX_MS / 1000}s`,
@@ -166,6 +208,25 @@ function electionTimeoutOf(text: string): number {
     )
   }
   return Math.round(ms)
+}
+
+function snapshotIntervalOf(text: string): number {
+  const ms = durationMs(text)
+  if (ms === 0 || (ms >= 1000 && ms <= SNAPSHOT_INTERVAL_MAX_MS)) return Math.round(ms)
+  throw usage(`--snapshot-interval "${text}" is neither 0 nor between 1s and 24h`, 'The default is 1h; 0 takes snapshots on demand only.')
+}
+
+/** Milliseconds; NaN for what is no duration. A bare number is milliseconds. */
+function durationMs(text: string): number {
+  const match = DURATION.exec(text.trim())
+  return match ? Number(match[1]) * DURATION_UNITS[match[2] ?? 'ms']! : Number.NaN
+}
+
+/** Bytes per second. */
+function rateOf(text: string): number {
+  const match = RATE.exec(text.trim())
+  if (!match) throw usage(`--snapshot-max-rate "${text}" is no rate`, 'Give bytes per second, such as 50MB/s; 0 for no limit.')
+  return Math.round(Number(match[1]) * RATE_UNITS[match[2] ?? 'B']!)
 }
 
 function logLevelOf(text: string): LogLevel {
@@ -182,10 +243,15 @@ export function describeConfiguration(configuration: NodeConfiguration): Record<
     listen: `${listen.host}:${listen.port}`,
     advertise: configuration.peerId.address,
     peers: configuration.initialConf.toString(),
+    join: configuration.join.map((peer) => peer.address).join(','),
+    rebuild: String(configuration.standing === 'rebuilding' && configuration.join.length === 0),
+    adopt: String(configuration.adopt),
     names: [...names.values()].join(','),
     data: configuration.dataDir,
     group: configuration.group,
     'election-timeout': `${configuration.electionTimeoutMs}ms`,
+    'snapshot-interval': `${configuration.snapshotIntervalMs}ms`,
+    'snapshot-max-rate': String(configuration.snapshotBytesPerSecond),
     'enable-faults': String(configuration.faultsEnabled),
     'log-level': configuration.logLevel,
     'log-file': configuration.logFile ?? '',

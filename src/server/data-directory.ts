@@ -1,6 +1,8 @@
 import { constants } from 'node:fs'
-import { access, mkdir, readdir, rmdir, stat } from 'node:fs/promises'
+import { access, mkdir, readdir, readFile, rmdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import type { Checksum } from '../raft/environment.js'
+import { decodeIdentity, type IdentityRecord } from '../storage/identity-file.js'
 import { DirectoryLock, DirectoryLockedError } from '../storage/lock.js'
 import { StartError } from './start-error.js'
 
@@ -62,6 +64,19 @@ function unusable(path: string, error: NodeJS.ErrnoException): StartError {
     'Give a directory that this user can write to with --data.',
     { cause: error },
   )
+}
+
+/**
+ * Who a group's directory says it is; null for one that was never used, 'damaged' when it cannot be read. Only looks: whether
+ * it may be used is decided when the node opens it.
+ */
+export async function readIdentity(directory: string, checksum: Checksum): Promise<IdentityRecord | 'damaged' | null> {
+  try {
+    const decoded = decodeIdentity(await readFile(join(directory, 'raftctl', 'node.json')), checksum)
+    return typeof decoded === 'string' ? 'damaged' : decoded
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? null : 'damaged'
+  }
 }
 
 const REASONS: Readonly<Record<string, string>> = {

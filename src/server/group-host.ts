@@ -47,8 +47,9 @@ export class GroupHost {
       random,
       directory: groupDirectory(configuration.dataDir, configuration.group),
       peerId: configuration.peerId,
-      clusterId: configuration.clusterId,
+      clusterId: identity.clusterId,
       name: configuration.name,
+      adopt: configuration.adopt,
     })
     this.space = new SpaceMonitor({
       fileSystem,
@@ -82,7 +83,7 @@ export class GroupHost {
             logStorage: this.storage.logStorage,
             metaStorage: this.storage.metaStorage,
             identityStorage: this.introducing(this.storage.identityStorage),
-            standing: 'founding',
+            standing: configuration.standing,
             bootId: identity.bootId,
             electionTimeoutMs: configuration.electionTimeoutMs,
           },
@@ -155,7 +156,7 @@ export class GroupHost {
         return new StartError(
           'E_NEEDS_REBUILD',
           `${dataDir} is empty, but the cluster remembers ${peerId} with data: it may not vote as if it were new (${status.message})`,
-          'Restore the directory from its disk or a copy. If it is lost, remove this member and add it again as a new one. The other members keep serving.',
+          'Restore the directory from its disk or a copy. If it is lost, start this node once with --rebuild: it fetches everything from the others and votes only after that.',
         )
       case ErrorCode.ENOSPC:
         return new StartError('E_NO_SPACE', `no space left for ${dataDir}: ${status.message}`, 'Free some space on that disk.')

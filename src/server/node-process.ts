@@ -13,11 +13,13 @@ import { ListenError, RpcServer } from '../rpc/server.js'
 import { GrpcTransport } from '../rpc/transport.js'
 import { checksum } from '../storage/checksum.js'
 import { NodeFileSystem } from '../storage/node-file-system.js'
+import { groupDirectory } from '../storage/open-storage.js'
 import type { NodeConfiguration } from './configuration.js'
-import { checkDataDirectory, type DataDirectory, takeDataDirectory } from './data-directory.js'
+import { checkDataDirectory, type DataDirectory, readIdentity, takeDataDirectory } from './data-directory.js'
 import { type ProductionEnvironment, productionEnvironment } from './environment.js'
 import { EventLoopExecutor } from './executor.js'
 import { GroupHost } from './group-host.js'
+import { configurationFor, learnClusterId } from './joining.js'
 import { type Logger, logEvent } from './logging.js'
 import { watchEventLoop } from './loop-monitor.js'
 import { MemberNames } from './member-names.js'
@@ -51,6 +53,7 @@ export class NodeProcess {
   private directory: DataDirectory | null = null
   private group: GroupHost | null = null
   private stopWatchingLoop: () => void = () => {}
+  private readonly giveUp = new AbortController()
   private stopping: Promise<void> | null = null
 
   constructor(
@@ -104,11 +107,13 @@ export class NodeProcess {
         'process.listening',
       )
       this.directory = await takeDataDirectory(dataDir)
-      this.names.keepIn(join(dataDir, 'raftctl', 'members.json'))
       this.stopWatchingLoop = watchEventLoop(electionTimeoutMs / 2, (gapMs) => log.warn({ gapMs: Math.round(gapMs) }, 'process.stalled'))
+      const effective = await this.meetCluster()
+      if (!effective) return
+      this.names.keepIn(join(dataDir, 'raftctl', 'members.json'))
       const { environment, identity, faults } = this
       const fileSystem = timedFileSystem(new NodeFileSystem(environment.executor), (ms) => this.metrics.observeSync(ms))
-      this.group = new GroupHost({ configuration, environment, fileSystem, identity, faults })
+      this.group = new GroupHost({ configuration: effective, environment, fileSystem, identity, faults })
       await this.group.start((node) => this.nodes.add(node))
       log.info({ clusterId: this.identity.clusterId, incarnation: this.identity.incarnation }, 'process.ready')
       void this.metrics.load()
@@ -120,6 +125,20 @@ export class NodeProcess {
     }
   }
 
+  /** What the start means for the directory, and which cluster an empty one joins; null when the node was stopped meanwhile. */
+  private async meetCluster(): Promise<NodeConfiguration | null> {
+    const { configuration, identity, giveUp, log } = this
+    const { join: members, clusterId: expected, dataDir, group } = configuration
+    const found = await readIdentity(groupDirectory(dataDir, group), checksum)
+    if (found === 'damaged') return configuration
+    if (found === null && members.length > 0) {
+      const clusterId = await learnClusterId(members, { expected, signal: giveUp.signal, log })
+      if (clusterId === null) return null
+      identity.adoptClusterId(clusterId)
+    }
+    return configurationFor(configuration, found)
+  }
+
   /** Hands over leadership, answers what is under way, and lets go of everything. Always resolves; safe to call often. */
   stop(graceMs = STOP_DEADLINE_MS): Promise<void> {
     this.stopping ??= this.stopAll(graceMs)
@@ -129,6 +148,7 @@ export class NodeProcess {
   private async stopAll(graceMs: number): Promise<void> {
     const { group, log } = this
     log.info({}, 'process.stopping')
+    this.giveUp.abort()
     if (group) await settled(group.stop(), log, 'the node did not stop well')
     this.peerService.close()
     await this.server.close({ deadlineMs: graceMs })

@@ -97,7 +97,7 @@ export const ERRORS = {
   E_NEEDS_REBUILD: {
     exitCode: 6,
     meaning: 'The directory is empty although the group has a past: this member lost what it promised and must not vote.',
-    act: 'Restore the directory from its disk or a copy. If it is lost, remove the member and add it again as a new one.',
+    act: 'Restore the directory from its disk or a copy. If it is lost, start the member with --rebuild: it votes only once it has everything again.',
   },
   E_REMOTE: {
     exitCode: 6,

@@ -19,6 +19,7 @@ const commands = [
   ['kv', 'del'],
   ['kv', 'list'],
   ['kv', 'cas'],
+  ['node', 'start'],
   ['cluster', 'start'],
   ['cluster', 'stop'],
   ['cluster', 'ls'],

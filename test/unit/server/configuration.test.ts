@@ -47,6 +47,25 @@ test('durations are milliseconds or seconds', () => {
   assert.is(parseConfiguration({ ...good, electionTimeout: '250' }).electionTimeoutMs, 250)
 })
 
+test('who joins has no configuration of its own and rebuilds; a rebuilding member keeps its peers for a directory that is used', () => {
+  const joining = parseConfiguration({ ...good, join: '127.0.0.1:7001, 127.0.0.1:7002', listen: '127.0.0.1:7002' })
+  assert.equal([joining.initialConf.isEmpty, joining.standing, joining.join.join()], [true, 'rebuilding', '127.0.0.1:7001:0:0'])
+  const rebuilding = parseConfiguration({ ...good, peers: PEERS, rebuild: true })
+  assert.equal([rebuilding.initialConf.size, rebuilding.standing], [3, 'rebuilding'])
+  assert.is(parseConfiguration(good).standing, 'founding')
+})
+
+test('snapshots: an interval, 0 for on demand, and a rate with or without a unit', () => {
+  const read = (snapshotInterval?: string, snapshotMaxRate?: string) => {
+    const { snapshotIntervalMs, snapshotBytesPerSecond } = parseConfiguration({ ...good, snapshotInterval, snapshotMaxRate })
+    return [snapshotIntervalMs, snapshotBytesPerSecond]
+  }
+  assert.equal(read(), [3_600_000, 0])
+  assert.equal(read('0', '4096'), [0, 4096])
+  assert.equal(read('90s', '50MB/s'), [90_000, 50_000_000])
+  assert.equal(read('15m', '1.5MiB'), [900_000, 1_572_864])
+})
+
 for (const [what, flags, says] of [
   ['itself is missing from --peers', { peers: '127.0.0.1:7002' }, 'missing from --peers'],
   ['a member is named twice', { peers: `${PEERS},127.0.0.1:7002` }, 'twice'],
@@ -65,7 +84,12 @@ for (const [what, flags, says] of [
   ['the log level is none', { logLevel: 'loud' }, '"loud"'],
   ['the group leaves its directory', { group: '../x' }, '--group'],
   ['the directory is empty', { data: ' ' }, '--data'],
-  ['it wants to join', { join: true }, '--join'],
+  ['it founds and joins', { peers: PEERS, join: '127.0.0.1:7009' }, '--join and --peers'],
+  ['it joins itself', { join: '127.0.0.1:7001' }, 'nobody but this node'],
+  ['it joins no address', { join: 'n1' }, '--join has "n1"'],
+  ['the snapshot interval is no duration', { snapshotInterval: 'daily' }, '--snapshot-interval "daily"'],
+  ['snapshots come faster than they can be taken', { snapshotInterval: '10ms' }, '--snapshot-interval'],
+  ['the snapshot rate is none', { snapshotMaxRate: 'fast' }, '--snapshot-max-rate "fast"'],
 ] as const) {
   test(`refused, naming the flag: ${what}`, () => assert.match(refusal(flags), says))
 }

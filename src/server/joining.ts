@@ -1,0 +1,83 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { Configuration } from '../raft/configuration.js'
+import type { PeerId } from '../raft/peer-id.js'
+import { Channels } from '../rpc/channel.js'
+import { Control } from '../rpc/control-definition.js'
+import { ServiceClient } from '../rpc/grpc.js'
+import type { IdentityRecord } from '../storage/identity-file.js'
+import type { NodeConfiguration } from './configuration.js'
+import type { Logger } from './logging.js'
+import { StartError } from './start-error.js'
+
+const ASK_TIMEOUT_MS = 1000
+const ASK_AGAIN_MS = 300
+/** While nobody answers, the log says so this often. */
+const SAY_AGAIN_MS = 5000
+
+/**
+ * What a start means for the directory it finds. `--peers` founds a group and counts on an empty directory only: a member
+ * that was added, or is being rebuilt, and whose log is still empty must not take it for the configuration and elect itself.
+ */
+export function configurationFor(configuration: NodeConfiguration, found: IdentityRecord | null): NodeConfiguration {
+  const founds = found === null ? configuration.standing === 'founding' : found.standing === 'founding' || found.founders !== null
+  return founds ? configuration : { ...configuration, initialConf: new Configuration([]) }
+}
+
+/**
+ * Asks the members that `--join` names which cluster they are, until one says so; null when `signal` ends the waiting first.
+ * Throws StartError E_CLUSTER_MISMATCH when they are of several clusters, or not of the `expected` one.
+ */
+export async function learnClusterId(
+  peers: readonly PeerId[],
+  { expected, signal, log }: { readonly expected: string | null; readonly signal: AbortSignal; readonly log: Logger },
+): Promise<string | null> {
+  const channels = new Channels({ reconnectBackoffMaxMs: 500 })
+  let saidAt = Number.NEGATIVE_INFINITY
+  try {
+    while (!signal.aborted) {
+      const answers = await Promise.all(peers.map((peer) => ask(channels, peer, signal)))
+      const known = answers.filter((answer) => answer.clusterId !== '')
+      if (known.length > 0) return agreed(known, expected)
+      if (performance.now() - saidAt > SAY_AGAIN_MS) {
+        saidAt = performance.now()
+        log.warn({ members: answers.map(({ address, problem }) => `${address}: ${problem}`) }, 'join.waiting')
+      }
+      await pause(ASK_AGAIN_MS, undefined, { signal }).catch(() => {})
+    }
+    return null
+  } finally {
+    channels.close()
+  }
+}
+
+interface Answer {
+  readonly address: string
+  /** '' while it is not known. */
+  readonly clusterId: string
+  readonly problem: string
+}
+
+async function ask(channels: Channels, { address }: PeerId, signal: AbortSignal): Promise<Answer> {
+  try {
+    const client = new ServiceClient(Control, channels.grpc(address))
+    const { cluster_id: clusterId } = await client.call('Probe', {}, { timeoutMs: ASK_TIMEOUT_MS, signal })
+    return { address, clusterId, problem: 'it does not know its cluster yet' }
+  } catch (error) {
+    const { details = '', message } = error as Error & { details?: string }
+    return { address, clusterId: '', problem: details || message }
+  }
+}
+
+function agreed(answers: readonly Answer[], expected: string | null): string {
+  const [first] = answers
+  const other = answers.find((answer) => answer.clusterId !== first!.clusterId)
+  if (other) {
+    const message = `--join names members of different clusters: ${[first!, other].map((one) => `${one.address} is of ${one.clusterId}`).join(', ')}`
+    throw new StartError('E_CLUSTER_MISMATCH', message, 'Name members of one cluster only.')
+  }
+  if (expected !== null && first!.clusterId !== expected) {
+    const message = `${first!.address} belongs to cluster ${first!.clusterId}, not to ${expected}`
+    throw new StartError('E_CLUSTER_MISMATCH', message, 'Correct --join, or leave --cluster-id out.')
+  }
+  return first!.clusterId
+}
