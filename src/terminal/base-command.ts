@@ -2,11 +2,14 @@ import { Command } from '@oclif/core'
 import type { ArgInput, FlagInput, Input, OutputArgs, OutputFlags, ParserOutput } from '@oclif/core/interfaces'
 import { styleOf } from './colour.js'
 import { CliError } from './errors.js'
-import type { Impact } from './flags.js'
+import type { Impact, MutationFlagValues } from './flags.js'
 import { DEFAULT_WATCH, outputFlags } from './flags.js'
+import { appendHistory } from './history.js'
 import type { Envelope } from './json.js'
 import { errorDocument, field, successDocument } from './json.js'
 import { Output } from './output.js'
+import type { Drafted } from './plan-decision.js'
+import type { PlanPicture } from './plan-view.js'
 import type { Question } from './prompt.js'
 import { confirm, confirmByName } from './prompt.js'
 import type { ResultOptions } from './result.js'
@@ -29,6 +32,23 @@ type OutputFlagValues = {
   verbose?: boolean
   'no-input'?: boolean
 }
+
+/** How a plan is presented; `confirmPlan` says what each means. */
+export interface PlanPresentation<P extends PlanPicture> {
+  readonly question: string
+  readonly name: string
+  readonly production: boolean
+  readonly replan?: () => Promise<Drafted<P>>
+  /** `data` of the command while nothing was done. */
+  readonly data: (plan: P) => unknown
+  /** Saves the plan for --plan-out. */
+  readonly save: (plan: P, file: string) => void
+  /** 3 when a dry run answers that there is something to do. */
+  readonly dryRunExitCode?: 0 | 3
+}
+
+/** Either a plan to execute now, or the answer of a command that was only asked for its plan. */
+export type PlanDecision<P> = { readonly plan: P; readonly answer: null } | { readonly plan: null; readonly answer: Result }
 
 /**
  * The base of every command. Owns what stdout, stderr and the exit code are.
@@ -62,6 +82,8 @@ export abstract class BaseCommand extends Command {
   private printed = false
   private watching = false
   private terminalOutput: Output | null = null
+  /** The plan that is being executed: a line of the history once it is known what became of it. */
+  private executing: PlanPicture | null = null
   private readonly cleanups: (() => void)[] = []
 
   abstract override run(): Promise<Result>
@@ -91,6 +113,34 @@ export abstract class BaseCommand extends Command {
 
   protected async confirmedByName(question: Question, name: string): Promise<void> {
     await confirmByName(question, name, this.promptRules())
+  }
+
+  /**
+   * What becomes of a plan by the flags: it is answered (--dry-run), saved (--plan-out), or shown, confirmed and handed back to
+   * be executed. Throws what stands in its way, E_NOT_CONFIRMED when nobody agreed.
+   */
+  protected async decide<P extends PlanPicture>(
+    { plan, refusal }: Drafted<P>,
+    flags: MutationFlagValues,
+    presentation: PlanPresentation<P>,
+  ): Promise<PlanDecision<P>> {
+    const { printPlan } = await import('./plan-view.js')
+    const { data, save, dryRunExitCode = 0 } = presentation
+    const answer = (error: CliError | null, exitCode: 0 | 3) =>
+      this.result(data(plan), (out) => printPlan(out, plan), { error, exitCode, clusterId: plan.clusterId })
+    if (flags['dry-run']) return { plan: null, answer: answer(refusal, dryRunExitCode) }
+    if (refusal) throw new CliError(refusal.code, refusal.message, { ...refusal, data: data(plan) })
+    if (flags['plan-out'] !== undefined) {
+      save(plan, flags['plan-out'])
+      this.out.note(`plan written; execute it within 5 minutes:  raftctl apply ${flags['plan-out']}`)
+      return { plan: null, answer: answer(null, 0) }
+    }
+    const { confirmPlan } = await import('./plan-decision.js')
+    const show = (one: P) => printPlan(this.out.onStderr(), one)
+    if (!this.jsonEnabled()) show(plan)
+    const agreed = await confirmPlan(plan, flags, { ...presentation, show }, this.promptRules())
+    this.executing = agreed
+    return { plan: agreed, answer: null }
   }
 
   /** Runs when the process is interrupted, before it ends: stop children, restore the terminal. Synchronous. */
@@ -224,6 +274,7 @@ export abstract class BaseCommand extends Command {
 
   private fail(error: CliError): void {
     process.exitCode = error.exitCode
+    this.remember(error)
     const silent = error.code === 'E_INTERRUPTED' || error.code === 'E_TERMINATED'
     if (this.jsonEnabled()) {
       if (!this.printed && !(this.watching && silent)) this.print(errorDocument(this.envelope(), error))
@@ -235,12 +286,24 @@ export abstract class BaseCommand extends Command {
 
   private show(result: Result): void {
     const { exitCode = 0, error = null, warnings = [] } = result.options
+    this.remember(error)
     if (this.outputFlagValues.field !== undefined) process.stdout.write(`${field(result.data, this.outputFlagValues.field)}\n`)
     else if (this.jsonEnabled()) this.print(this.documentOf(result))
     else result.render?.(this.out)
     process.exitCode = error ? error.exitCode : exitCode
     if (!this.jsonEnabled()) for (const warning of warnings) this.out.warning(warning)
     if (error) this.out.error(error)
+  }
+
+  /** A plan that was executed leaves a line in the history, whatever became of it. */
+  private remember(error: CliError | null): void {
+    const plan = this.executing
+    if (plan === null) return
+    this.executing = null
+    const { id, command, title, context, clusterId, forced, reason } = plan
+    const outcome = error === null ? 'ok' : error.code
+    const problem = appendHistory({ command, title, plan: id, context, clusterId, forced, reason, outcome, exitCode: error?.exitCode ?? 0 })
+    if (problem !== null) this.warn(problem)
   }
 
   private documentOf(result: Result): object {

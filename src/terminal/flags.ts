@@ -127,8 +127,25 @@ export const confirmationFlags = {
 /** For every command that changes a cluster by a plan. */
 export const mutationFlags = {
   'dry-run': Flags.boolean({ helpGroup: SAFETY, description: 'print the plan and what stands in its way; change nothing' }),
+  'plan-out': Flags.string({
+    helpGroup: SAFETY,
+    helpValue: '<file>',
+    description: 'write the plan for raftctl apply instead of executing it',
+  }),
   ...confirmationFlags,
+  confirm: Flags.string({ helpGroup: SAFETY, helpValue: '<name>', description: 'answer a question that asks for a name' }),
   force: Flags.boolean({ helpGroup: SAFETY, description: 'override the gates that may be overridden; asks for the cluster name' }),
   wait: Flags.boolean({ helpGroup: SAFETY, allowNo: true, default: true, description: 'wait until it is done (default)' }),
   reason: Flags.string({ helpGroup: SAFETY, helpValue: '<text>', description: 'kept in the history' }),
+}
+
+/** What the commands with `mutationFlags` read. */
+export interface MutationFlagValues {
+  readonly 'dry-run'?: boolean
+  readonly 'plan-out'?: string | undefined
+  readonly yes?: boolean
+  readonly confirm?: string | undefined
+  readonly force?: boolean
+  readonly wait: boolean
+  readonly reason?: string | undefined
 }

@@ -80,6 +80,12 @@ export class Output {
     return symbol(this.options.style, name)
   }
 
+  /** The same lines on stderr, where a question is asked about them; quiet says nothing of them. */
+  onStderr(): Output {
+    const { stderr, errorStyle, quiet } = this.options
+    return new Output({ ...this.options, stdout: (text) => (quiet ? undefined : stderr(String(text))), style: errorStyle })
+  }
+
   /** The same output into another place, for a frame that is drawn at once. */
   into(stdout: (text: string | Uint8Array) => void): Output {
     return new Output({ ...this.options, stdout })

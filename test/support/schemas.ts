@@ -17,19 +17,15 @@ export function readSchema(file: string): Schema {
 }
 
 const ajv = new Ajv2020({ strict: true, strictTypes: false, allErrors: true })
-const validators = new Map<string, ValidateFunction>()
+// All of them: one may refer to another.
+for (const file of schemaFiles()) ajv.addSchema(readSchema(file))
 
 /** What is wrong with `document` by the schema it names itself, `raftctl.status/1` for instance; empty when nothing is. */
 export function problemsOf(document: { readonly schema?: unknown }): string[] {
   const name = String(document.schema)
   const match = /^raftctl\.([a-z.-]+)\/1$/.exec(name)
   if (!match) return [`${name} names no schema`]
-  const file = `${match[1]}.schema.json`
-  let validate = validators.get(file)
-  if (!validate) {
-    validate = ajv.compile(readSchema(file))
-    validators.set(file, validate)
-  }
+  const validate = ajv.getSchema(String(readSchema(`${match[1]}.schema.json`).$id)) as ValidateFunction
   return validate(document)
     ? []
     : (validate.errors ?? []).map((error) => `${error.instancePath} ${error.message} ${JSON.stringify(error.params)}`)
