@@ -15,6 +15,7 @@ import { LogManager } from './log-manager.js'
 import type * as m from './messages.js'
 import type { NodeOptions } from './node-options.js'
 import type { NodeStatus } from './node-status.js'
+import { statusOf } from './node-view.js'
 import { PeerId } from './peer-id.js'
 import { ReadIndexService } from './read-index.js'
 import type { Replicator } from './replicator.js'
@@ -64,12 +65,12 @@ export class NodeImpl implements m.PeerHandler {
   applyQueue!: ApplyQueue
 
   private appendHandler!: AppendHandler
-  private stepdownTimer: Timer | null = null
-  private stepdownAt = 0
-  private leaderSince: number | null = null
+  stepdownTimer: Timer | null = null
+  stepdownAt = 0
+  leaderSince: number | null = null
   private firstIndexOfTerm: LogIndex = NO_INDEX
   private leadership = 0
-  private error: RaftError | null = null
+  error: RaftError | null = null
   private initialized = false
 
   constructor(
@@ -166,7 +167,7 @@ export class NodeImpl implements m.PeerHandler {
     return this.state === 'SHUTTING' || this.state === 'SHUTDOWN'
   }
 
-  private leads(): boolean {
+  leads(): boolean {
     return this.state === 'LEADER' || this.state === 'TRANSFERRING'
   }
 
@@ -402,42 +403,6 @@ export class NodeImpl implements m.PeerHandler {
   }
 
   status(): NodeStatus {
-    const now = this.env.clock.now()
-    const { configuration } = this
-    const following = !this.leads() && !this.leaderId.isEmpty
-    return {
-      groupId: this.groupId,
-      peerId: this.serverId,
-      state: this.state,
-      readonly: false,
-      term: this.meta.term,
-      votedFor: this.meta.votedFor,
-      leaderId: this.leaderId,
-      leaderContactMs: following ? Math.max(0, Math.round(now - this.stickiness.lastContactAt)) : null,
-      leaderForMs: this.leaderSince === null ? null : Math.round(now - this.leaderSince),
-      configuration,
-      configurationCommitted: configuration.id.index <= this.ballotBox.lastCommittedIndex,
-      firstIndex: this.log.firstIndex,
-      lastId: this.log.lastId,
-      durableIndex: this.log.durableIndex,
-      committedIndex: this.ballotBox.lastCommittedIndex,
-      appliedIndex: this.fsmCaller.appliedIndex,
-      pendingIndex: this.ballotBox.pendingIndex,
-      pendingTasks: this.closures.length + this.applyQueue.length,
-      snapshotId: { index: NO_INDEX, term: NO_TERM },
-      machineActivity: this.fsmCaller.activity,
-      electionTimer: this.election.timerStatus('election'),
-      voteTimer: this.election.timerStatus('vote'),
-      stepdownTimer: {
-        timeoutMs: this.electionTimeoutMs,
-        firesInMs: this.stepdownTimer ? Math.max(0, Math.round(this.stepdownAt - now)) : null,
-      },
-      electionTimeoutMs: this.electionTimeoutMs,
-      heartbeatMs: this.heartbeatMs,
-      standing: this.identity?.standing ?? this.options.standing ?? 'founding',
-      incarnation: this.identity?.incarnation ?? '',
-      error: this.error,
-      peers: this.leads() ? this.replicators.status() : [],
-    }
+    return statusOf(this)
   }
 }

@@ -1,0 +1,44 @@
+import type { NodeImpl } from './node-impl.js'
+import type { NodeStatus } from './node-status.js'
+import { NO_INDEX, NO_TERM } from './types.js'
+
+/** What `node` says of itself now. */
+export function statusOf(node: NodeImpl): NodeStatus {
+  const now = node.env.clock.now()
+  const { configuration } = node
+  const following = !node.leads() && !node.leaderId.isEmpty
+  return {
+    groupId: node.groupId,
+    peerId: node.serverId,
+    state: node.state,
+    readonly: false,
+    term: node.meta.term,
+    votedFor: node.meta.votedFor,
+    leaderId: node.leaderId,
+    leaderContactMs: following ? Math.max(0, Math.round(now - node.stickiness.lastContactAt)) : null,
+    leaderForMs: node.leaderSince === null ? null : Math.round(now - node.leaderSince),
+    configuration,
+    configurationCommitted: configuration.id.index <= node.ballotBox.lastCommittedIndex,
+    firstIndex: node.log.firstIndex,
+    lastId: node.log.lastId,
+    durableIndex: node.log.durableIndex,
+    committedIndex: node.ballotBox.lastCommittedIndex,
+    appliedIndex: node.fsmCaller.appliedIndex,
+    pendingIndex: node.ballotBox.pendingIndex,
+    pendingTasks: node.closures.length + node.applyQueue.length,
+    snapshotId: { index: NO_INDEX, term: NO_TERM },
+    machineActivity: node.fsmCaller.activity,
+    electionTimer: node.election.timerStatus('election'),
+    voteTimer: node.election.timerStatus('vote'),
+    stepdownTimer: {
+      timeoutMs: node.electionTimeoutMs,
+      firesInMs: node.stepdownTimer ? Math.max(0, Math.round(node.stepdownAt - now)) : null,
+    },
+    electionTimeoutMs: node.electionTimeoutMs,
+    heartbeatMs: node.heartbeatMs,
+    standing: node.identity?.standing ?? node.options.standing ?? 'founding',
+    incarnation: node.identity?.incarnation ?? '',
+    error: node.error,
+    peers: node.leads() ? node.replicators.status() : [],
+  }
+}
