@@ -179,7 +179,7 @@ test('hello tells who this directory and this process are, to those who meant th
     bench.ask<HelloResponse>((answer) =>
       bench.impl.handleHello({ groupId: 'g', serverId: peer(2), peerId: peer(to), incarnation: 'x', standing: 'member' }, answer),
     )
-  assert.equal(hello(1).response, { incarnation: 'boot-1', standing: 'member', founders: null, bootId: 'boot-1' })
+  assert.equal(hello(1).response, { incarnation: 'boot-1', standing: 'member', founders: null, bootId: 'boot-1', lastLogIndex: 0 })
   assert.is(hello(4).status!.code, ErrorCode.EINVAL)
 })
 
