@@ -80,6 +80,17 @@ export interface SnapshotFileMeta {
   readonly userMeta?: Buffer
   /** `crc32c:` and eight hex digits lets a copy be checked end to end; anything else is only compared. */
   readonly checksum?: string
+  /** Bytes in the file. Absent in snapshots that braft wrote. */
+  readonly size?: number
+}
+
+/** The file that lists a snapshot's files; a reader serves it under this name, without the length in front of it on disk. */
+export const SNAPSHOT_LIST = '__raft_snapshot_meta'
+
+/** What a snapshot consists of, by name and in order of name. */
+export interface SnapshotList {
+  readonly meta: SnapshotMeta
+  readonly files: ReadonlyMap<string, SnapshotFileMeta>
 }
 
 /** The files of a snapshot that is being written. They may lie in sub-directories; no name leaves `path`. */
@@ -100,6 +111,8 @@ export interface SnapshotReader {
   readonly meta: SnapshotMeta
   files(): readonly string[]
   fileMeta(name: string): SnapshotFileMeta | null
+  /** The list of files as it travels: a serialized LocalSnapshotPbMeta. */
+  list(): Buffer
   close(): void
 }
 
@@ -111,8 +124,14 @@ export interface SnapshotStorage {
   create(resume: SnapshotMeta | null, done: (status: Status, writer?: SnapshotWriter) => void): void
   /** Makes what was written the newest snapshot: files, list and directories durable first, then visible. Older ones go when nobody reads them. */
   commit(writer: SnapshotWriter, meta: SnapshotMeta, done: Done): void
+  /** Makes durable which files of a copy are complete, so that `create` finds them after a crash. */
+  checkpoint(writer: SnapshotWriter, meta: SnapshotMeta, done: Done): void
   /** Throws away what was written. */
   discard(writer: SnapshotWriter, done: Done): void
   /** The newest snapshot; ENODATA without one. */
   open(done: (status: Status, reader?: SnapshotReader) => void): void
+  /** Reads every file whose checksum can be recomputed. ECORRUPT, naming it: one is missing or not what was written. */
+  verify(reader: SnapshotReader, done: Done): void
+  /** Reads a list of files as it travels; null when it is none, or a name in it leaves the directory. */
+  decodeList(bytes: Buffer): SnapshotList | null
 }

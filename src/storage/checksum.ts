@@ -23,15 +23,15 @@ function slicingTables(count: number): Int32Array {
   return tables
 }
 
-/** CRC-32C (Castagnoli, reflected, not masked) as an unsigned number. */
-export function crc32c(bytes: Uint8Array): number {
-  return bytes.length < NATIVE_FROM_BYTES ? tableCrc32c(bytes) : nativeCrc32c(bytes)
+/** CRC-32C (Castagnoli, reflected, not masked) as an unsigned number; `previous` is that of the bytes before. */
+export function crc32c(bytes: Uint8Array, previous = 0): number {
+  return bytes.length < NATIVE_FROM_BYTES ? tableCrc32c(bytes, previous) : nativeCrc32c(bytes, previous)
 }
 
 /** The same in JavaScript, for any length. */
-export function tableCrc32c(bytes: Uint8Array): number {
+export function tableCrc32c(bytes: Uint8Array, previous = 0): number {
   const length = bytes.length
-  let crc = -1
+  let crc = ~previous
   let i = 0
   for (; i + 4 <= length; i += 4) {
     crc ^= bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24)

@@ -6,6 +6,7 @@ import { SegmentLogStorage } from './log.js'
 import { NodeIdentityStorage } from './node-identity.js'
 import { join } from './paths.js'
 import { FileRaftMetaStorage } from './raft-meta.js'
+import { LocalSnapshotStorage } from './snapshot.js'
 
 /** The group whose directories lie in the data directory itself, as in braft's examples. */
 export const DEFAULT_GROUP = 'kv'
@@ -43,6 +44,7 @@ export interface OpenStorageOptions {
 export interface NodeStorage {
   readonly logStorage: SegmentLogStorage
   readonly metaStorage: FileRaftMetaStorage
+  readonly snapshotStorage: LocalSnapshotStorage
   readonly identityStorage: NodeIdentityStorage
 }
 
@@ -62,6 +64,7 @@ export function openStorage(options: OpenStorageOptions): NodeStorage {
       integrityDirectory: paths.integrity,
       adopt: adopt ?? false,
     }),
+    snapshotStorage: new LocalSnapshotStorage({ fileSystem, executor, checksum, directory: paths.snapshot }),
     identityStorage: new NodeIdentityStorage({
       fileSystem,
       executor,
