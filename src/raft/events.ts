@@ -19,6 +19,8 @@ export type RaftEvent = EventOrigin &
     | { readonly name: 'node.started'; readonly term: Term; readonly firstIndex: LogIndex; readonly lastIndex: LogIndex }
     | { readonly name: 'node.founded'; readonly founders: number }
     | { readonly name: 'node.rebuild-needed'; readonly reason: string }
+    /** This member is no longer in the configuration of its group, and will not be again with this directory. */
+    | { readonly name: 'node.removed'; readonly reason: string }
     | { readonly name: 'node.error'; readonly status: Status }
     | { readonly name: 'node.stopped' }
     | { readonly name: 'state.changed'; readonly from: RaftState; readonly to: RaftState; readonly term: Term; readonly reason: Status }

@@ -9,6 +9,7 @@ import type { IdentityStorage } from '../raft/storage.js'
 import type { Faults } from '../rpc/faults.js'
 import type { ProcessIdentity } from '../rpc/identity.js'
 import { manualClusterId } from '../storage/cluster-id.js'
+import type { Removal } from '../storage/identity-file.js'
 import { groupDirectory, type NodeStorage, openStorage } from '../storage/open-storage.js'
 import { SpaceMonitor } from '../storage/space-monitor.js'
 import type { NodeConfiguration } from './configuration.js'
@@ -95,6 +96,16 @@ export class GroupHost {
     if (!status.ok) throw this.startError(status)
     environment.executor.post(() => this.space.start(), 'space')
     await this.learnClusterId()
+  }
+
+  /** Makes durable that this directory takes part in nothing any more. */
+  async remember(removal: Removal): Promise<void> {
+    const { executor } = this.options.environment
+    const { identityStorage } = this.storage
+    const status = await new Promise<Status>((resolve) =>
+      executor.post(() => identityStorage.update({ removed: removal }, resolve), 'node removed'),
+    )
+    if (!status.ok) throw this.startError(status)
   }
 
   /** A leader hands over first. Every call still waiting is answered. */

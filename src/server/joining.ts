@@ -4,7 +4,8 @@ import type { PeerId } from '../raft/peer-id.js'
 import { Channels } from '../rpc/channel.js'
 import { Control } from '../rpc/control-definition.js'
 import { ServiceClient } from '../rpc/grpc.js'
-import type { IdentityRecord } from '../storage/identity-file.js'
+import type { IdentityRecord, Removal } from '../storage/identity-file.js'
+import { DEFAULT_GROUP } from '../storage/open-storage.js'
 import type { NodeConfiguration } from './configuration.js'
 import type { Logger } from './logging.js'
 import { StartError } from './start-error.js'
@@ -21,6 +22,26 @@ const SAY_AGAIN_MS = 5000
 export function configurationFor(configuration: NodeConfiguration, found: IdentityRecord | null): NodeConfiguration {
   const founds = found === null ? configuration.standing === 'founding' : found.standing === 'founding' || found.founders !== null
   return founds ? configuration : { ...configuration, initialConf: new Configuration([]) }
+}
+
+/** Why a member that was removed does not run, and how it comes back: with an empty directory, as a new member. */
+export function removedError(configuration: NodeConfiguration, { reason, members }: Removal): StartError {
+  const { name, peerId, dataDir, listen, group } = configuration
+  const { address } = peerId
+  const label = name === address ? 'NAME' : name
+  const join = members.length > 0 ? members.join(',') : 'HOST:PORT'
+  const where = `${listen.host}:${listen.port}`
+  const more = [...(where === address ? [] : [`--advertise ${address}`]), ...(group === DEFAULT_GROUP ? [] : [`--group ${group}`])]
+  const start = ['raftctl node start', `--name ${label}`, `--listen ${where}`, ...more, `--join ${join}`, `--data ${dataDir}`].join(' ')
+  return new StartError(
+    'E_REMOVED_FROM_CLUSTER',
+    `${name} is no longer a member of its cluster: ${reason}`,
+    [
+      `Put its directory aside:   raftctl node wipe ${dataDir}`,
+      `To make it a member again: ${start}`,
+      `                      and  raftctl member add ${label}=${address}`,
+    ].join('\n'),
+  )
 }
 
 /**

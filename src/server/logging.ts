@@ -30,6 +30,7 @@ const LEVELS: Partial<Record<RaftEvent['name'], 'info' | 'warn' | 'error'>> = {
   'node.started': 'info',
   'node.founded': 'info',
   'node.rebuild-needed': 'error',
+  'node.removed': 'error',
   'node.error': 'error',
   'node.stopped': 'info',
   'state.changed': 'info',

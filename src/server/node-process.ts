@@ -12,6 +12,7 @@ import { PeerService } from '../rpc/peer-service.js'
 import { ListenError, RpcServer } from '../rpc/server.js'
 import { GrpcTransport } from '../rpc/transport.js'
 import { checksum } from '../storage/checksum.js'
+import type { Removal } from '../storage/identity-file.js'
 import { NodeFileSystem } from '../storage/node-file-system.js'
 import { groupDirectory } from '../storage/open-storage.js'
 import type { NodeConfiguration } from './configuration.js'
@@ -19,7 +20,7 @@ import { checkDataDirectory, type DataDirectory, readIdentity, takeDataDirectory
 import { type ProductionEnvironment, productionEnvironment } from './environment.js'
 import { EventLoopExecutor } from './executor.js'
 import { GroupHost } from './group-host.js'
-import { configurationFor, learnClusterId } from './joining.js'
+import { configurationFor, learnClusterId, removedError } from './joining.js'
 import { type Logger, logEvent } from './logging.js'
 import { watchEventLoop } from './loop-monitor.js'
 import { MemberNames } from './member-names.js'
@@ -31,6 +32,14 @@ import { timedFileSystem } from './timed-file-system.js'
 
 /** How long running calls may take when the node stops, unless the caller says otherwise. */
 const STOP_DEADLINE_MS = 2000
+
+/** What a node asks of the process around it. */
+export interface ProcessRequests {
+  /** To be stopped well. */
+  requestStop(graceMs: number): void
+  /** To be stopped because it may not go on. */
+  fail(error: StartError): void
+}
 
 /**
  * A node: one port, one data directory, one Raft group with the key-value machine.
@@ -55,12 +64,14 @@ export class NodeProcess {
   private stopWatchingLoop: () => void = () => {}
   private readonly giveUp = new AbortController()
   private stopping: Promise<void> | null = null
+  private removal: Removal | null = null
 
   constructor(
     private readonly configuration: NodeConfiguration,
     private readonly log: Logger,
-    requestStop: (graceMs: number) => void,
+    private readonly requests: ProcessRequests,
   ) {
+    const { requestStop } = requests
     const { peerId, name, clusterId, faultsEnabled } = configuration
     this.identity = new ProcessIdentity(peerId, name, randomBytes(16).toString('hex'), packageVersion(), clusterId)
     this.faults = new Faults(faultsEnabled)
@@ -131,6 +142,7 @@ export class NodeProcess {
     const { join: members, clusterId: expected, dataDir, group } = configuration
     const found = await readIdentity(groupDirectory(dataDir, group), checksum)
     if (found === 'damaged') return configuration
+    if (found?.removed) throw removedError(configuration, found.removed)
     if (found === null && members.length > 0) {
       const clusterId = await learnClusterId(members, { expected, signal: giveUp.signal, log })
       if (clusterId === null) return null
@@ -179,6 +191,18 @@ export class NodeProcess {
     this.metrics.observeEvent(event)
     this.events.add(event)
     logEvent(this.log, event)
+    if (event.name === 'node.removed') void this.leaveCluster(event.reason)
+  }
+
+  /** It is no member any more: that is written down before the process stops, so that a later start says the same. */
+  private async leaveCluster(reason: string): Promise<void> {
+    const { group, configuration, log, requests } = this
+    if (this.removal !== null || group === null) return
+    const { conf } = group.node.status().configuration
+    const others = conf.peers.filter((peer) => !peer.equals(configuration.peerId))
+    this.removal = { reason, members: others.map((peer) => peer.address) }
+    await settled(group.remember(this.removal), log, 'the removal could not be written down')
+    requests.fail(removedError(configuration, this.removal))
   }
 }
 

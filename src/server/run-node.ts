@@ -28,7 +28,10 @@ export async function runNode(flags: NodeFlags, options: RunNodeOptions): Promis
   const log = openLogOrFail(configuration)
   watchForCrashes(log, options)
   const stop = stopRequest(log)
-  const node = new NodeProcess(configuration, log, (graceMs) => stop.request('shutdown', graceMs))
+  const node = new NodeProcess(configuration, log, {
+    requestStop: (graceMs) => stop.request('shutdown', graceMs),
+    fail: (error) => stop.fail(error),
+  })
   try {
     await Promise.race([node.start(), stop.requested])
     const ended = await stop.requested
@@ -61,10 +64,16 @@ interface StopRequest {
 }
 
 /** The first signal asks for a graceful stop, the second ends the process. */
-function stopRequest(log: Logger): { requested: Promise<StopRequest>; request(reason: string, graceMs: number): void } {
+function stopRequest(log: Logger): {
+  requested: Promise<StopRequest>
+  request(reason: string, graceMs: number): void
+  fail(error: StartError): void
+} {
   let resolveRequest: (request: StopRequest) => void = () => {}
-  const requested = new Promise<StopRequest>((resolve) => {
+  let fail: (error: StartError) => void = () => {}
+  const requested = new Promise<StopRequest>((resolve, reject) => {
     resolveRequest = resolve
+    fail = reject
   })
   let signals = 0
   const onSignal = (signal: keyof typeof EXIT_CODES) => {
@@ -74,7 +83,7 @@ function stopRequest(log: Logger): { requested: Promise<StopRequest>; request(re
   }
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
-  return { requested, request: (reason, graceMs) => resolveRequest({ reason, graceMs }) }
+  return { requested, request: (reason, graceMs) => resolveRequest({ reason, graceMs }), fail }
 }
 
 /** A broken invariant must not go on writing: the process ends, the others take over. */

@@ -5,6 +5,7 @@ export type StartErrorCode =
   | 'E_DATA_DIR'
   | 'E_NO_SPACE'
   | 'E_NEEDS_REBUILD'
+  | 'E_REMOVED_FROM_CLUSTER'
   | 'E_CORRUPT'
   | 'E_CLUSTER_MISMATCH'
   | 'E_INTERNAL'

@@ -4,6 +4,13 @@ import type { Standing } from '../raft/messages.js'
 const FORMAT = 1
 const STANDINGS: readonly string[] = ['founding', 'rebuilding', 'member'] satisfies Standing[]
 
+/** How a member learned that it is none any more. */
+export interface Removal {
+  readonly reason: string
+  /** `host:port` of those who were members then. */
+  readonly members: readonly string[]
+}
+
 /** The content of `node.json`. */
 export interface IdentityRecord {
   /** 128 bits in hex; null until the node learns it. */
@@ -16,12 +23,14 @@ export interface IdentityRecord {
   readonly generation: number
   /** Incarnation of every founder by PeerId key; null until founded. */
   readonly founders: Readonly<Record<string, string>> | null
+  /** Set once it was removed from its group: this directory takes part in nothing any more. */
+  readonly removed: Removal | null
 }
 
 /** One JSON object; its last field is the CRC-32C of the object printed without it. */
 export function encodeIdentity(record: IdentityRecord, checksum: Checksum): Buffer {
-  const { clusterId, peerId, name, standing, incarnation, generation, founders } = record
-  const body = { format: FORMAT, clusterId, peerId, name, standing, incarnation, generation, founders }
+  const { clusterId, peerId, name, standing, incarnation, generation, founders, removed } = record
+  const body = { format: FORMAT, clusterId, peerId, name, standing, incarnation, generation, founders, removed }
   return Buffer.from(`${print({ ...body, crc32c: crcOf(body, checksum) })}\n`)
 }
 
@@ -37,15 +46,23 @@ export function decodeIdentity(bytes: Buffer, checksum: Checksum): IdentityRecor
   const { crc32c, ...body } = parsed as Record<string, unknown>
   if (crc32c !== crcOf(body, checksum)) return 'its checksum does not match'
   if (body.format !== FORMAT) return `it has format ${String(body.format)}, this version reads ${FORMAT}`
-  return isIdentity(body) ? body : 'a field is missing or of another kind'
+  // Directories of the first version do not know that a member can be removed.
+  const whole = { removed: null, ...body }
+  return isIdentity(whole) ? whole : 'a field is missing or of another kind'
 }
 
 function isIdentity(body: object): body is IdentityRecord {
-  const { clusterId, peerId, name, standing, incarnation, generation, founders } = body as Record<string, unknown>
+  const { clusterId, peerId, name, standing, incarnation, generation, founders, removed } = body as Record<string, unknown>
   const textOrNull = (value: unknown) => value === null || typeof value === 'string'
   if (!textOrNull(clusterId) || !textOrNull(name) || typeof peerId !== 'string' || typeof incarnation !== 'string') return false
   if (typeof standing !== 'string' || !STANDINGS.includes(standing) || !Number.isSafeInteger(generation)) return false
+  if (removed !== null && !isRemoval(removed)) return false
   return founders === null || (typeof founders === 'object' && Object.values(founders!).every((value) => typeof value === 'string'))
+}
+
+function isRemoval(value: unknown): value is Removal {
+  const { reason, members } = (typeof value === 'object' && value !== null ? value : {}) as Partial<Removal>
+  return typeof reason === 'string' && Array.isArray(members) && members.every((member) => typeof member === 'string')
 }
 
 function print(value: object): string {

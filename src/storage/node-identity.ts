@@ -106,7 +106,7 @@ export class NodeIdentityStorage implements IdentityStorage {
   }
 
   /** Changes what the engine does not know. OK means durable. */
-  update(changes: Partial<Pick<IdentityRecord, 'clusterId' | 'name' | 'generation'>>, done: Done): void {
+  update(changes: Partial<Pick<IdentityRecord, 'clusterId' | 'name' | 'generation' | 'removed'>>, done: Done): void {
     this.store(() => ({ ...this.loaded, ...changes }), done)
   }
 
@@ -136,6 +136,7 @@ export class NodeIdentityStorage implements IdentityStorage {
         incarnation: random.hex(INCARNATION_BYTES),
         generation: FIRST_GENERATION,
         founders: null,
+        removed: null,
       }
       this.store(
         () => first,

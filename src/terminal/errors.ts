@@ -92,7 +92,7 @@ export const ERRORS = {
   E_REMOVED_FROM_CLUSTER: {
     exitCode: 6,
     meaning: 'This member has been removed from its group.',
-    act: 'Wipe its directory and add it again as a new member.',
+    act: 'To make it a member again, put its directory aside (raftctl node wipe DIR), start it with --join and add it: raftctl member add NAME=HOST:PORT.',
   },
   E_NEEDS_REBUILD: {
     exitCode: 6,

@@ -1,7 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { checksum } from '../../src/storage/checksum.js'
+import { decodeIdentity, encodeIdentity, type IdentityRecord } from '../../src/storage/identity-file.js'
 import { eventually, freePorts, TestCluster, TestNode } from './node-cluster.js'
 
 const cluster = await TestCluster.start(1)
@@ -48,6 +50,24 @@ test('while no member answers it waits, says for whom, and stops when told to', 
   assert.is((await waiting.signal('SIGTERM')).code, 0)
   assert.not(existsSync(waiting.dataDir))
   await waiting.close()
+})
+
+test('a directory whose member was removed is refused at once, with what to type', async () => {
+  const removed = await newNode('removed', [])
+  removed.start()
+  await eventually('it to lead', async () => (await removed.status()).state === 'LEADER')
+  await removed.signal('SIGTERM')
+  await removed.close()
+  const file = join(removed.dataDir, 'raftctl', 'node.json')
+  const identity = decodeIdentity(readFileSync(file), checksum) as IdentityRecord
+  writeFileSync(file, encodeIdentity({ ...identity, removed: { reason: 'n1 said so', members: [founder.address] } }, checksum))
+  const { code, output } = await removed.start().exited()
+  assert.is(code, 6)
+  assert.match(output, 'E_REMOVED_FROM_CLUSTER  removed is no longer a member of its cluster: n1 said so')
+  assert.match(output, `raftctl node wipe ${removed.dataDir}`)
+  assert.match(output, `--join ${founder.address} --data ${removed.dataDir}`)
+  assert.match(output, `raftctl member add removed=${removed.address}`)
+  assert.not.match(output, 'node.started')
 })
 
 test.run()

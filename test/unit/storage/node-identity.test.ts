@@ -6,6 +6,7 @@ import { PeerId } from '../../../src/raft/peer-id.js'
 import type { NodeIdentity } from '../../../src/raft/storage.js'
 import { checksum } from '../../../src/storage/checksum.js'
 import { manualClusterId } from '../../../src/storage/cluster-id.js'
+import { decodeIdentity, type IdentityRecord } from '../../../src/storage/identity-file.js'
 import { type NodeIdentityOptions, NodeIdentityStorage } from '../../../src/storage/node-identity.js'
 import { SeededRandom } from '../../support/fake-environment.js'
 import { LogBench } from '../../support/log-bench.js'
@@ -160,6 +161,35 @@ test('a failed save poisons the identity', () => {
   const save = () => bench.call<void>((done) => bench.storage.save(identity, done)).status.code
   assert.is(save(), ErrorCode.EIO)
   assert.is(save(), ErrorCode.EIO)
+})
+
+test('a directory of before a member could be removed is read, and a removal that says nothing is damage', () => {
+  const old = {
+    clusterId: null,
+    peerId: '127.0.0.1:7001:0:0',
+    name: null,
+    standing: 'member',
+    incarnation: 'a',
+    generation: 1,
+    founders: null,
+  }
+  const written = (more: object) => {
+    const print = (value: object) => JSON.stringify(value, null, 2)
+    const body = { format: 1, ...old, ...more }
+    return Buffer.from(
+      print({
+        ...body,
+        crc32c: checksum
+          .crc32c(Buffer.from(print(body)))
+          .toString(16)
+          .padStart(8, '0'),
+      }),
+    )
+  }
+  assert.is((decodeIdentity(written({}), checksum) as IdentityRecord).removed, null)
+  const removed = { reason: 'why', members: ['a:1'] }
+  assert.equal((decodeIdentity(written({ removed }), checksum) as IdentityRecord).removed, removed)
+  assert.type(decodeIdentity(written({ removed: { reason: 'why' } }), checksum), 'string')
 })
 
 test('the id of a manual cluster depends on the token and on every founder, not on their order', () => {
