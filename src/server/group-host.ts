@@ -30,7 +30,7 @@ export interface GroupHostOptions {
  */
 export class GroupHost {
   readonly node: Node
-  readonly machine = new KvStateMachine()
+  readonly machine: KvStateMachine
   readonly service: KvService
   /** What an operator must look at: NOSPACE. */
   alarms: readonly string[] = []
@@ -41,6 +41,7 @@ export class GroupHost {
     const { configuration, environment, fileSystem, identity, faults } = options
     const { executor, clock, random } = environment
     this.node = new Node(configuration.group, configuration.peerId)
+    this.machine = new KvStateMachine({ executor, clock })
     this.storage = openStorage({
       fileSystem,
       executor,

@@ -1,20 +1,15 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { bytesOf } from '../../src/machines/kv/keys.js'
 import { encodePut, KvMachine } from '../simulation/kv-machine.js'
 import type { SimMember } from '../simulation/member.js'
 import { type Story, scenario } from './scenario.js'
 
-const KEY_VALUE = { size: 3, createMachine: (listener: ConstructorParameters<typeof KvMachine>[0]) => new KvMachine(listener) }
+const KEY_VALUE = { size: 3, createMachine: (...wiring: ConstructorParameters<typeof KvMachine>) => new KvMachine(...wiring) }
 
 /** How often a key was written, as a member's machine has it. */
 function versionOf(member: SimMember, key: string): number {
   const { kv } = member.machine as KvMachine
-  for (const versions of kv.store.histories()) {
-    const newest = versions.at(-1)
-    if (newest && bytesOf(newest.key).toString() === key) return newest.version
-  }
-  return 0
+  return kv.store.get(key)?.version ?? 0
 }
 
 function put(story: Story, through: SimMember, sequence: number, value: string) {

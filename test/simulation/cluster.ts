@@ -1,4 +1,5 @@
 import { Configuration } from '../../src/raft/configuration.js'
+import type { Executor } from '../../src/raft/environment.js'
 import type { Status } from '../../src/raft/errors.js'
 import type { RaftEvent } from '../../src/raft/events.js'
 import { PeerId } from '../../src/raft/peer-id.js'
@@ -26,7 +27,7 @@ export interface ClusterOptions {
   readonly timerLatenessMs?: number
   readonly catchupMargin?: number
   /** Default: a plain RegisterMachine. */
-  readonly createMachine?: (listener: ApplyListener) => RegisterMachine
+  readonly createMachine?: (listener: ApplyListener, executor: Executor) => RegisterMachine
   /** A violation is kept in `violations` instead of thrown. */
   readonly collectViolations?: boolean
 }

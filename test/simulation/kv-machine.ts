@@ -1,6 +1,8 @@
 import { raftctl } from '../../src/generated/kv.js'
 import { KvStateMachine } from '../../src/machines/kv/state-machine.js'
-import { RegisterMachine } from './register-machine.js'
+import type { Executor } from '../../src/raft/environment.js'
+import type { LogIndex } from '../../src/raft/types.js'
+import { type ApplyListener, RegisterMachine } from './register-machine.js'
 
 /** One try of a client's put; a retry repeats client and sequence. */
 export interface KvPut {
@@ -15,10 +17,15 @@ export interface KvPut {
  * command, and the real machine applies it.
  */
 export class KvMachine extends RegisterMachine {
-  readonly kv = new KvStateMachine()
+  readonly kv: KvStateMachine
 
-  protected override applied(payload: Buffer): void {
-    if (payload.length > 0) this.kv.applyCommand(payload)
+  constructor(listener: ApplyListener, executor: Executor) {
+    super(listener)
+    this.kv = new KvStateMachine({ executor })
+  }
+
+  protected override applied(payload: Buffer, index: LogIndex): void {
+    if (payload.length > 0) this.kv.applyCommand(payload, index)
   }
 
   override stateHash(): string {

@@ -1,6 +1,6 @@
 import { type Closure, closure } from '../../src/raft/closure.js'
 import type { Configuration } from '../../src/raft/configuration.js'
-import type { Environment } from '../../src/raft/environment.js'
+import type { Environment, Executor } from '../../src/raft/environment.js'
 import { ErrorCode, type Status } from '../../src/raft/errors.js'
 import type { RaftEvent } from '../../src/raft/events.js'
 import { Node } from '../../src/raft/node.js'
@@ -28,7 +28,7 @@ export interface MemberOptions {
   readonly maxSegmentBytes: number
   readonly clockRate: number
   readonly timerLatenessMs: number
-  readonly createMachine: (listener: ApplyListener) => RegisterMachine
+  readonly createMachine: (listener: ApplyListener, executor: Executor) => RegisterMachine
 }
 
 /** What those around a member are told. */
@@ -107,7 +107,7 @@ export class SimMember {
       observer: { event: (event) => this.observe(process, event) },
       failpoints: { hit: () => null },
     }
-    const machine = this.options.createMachine(this.listener.applied)
+    const machine = this.options.createMachine(this.listener.applied, process.executor)
     const node = new Node(GROUP, this.peerId)
     Object.assign(this, { process, machine, node, leadsTerm: 0, failed: null, openClosures: 0, diskFaulted: this.diskFails })
     this.seen = { term: 0, committed: 0, applied: 0 }

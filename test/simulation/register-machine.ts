@@ -45,7 +45,7 @@ export class RegisterMachine extends StateMachine {
       this.lastWriteIndex = iterator.index()
       this.registers.set(write.key, write.serial)
       this.digest = Math.imul(this.digest ^ (iterator.index() * 31 + write.serial), 0x9e3779b1) >>> 0
-      this.applied(iterator.data().subarray(HEADER_BYTES))
+      this.applied(iterator.data().subarray(HEADER_BYTES), iterator.index())
       this.listener(this, iterator.index(), iterator.term(), write)
       iterator.done()?.run(Status.OK)
     }
@@ -57,5 +57,5 @@ export class RegisterMachine extends StateMachine {
   }
 
   /** What follows the header of a write; only a machine that carries another inside looks at it. */
-  protected applied(_payload: Buffer): void {}
+  protected applied(_payload: Buffer, _index: LogIndex): void {}
 }

@@ -34,7 +34,9 @@ export class Swarm {
   constructor(seed: number, onTrace: ((line: string) => void) | null = null) {
     const { cluster, ...plan } = planOf(seed)
     this.plan = plan
-    this.cluster = new SimCluster(plan.keyValue ? { ...cluster, createMachine: (listener) => new KvMachine(listener) } : cluster)
+    this.cluster = new SimCluster(
+      plan.keyValue ? { ...cluster, createMachine: (listener, executor) => new KvMachine(listener, executor) } : cluster,
+    )
     this.cluster.scheduler.onTrace = onTrace
     this.faults = new FaultInjector(this.cluster, plan, this.cluster.random.fork('faults'))
     this.clients = this.cluster.random.fork('clients')

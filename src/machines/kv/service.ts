@@ -35,8 +35,8 @@ export class KvService {
   range(request: RangeRequest, context: CallContext, reply: Reply<etcdserverpb.RangeResponse.$Properties>): void {
     const problem = checkRange(request)
     if (problem !== null) return reply(problem, null)
-    const { store } = this.options.machine
-    this.read(request.serializable === true, context, reply, () => executeRange(store, request))
+    const { machine } = this.options
+    this.read(request.serializable === true, context, reply, () => executeRange(machine.store, request))
   }
 
   put(request: etcdserverpb.PutRequest.$Properties, context: CallContext, reply: Reply<etcdserverpb.PutResponse.$Properties>): void {
@@ -55,8 +55,8 @@ export class KvService {
   txn(request: TxnRequest, context: CallContext, reply: Reply<etcdserverpb.TxnResponse.$Properties>): void {
     const problem = checkTxn(request)
     if (problem !== null || !isReadOnly(request)) return this.write(problem, { txn: request }, context, 'txn', reply)
-    const { store } = this.options.machine
-    this.read(isSerializable(request), context, reply, () => executeTxn(store, null, request))
+    const { machine } = this.options
+    this.read(isSerializable(request), context, reply, () => executeTxn(machine.store, null, request))
   }
 
   compact(

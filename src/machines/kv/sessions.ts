@@ -1,4 +1,5 @@
 import type { raftctl } from '../../generated/kv.js'
+import { assert } from '../../raft/errors.js'
 import { fromInt64 } from '../../raft/types.js'
 import { GrpcStatus, KvFailure } from './failure.js'
 
@@ -49,13 +50,32 @@ export interface SessionStamp {
   readonly acknowledgedThrough: number
 }
 
+/** What is remembered of one client. */
 export interface Session {
   readonly clientId: string
-  acknowledgedThrough: number
+  readonly acknowledgedThrough: number
   /** Leader-stamped time of its newest command. */
-  lastActiveMs: number
+  readonly lastActiveMs: number
   /** By sequence, in the order in which they were applied. */
-  readonly answers: Map<number, Answer>
+  readonly answers: ReadonlyMap<number, Answer>
+}
+
+/** The table at one moment: the sessions in order of eviction. */
+export interface FrozenSessions {
+  readonly nowMs: number
+  readonly sessions: readonly Session[]
+}
+
+class OpenSession implements Session {
+  lastActiveMs = 0
+
+  constructor(
+    readonly clientId: string,
+    /** The table may change it in place as long as it was not frozen since. */
+    readonly epoch: number,
+    public acknowledgedThrough: number,
+    readonly answers: Map<number, Answer>,
+  ) {}
 }
 
 /**
@@ -68,11 +88,18 @@ export interface Session {
  * - A command of a session is applied at most once while the session lives.
  * - A session whose newest command is younger than CALL_TIMEOUT_MAX_MS, by the leaders' time, is never evicted.
  * - The time never runs back, whatever the leaders' clocks do.
+ * - A session that was frozen does not change any more: its next command changes a copy.
  */
 export class SessionTable {
   /** The newest leader-stamped time seen. */
   nowMs = 0
-  private readonly sessions = new Map<string, Session>()
+  private readonly sessions = new Map<string, OpenSession>()
+  private epoch = 0
+
+  constructor(contents: FrozenSessions = { nowMs: 0, sessions: [] }) {
+    this.nowMs = contents.nowMs
+    for (const session of contents.sessions) this.sessions.set(session.clientId, this.open(session))
+  }
 
   get size(): number {
     return this.sessions.size
@@ -82,9 +109,10 @@ export class SessionTable {
     return this.sessions.get(clientId)
   }
 
-  /** Least recently used first. */
-  all(): IterableIterator<Session> {
-    return this.sessions.values()
+  /** The table as it is now, whatever is answered and forgotten later. Costs a pointer per session. */
+  freeze(): FrozenSessions {
+    this.epoch++
+    return { nowMs: this.nowMs, sessions: [...this.sessions.values()] }
   }
 
   /** Every command passes here first, with its stamp or without. */
@@ -106,9 +134,9 @@ export class SessionTable {
     if (session === undefined) {
       if (sequence !== 1) return { refused: SESSION_EXPIRED }
       if (this.sessions.size >= SESSIONS_MAX && !this.evictOldest()) return { refused: TOO_MANY_SESSIONS }
-      session = { clientId, acknowledgedThrough: 0, lastActiveMs: this.nowMs, answers: new Map() }
+      session = new OpenSession(clientId, this.epoch, 0, new Map())
     }
-    this.touch(session)
+    session = this.touch(session)
     this.acknowledge(session, acknowledgedThrough)
     const answer = session.answers.get(sequence)
     if (answer !== undefined) return { answer }
@@ -117,17 +145,28 @@ export class SessionTable {
     return { session }
   }
 
+  /** `session` is what `admit` just gave out. */
   remember(session: Session, sequence: number, answer: Answer): void {
+    assert(session instanceof OpenSession && session.epoch === this.epoch, 'an answer to a session that was frozen since')
     session.answers.set(sequence, answer)
   }
 
-  private touch(session: Session): void {
+  private open({ clientId, acknowledgedThrough, lastActiveMs, answers }: Session): OpenSession {
+    const session = new OpenSession(clientId, this.epoch, acknowledgedThrough, new Map(answers))
+    session.lastActiveMs = lastActiveMs
+    return session
+  }
+
+  /** Makes it the newest; answers the one that may be changed. */
+  private touch(known: OpenSession): OpenSession {
+    const session = known.epoch === this.epoch ? known : this.open(known)
     session.lastActiveMs = this.nowMs
     this.sessions.delete(session.clientId)
     this.sessions.set(session.clientId, session)
+    return session
   }
 
-  private acknowledge(session: Session, through: number): void {
+  private acknowledge(session: OpenSession, through: number): void {
     if (through <= session.acknowledgedThrough) return
     session.acknowledgedThrough = through
     for (const sequence of session.answers.keys()) {

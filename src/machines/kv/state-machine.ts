@@ -1,18 +1,23 @@
-import { createHash } from 'node:crypto'
 import { raftctl } from '../../generated/kv.js'
-import type { Closure } from '../../raft/closure.js'
-import { Status } from '../../raft/errors.js'
+import type { Closure, Done } from '../../raft/closure.js'
+import { ErrorCode, Status } from '../../raft/errors.js'
 import { type Iterator, type LeaderChange, StateMachine } from '../../raft/raft.js'
+import type { SnapshotReader, SnapshotWriter } from '../../raft/storage.js'
 import { fromInt64, type LogIndex, NO_INDEX, NO_TERM, type Term } from '../../raft/types.js'
+import type { FrozenState } from './canonical.js'
 import { GrpcStatus, KvFailure } from './failure.js'
-import { type ByteString, bytesOf } from './keys.js'
+import { bytesOf } from './keys.js'
 import { executeDeleteRange, executePut, executeTxn } from './operations.js'
-import { type Answer, type Session, SessionTable, stampOf } from './sessions.js'
+import { type Answer, SessionTable, stampOf } from './sessions.js'
+import type { Pace } from './slices.js'
+import { SnapshotLoad } from './snapshot-load.js'
+import { SnapshotSave } from './snapshot-save.js'
+import type { KvState } from './state-builder.js'
+import { type StateHash, StateHashes, summarize } from './state-hashes.js'
 import { KvStore } from './store.js'
 import { checkDeleteRange, checkPut, checkTxn } from './validate.js'
 
 type Command = raftctl.kv.Command.$Properties
-type StateRecord = raftctl.kv.StateRecord.$Properties
 
 /** A proposer's closure: the machine leaves its answer in it before it runs it with OK. */
 export class KvClosure implements Closure {
@@ -29,26 +34,76 @@ export class KvClosure implements Closure {
  * The replicated key-value state: a multi-version store and the sessions of its clients.
  *
  * FSMCaller applies to it; KvService reads it between two batches. It has no clock, no randomness and looks at nothing
- * but the log: members that applied the same entries hold the same state and gave the same answers.
+ * but the log: members that applied the same entries hold the same state and gave the same answers. The executor, and the
+ * clock when there is one, only pace long work on copies of the state.
+ *
+ * Loading a snapshot replaces `store` and `sessions` in one step: nobody may hold on to them across an event.
  */
 export class KvStateMachine extends StateMachine {
-  readonly store = new KvStore()
-  readonly sessions = new SessionTable()
+  private state: KvState = { store: new KvStore(), sessions: new SessionTable() }
+  private readonly hashes: StateHashes
+  private readonly transfers = new Set<SnapshotSave | SnapshotLoad>()
   /** Newest entry applied. */
   appliedIndex: LogIndex = NO_INDEX
   /** Newest term this member's state machine heard of. */
   term: Term = NO_TERM
   private readonly leadershipWatchers = new Set<() => void>()
 
+  constructor(private readonly pace: Pace) {
+    super()
+    this.hashes = new StateHashes(pace)
+  }
+
+  get store(): KvStore {
+    return this.state.store
+  }
+
+  get sessions(): SessionTable {
+    return this.state.sessions
+  }
+
   override onApply(iterator: Iterator): void {
     for (; iterator.valid(); iterator.next()) {
-      const answer = this.applyCommand(iterator.data())
+      const answer = this.applyCommand(iterator.data(), iterator.index())
       this.appliedIndex = iterator.index()
       this.noteTerm(iterator.term())
       const done = iterator.done()
       if (done instanceof KvClosure) done.answer = answer
       done?.run(Status.OK)
     }
+  }
+
+  /** Writes the state of this moment as the one file `data`, in slices. ESHUTDOWN: the node stopped first. */
+  override onSnapshotSave(writer: SnapshotWriter, done: Done): void {
+    const state = this.freeze()
+    const save = new SnapshotSave(this.pace, writer, state, (status) => {
+      this.transfers.delete(save)
+      state.store.release()
+      done(status)
+    })
+    this.transfers.add(save)
+    save.start()
+  }
+
+  /** Replaces the state, in one step and only when the whole file was read and checked. ECORRUPT: names the file and the offset. */
+  override onSnapshotLoad(reader: SnapshotReader, done: Done): void {
+    const load = new SnapshotLoad(this.pace, reader, (status, state) => {
+      this.transfers.delete(load)
+      if (state) {
+        this.state = state
+        this.appliedIndex = reader.meta.lastIncluded.index
+        this.noteTerm(reader.meta.lastIncluded.term)
+      }
+      done(status)
+    })
+    this.transfers.add(load)
+    load.start()
+  }
+
+  override onShutdown(): void {
+    const status = Status.error(ErrorCode.ESHUTDOWN, 'the node is shut down')
+    for (const transfer of this.transfers) transfer.stop(status)
+    this.hashes.clear(status)
   }
 
   override onLeaderStart(term: Term): void {
@@ -73,10 +128,14 @@ export class KvStateMachine extends StateMachine {
     return () => this.leadershipWatchers.delete(watcher)
   }
 
-  /** Applies one command as it stands in the log; what cannot be read is refused, the same way everywhere. */
-  applyCommand(data: Uint8Array): Answer {
+  /** Applies one command as it stands in the log at `index`; what cannot be read is refused, the same way everywhere. */
+  applyCommand(data: Uint8Array, index: LogIndex): Answer {
     const command = decodeCommand(data)
     if (command === null) return refusal(UNREADABLE)
+    if (command.mark) {
+      this.hashes.add(index, this.freeze())
+      return { mark: { index } }
+    }
     this.sessions.advance(fromInt64(command.leader_time_ms))
     const stamp = stampOf(command)
     if (stamp === null) return this.execute(command)
@@ -88,41 +147,29 @@ export class KvStateMachine extends StateMachine {
     return answer
   }
 
-  /** The whole state in canonical order: nothing in it depends on the member. */
-  *records(): Generator<StateRecord> {
-    const { store, sessions } = this
-    yield {
-      header: { revision: store.revision, compacted_revision: store.compactedRevision, leader_time_ms: sessions.nowMs },
-    }
-    for (const versions of store.histories()) {
-      yield {
-        key: {
-          key: bytesOf((versions[0] as { key: ByteString }).key),
-          versions: versions.map((version) => ({
-            mod_revision: version.modRevision,
-            sub_revision: version.subRevision,
-            deleted: version.deleted,
-            create_revision: version.createRevision,
-            version: version.version,
-            value: bytesOf(version.value),
-            lease: version.lease,
-          })),
-        },
-      }
-    }
-    for (const session of sessions.all()) yield { session: sessionRecord(session) }
+  /** The state as it is now, whatever is applied later. Whoever took it releases its store. */
+  freeze(): FrozenState {
+    return { store: this.store.freeze(), sessions: this.sessions.freeze() }
   }
 
-  /** SHA-256 over the canonical records, each with its length before it. */
+  /**
+   * The hash of the state at a mark that was applied here, as soon as it is there. ENOENT: no such mark, or one that was
+   * forgotten since.
+   */
+  hashAt(markIndex: LogIndex, done: (status: Status, hash?: StateHash) => void): void {
+    this.hashes.get(markIndex, done)
+  }
+
+  /** SHA-256 over the canonical records, each with its length before it; at once, whatever it takes. */
   stateHash(): string {
-    const hash = createHash('sha256')
-    for (const record of this.records()) {
-      const bytes = raftctl.kv.StateRecord.encode(record).finish()
-      const length = Buffer.alloc(4)
-      length.writeUInt32LE(bytes.length)
-      hash.update(length).update(bytes)
+    const state = this.freeze()
+    const work = summarize(state)
+    for (;;) {
+      const step = work.next()
+      if (!step.done) continue
+      state.store.release()
+      return step.value.sha256
     }
-    return hash.digest('hex')
   }
 
   /** Test fault (--enable-faults): silently changes one byte of this member's state. Answers the key, null without one. */
@@ -193,13 +240,4 @@ function decodeCommand(data: Uint8Array): Command | null {
 function refusal(failure: KvFailure): Answer {
   const { status, code, message, applied } = failure
   return { error: { status, code, message, applied } }
-}
-
-function sessionRecord(session: Session): raftctl.kv.SessionState.$Properties {
-  return {
-    client_id: session.clientId,
-    acknowledged_through: session.acknowledgedThrough,
-    last_active_ms: session.lastActiveMs,
-    answers: [...session.answers].map(([sequence, answer]) => ({ sequence, answer })),
-  }
 }

@@ -5,6 +5,7 @@ import { COMPACTED, FUTURE_REVISION } from './failure.js'
 import { type ByteString, compareBytes, type KeyRange } from './keys.js'
 
 const BTree = sortedBtree.default
+type KeyTree = InstanceType<typeof BTree<ByteString, Version>>
 
 /** One state of a key: what a put or a delete made of it. Newest first, linked. */
 export interface Version {
@@ -16,7 +17,7 @@ export interface Version {
   readonly createRevision: number
   /** Puts since the key was created. */
   readonly version: number
-  value: ByteString
+  readonly value: ByteString
   readonly lease: number
   /** The state before; null when there was none or compaction let go of it. */
   previous: Version | null
@@ -24,6 +25,18 @@ export interface Version {
 
 /** Changes looked at per write while a compaction is being carried out: memory is freed a little at a time. */
 const TRIM_PER_WRITE = 128
+
+/** What a store is made of. `changes` holds every version of `keys`, in order of (modRevision, subRevision). */
+export interface StoreContents {
+  readonly revision: number
+  readonly compactedRevision: number
+  readonly keys: KeyTree
+  readonly changes: Version[]
+}
+
+export function emptyKeys(): KeyTree {
+  return new BTree<ByteString, Version>(undefined, compareBytes)
+}
 
 /**
  * Every key at every revision since the last compaction (etcd's mvcc).
@@ -35,17 +48,26 @@ const TRIM_PER_WRITE = 128
  * - `revision` starts at 1 and grows by one with each transaction that changed something.
  * - A key's versions have descending (modRevision, subRevision) along `previous`.
  * - What can be read at revisions ≥ `compactedRevision` is never freed; how much of the rest was freed is invisible.
+ * - What a frozen store can read is never freed while it is held, and never changes.
  */
 export class KvStore {
   /** Newest revision. */
-  revision = 1
+  revision: number
   /** Oldest revision that can be read; -1 before the first compaction. */
-  compactedRevision = -1
-  private readonly keys = new BTree<ByteString, Version>(undefined, compareBytes)
+  compactedRevision: number
+  private readonly keys: KeyTree
   /** In order of (modRevision, subRevision); those below `trimmed` are done with. */
-  private changes: Version[] = []
+  private readonly changes: Version[]
   private trimmed = 0
   private writing = false
+  private readonly frozen = new Set<FrozenStore>()
+
+  constructor(contents: StoreContents = { revision: 1, compactedRevision: -1, keys: emptyKeys(), changes: [] }) {
+    this.revision = contents.revision
+    this.compactedRevision = contents.compactedRevision
+    this.keys = contents.keys
+    this.changes = contents.changes
+  }
 
   /** Null when a read at `revision` can be answered; 0 and less mean the newest. */
   checkRevision(revision: number): KvFailure | null {
@@ -91,24 +113,23 @@ export class KvStore {
     return null
   }
 
-  /** Every key with the versions that can still be read, oldest first; keys in order of their bytes. */
-  *histories(): Generator<readonly Version[]> {
-    for (const newest of this.keys.values()) {
-      const versions: Version[] = []
-      for (let version: Version | null = newest; version !== null; version = version.previous) {
-        const base = version.modRevision <= this.compactedRevision
-        if (!(base && version.deleted && version.modRevision < this.compactedRevision)) versions.push(version)
-        if (base) break
-      }
-      if (versions.length > 0) yield versions.reverse()
-    }
+  /** The store as it is now, whatever is written, compacted or flipped later. Costs a few objects; whoever took it releases it. */
+  freeze(): FrozenStore {
+    assert(!this.writing, 'frozen within a write transaction')
+    const { revision, compactedRevision } = this
+    const frozen = new FrozenStore({ revision, compactedRevision, keys: this.keys.clone() }, () => this.frozen.delete(frozen))
+    this.frozen.add(frozen)
+    return frozen
   }
 
   /** Test fault: changes one byte of the newest value of the first key that has one, on this member only. */
   flipByte(): ByteString | null {
     for (const version of this.keys.values()) {
       if (version.deleted || version.value === '') continue
-      version.value = String.fromCharCode(version.value.charCodeAt(0) ^ 1) + version.value.slice(1)
+      const value = String.fromCharCode(version.value.charCodeAt(0) ^ 1) + version.value.slice(1)
+      const flipped = { ...version, value }
+      this.keys.set(version.key, flipped)
+      this.changes[this.changes.lastIndexOf(version)] = flipped
       return version.key
     }
     return null
@@ -122,9 +143,10 @@ export class KvStore {
 
   private trim(budget: number): void {
     const end = Math.min(this.changes.length, this.trimmed + budget)
+    const readable = this.oldestReadable()
     for (; this.trimmed < end; this.trimmed++) {
       const version = this.changes[this.trimmed] as Version
-      if (version.modRevision >= this.compactedRevision) break
+      if (version.modRevision >= readable) break
       version.previous = null
       if (version.deleted && this.keys.get(version.key) === version) this.keys.delete(version.key)
     }
@@ -133,6 +155,65 @@ export class KvStore {
       this.trimmed = 0
     }
   }
+
+  /** Oldest revision that can be read here or in a frozen store. */
+  private oldestReadable(): number {
+    let oldest = this.compactedRevision
+    for (const { compactedRevision } of this.frozen) oldest = Math.min(oldest, compactedRevision)
+    return oldest
+  }
+}
+
+/** A store at one moment. It keeps what it can read from being freed until `release`. */
+export class FrozenStore {
+  readonly revision: number
+  readonly compactedRevision: number
+  private readonly keys: KeyTree
+
+  constructor(
+    contents: Pick<StoreContents, 'revision' | 'compactedRevision' | 'keys'>,
+    /** Once; nothing may be read after it. */
+    readonly release: () => void,
+  ) {
+    this.revision = contents.revision
+    this.compactedRevision = contents.compactedRevision
+    this.keys = contents.keys
+  }
+
+  /**
+   * Every key with the versions that can be read, oldest first; keys in order of their bytes. A long history comes in several
+   * pieces, cut by what is in it and nothing else. Null: nothing yet, a place to pause.
+   */
+  *histories(): Generator<readonly Version[] | null> {
+    for (const newest of this.keys.values()) {
+      const versions: Version[] = []
+      for (let version: Version | null = newest; version !== null; version = version.previous) {
+        const base = version.modRevision <= this.compactedRevision
+        if (!(base && version.deleted && version.modRevision < this.compactedRevision)) versions.push(version)
+        if (base) break
+        if ((versions.length & 1023) === 0) yield null
+      }
+      if (versions.length > 0) yield* pieces(versions.reverse())
+    }
+  }
+}
+
+/** A piece of a history ends with the version that brings it to one of these. */
+export const PIECE_VERSIONS = 256
+export const PIECE_VALUE_BYTES = 64 * 1024
+
+function* pieces(versions: readonly Version[]): Generator<readonly Version[]> {
+  let start = 0
+  let bytes = 0
+  for (let i = 0; i < versions.length; i++) {
+    bytes += (versions[i] as Version).value.length
+    if (i + 1 - start < PIECE_VERSIONS && bytes < PIECE_VALUE_BYTES) continue
+    yield versions.slice(start, i + 1)
+    start = i + 1
+    bytes = 0
+  }
+  if (start === 0) yield versions
+  else if (start < versions.length) yield versions.slice(start)
 }
 
 function at(newest: Version | undefined, revision: number): Version | null {
@@ -148,7 +229,7 @@ export class WriteTransaction {
   constructor(
     /** The revision that the changes carry. */
     readonly revision: number,
-    private readonly keys: InstanceType<typeof BTree<ByteString, Version>>,
+    private readonly keys: KeyTree,
     private readonly changes: Version[],
     private readonly close: (changed: boolean) => void,
   ) {}

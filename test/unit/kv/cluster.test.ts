@@ -12,14 +12,14 @@ import {
 import { Kv, kvHandlers } from '../../../src/machines/kv/grpc-service.js'
 import { GrpcLeaderCalls } from '../../../src/machines/kv/leader-calls.js'
 import { KvService } from '../../../src/machines/kv/service.js'
-import { KvStateMachine } from '../../../src/machines/kv/state-machine.js'
+import type { KvStateMachine } from '../../../src/machines/kv/state-machine.js'
 import { PeerId } from '../../../src/raft/peer-id.js'
 import { callGuard } from '../../../src/rpc/call-guard.js'
 import { MAX_MESSAGE_BYTES } from '../../../src/rpc/grpc.js'
 import { ProcessIdentity } from '../../../src/rpc/identity.js'
 import { RpcServer } from '../../../src/rpc/server.js'
 import { ProductionClock } from '../../../src/server/clock.js'
-import { FakeNode, NOT_LEADER, peer, STEPPED_DOWN } from './fakes.js'
+import { applyNext, FakeNode, NOT_LEADER, newMachine, peer, STEPPED_DOWN } from './fakes.js'
 
 // Members whose log is a shared machine: gRPC, forwarding and the client are the real ones, over loopback.
 
@@ -64,7 +64,7 @@ async function start(machine: KvStateMachine): Promise<Member> {
 }
 
 async function cluster(count: number): Promise<{ machine: KvStateMachine; all: Member[] }> {
-  const machine = new KvStateMachine()
+  const machine = newMachine()
   const all = await Promise.all(Array.from({ length: count }, () => start(machine)))
   elect(all, 0)
   return { machine, all }
@@ -149,7 +149,7 @@ test('a named write whose outcome was lost with the leader is applied once', asy
   first.node.applies = 'holds'
   const written = kv.put(b('a'), b('1'))
   await first.node.asked(2)
-  machine.applyCommand(first.node.tasks[1]?.data as Uint8Array)
+  applyNext(machine, first.node.tasks[1]?.data as Uint8Array)
   await first.stop()
   elect(all, 1)
   assert.is((await written).revision, 3)
@@ -172,7 +172,7 @@ test('writes of one client at once are each applied once, whatever order they ta
   assert.is(machine.store.revision, 51)
   assert.is(machine.sessions.size, 1)
   await kv.put(b('last'), b('v'))
-  const [session] = machine.sessions.all()
+  const [session] = machine.sessions.freeze().sessions
   assert.is(session?.acknowledgedThrough, 50, 'what was answered is acknowledged')
 })
 

@@ -2,12 +2,23 @@ import type { CallContext, Reply } from '../../../src/machines/kv/call.js'
 import type { KvFailure } from '../../../src/machines/kv/failure.js'
 import type { KvNode, LeaderCalls, Write } from '../../../src/machines/kv/forwarding.js'
 import type { Answer } from '../../../src/machines/kv/sessions.js'
-import { KvClosure, type KvStateMachine } from '../../../src/machines/kv/state-machine.js'
+import { KvClosure, KvStateMachine } from '../../../src/machines/kv/state-machine.js'
 import type { Clock } from '../../../src/raft/environment.js'
 import { ErrorCode, Status } from '../../../src/raft/errors.js'
 import { PeerId } from '../../../src/raft/peer-id.js'
 import type { Task } from '../../../src/raft/raft.js'
-import type { LogIndex } from '../../../src/raft/types.js'
+import { type LogIndex, logIndex, plus } from '../../../src/raft/types.js'
+import { ManualExecutor } from '../../support/fake-environment.js'
+
+/** A machine whose long work waits until the executor is run, and a way to apply a command as the next entry. */
+export function newMachine(executor = new ManualExecutor()): KvStateMachine {
+  return new KvStateMachine({ executor })
+}
+
+export function applyNext(machine: KvStateMachine, data: Uint8Array): Answer {
+  machine.appliedIndex = plus(machine.appliedIndex, 1)
+  return machine.applyCommand(data, machine.appliedIndex)
+}
 
 /** Virtual time: timers run when the test advances it. */
 export class FakeClock implements Clock {
@@ -80,7 +91,7 @@ export class FakeNode implements KvNode {
   }
 
   commit(task: Task): void {
-    const answer = this.machine.applyCommand(task.data)
+    const answer = this.machine.applyCommand(task.data, logIndex(this.tasks.length))
     if (task.done instanceof KvClosure) task.done.answer = answer
     task.done?.run(Status.OK)
   }

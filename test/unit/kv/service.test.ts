@@ -5,10 +5,9 @@ import { CALLS_MAX, type CallContext } from '../../../src/machines/kv/call.js'
 import { GrpcStatus, KvFailure } from '../../../src/machines/kv/failure.js'
 import { ENTRY_BYTES_MAX } from '../../../src/machines/kv/forwarding.js'
 import { KvService } from '../../../src/machines/kv/service.js'
-import { KvStateMachine } from '../../../src/machines/kv/state-machine.js'
 import { ErrorCode, Status } from '../../../src/raft/errors.js'
 import { PeerId } from '../../../src/raft/peer-id.js'
-import { FakeClock, FakeLeaderCalls, FakeNode, NOT_LEADER, peer, STEPPED_DOWN } from './fakes.js'
+import { applyNext, FakeClock, FakeLeaderCalls, FakeNode, NOT_LEADER, newMachine, peer, STEPPED_DOWN } from './fakes.js'
 
 const b = (text: string) => Buffer.from(text)
 const SESSION = { clientId: 'c', sequence: 1, acknowledgedThrough: 0 }
@@ -18,7 +17,7 @@ const FORWARDED: CallContext = { ...NAMED, forwarded: true }
 
 function setUp() {
   const clock = new FakeClock()
-  const machine = new KvStateMachine()
+  const machine = newMachine()
   const node = new FakeNode(machine)
   const leaderCalls = new FakeLeaderCalls()
   const service = new KvService({ node, machine, clock, wallClockMs: () => 77, leaderCalls, clusterId: () => 'abc' })
@@ -123,7 +122,7 @@ test('with a session an unknown outcome is resolved by sending the same sequence
   node.applies = 'holds'
   put(NAMED)
   const [task] = node.tasks
-  machine.applyCommand(task?.data as Uint8Array)
+  applyNext(machine, task?.data as Uint8Array)
   task?.done?.run(STEPPED_DOWN)
   assert.is(replies.length, 0)
   node.applies = 'commits'
@@ -264,7 +263,7 @@ test('a linearizable read waits for its index, a serializable one does not', () 
   get({ serializable: true })
   assert.is(reads.length, 1)
   assert.is(reads[0]?.response?.count, 0)
-  node.machine.applyCommand(new Uint8Array())
+  applyNext(node.machine, new Uint8Array())
   node.lead()
   node.applies = 'commits'
   node.heldReads[0]?.(Status.OK)

@@ -4,7 +4,8 @@ import * as assert from 'uvu/assert'
 import type { KvFailure } from '../../../src/machines/kv/failure.js'
 import { encodeCommand } from '../../../src/machines/kv/forwarding.js'
 import * as sessions from '../../../src/machines/kv/sessions.js'
-import { KvStateMachine } from '../../../src/machines/kv/state-machine.js'
+import type { KvStateMachine } from '../../../src/machines/kv/state-machine.js'
+import { applyNext, newMachine } from './fakes.js'
 
 const b = (text: string) => Buffer.from(text)
 
@@ -22,12 +23,12 @@ function command({ client, sequence = 1, acknowledged = 0, at = 0, key = 'k' }: 
 }
 
 const version = (machine: KvStateMachine, key: string) => machine.store.get(key)?.version ?? 0
-const apply = (machine: KvStateMachine, sent: Sent) => machine.applyCommand(command(sent))
+const apply = (machine: KvStateMachine, sent: Sent) => applyNext(machine, command(sent))
 const refusedWith = (answer: sessions.Answer, failure: KvFailure) =>
   assert.is(answer.error?.code, failure.code, answer.error?.message ?? 'not refused')
 
 test('a duplicate gets the first answer and is not applied again', () => {
-  const machine = new KvStateMachine()
+  const machine = newMachine()
   const first = apply(machine, { client: 'c' })
   apply(machine, { key: 'other' })
   assert.is(apply(machine, { client: 'c' }), first)
@@ -36,14 +37,14 @@ test('a duplicate gets the first answer and is not applied again', () => {
 })
 
 test('a client that does not name itself is applied once per call', () => {
-  const machine = new KvStateMachine()
+  const machine = newMachine()
   apply(machine, {})
   apply(machine, {})
   assert.is(version(machine, 'k'), 2)
 })
 
 test('an unknown client must begin with sequence 1', () => {
-  const machine = new KvStateMachine()
+  const machine = newMachine()
   const answer = apply(machine, { client: 'c', sequence: 2 })
   refusedWith(answer, sessions.SESSION_EXPIRED)
   assert.is(answer.error?.applied, 'unknown')
@@ -52,7 +53,7 @@ test('an unknown client must begin with sequence 1', () => {
 })
 
 test('acknowledged answers are forgotten and their sequences refused', () => {
-  const machine = new KvStateMachine()
+  const machine = newMachine()
   for (let sequence = 1; sequence <= 5; sequence++) apply(machine, { client: 'c', sequence })
   apply(machine, { client: 'c', sequence: 6, acknowledged: 4 })
   assert.equal([...(machine.sessions.get('c')?.answers.keys() ?? [])], [5, 6])
@@ -61,7 +62,7 @@ test('acknowledged answers are forgotten and their sequences refused', () => {
 })
 
 test('a stamp that makes no sense is refused without a session', () => {
-  const machine = new KvStateMachine()
+  const machine = newMachine()
   for (const sent of [{ sequence: 0 }, { sequence: 1, acknowledged: 1 }, { client: 'x'.repeat(65) }]) {
     refusedWith(apply(machine, { client: 'c', ...sent }), sessions.BAD_SESSION)
   }
@@ -69,14 +70,14 @@ test('a stamp that makes no sense is refused without a session', () => {
 })
 
 test('a client keeps at most 1,024 answers', () => {
-  const machine = new KvStateMachine()
+  const machine = newMachine()
   for (let sequence = 1; sequence <= 1024; sequence++) assert.is(apply(machine, { client: 'c', sequence }).error, undefined)
   refusedWith(apply(machine, { client: 'c', sequence: 1025 }), sessions.TOO_MANY_ANSWERS)
   assert.is(apply(machine, { client: 'c', sequence: 1025, acknowledged: 1 }).error, undefined)
 })
 
 test('sessions go in order of last use, never younger than the longest deadline', () => {
-  const machine = new KvStateMachine()
+  const machine = newMachine()
   const old = sessions.CALL_TIMEOUT_MAX_MS
   for (let i = 0; i < sessions.SESSIONS_KEPT + 2; i++) apply(machine, { client: `c${i}`, at: i })
   apply(machine, { client: 'c0', sequence: 2, at: 5000 })
@@ -92,7 +93,7 @@ test('sessions go in order of last use, never younger than the longest deadline'
 })
 
 test('the time of the table never runs back', () => {
-  const machine = new KvStateMachine()
+  const machine = newMachine()
   apply(machine, { client: 'a', at: 10_000 })
   apply(machine, { client: 'b', at: 3 })
   assert.is(machine.sessions.nowMs, 10_000)
@@ -118,7 +119,7 @@ test('whatever is duplicated or comes late, each command is applied at most once
   const delivery = fc.record({ client: fc.nat(2), sequence: fc.integer({ min: 1, max: 8 }), acknowledged: fc.nat(8) })
   fc.assert(
     fc.property(fc.array(delivery, { maxLength: 60 }), (deliveries) => {
-      const machine = new KvStateMachine()
+      const machine = newMachine()
       const answered = new Map<string, unknown>()
       for (const { client, sequence, acknowledged } of deliveries) {
         const key = `${client}/${sequence}`

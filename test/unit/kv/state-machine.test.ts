@@ -3,10 +3,12 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { raftctl } from '../../../src/generated/kv.js'
 import type { Answer } from '../../../src/machines/kv/sessions.js'
-import { KvClosure, KvStateMachine } from '../../../src/machines/kv/state-machine.js'
+import { KvClosure } from '../../../src/machines/kv/state-machine.js'
 import type { Closure } from '../../../src/raft/closure.js'
 import type { Iterator } from '../../../src/raft/raft.js'
 import { asTerm, logIndex } from '../../../src/raft/types.js'
+import { b, encode, entry } from './commands.js'
+import { applyNext, newMachine } from './fakes.js'
 
 /** What FSMCaller hands over, from an array. */
 class ArrayIterator implements Iterator {
@@ -26,36 +28,13 @@ class ArrayIterator implements Iterator {
   setErrorAndRollback = () => assert.unreachable('the machine never fails')
 }
 
-const encode = (command: raftctl.kv.Command.$Properties) => raftctl.kv.Command.encode(command).finish()
-const b = (text: string) => Buffer.from(text)
 const encodeAnswer = (answer: Answer) => Buffer.from(raftctl.kv.Answer.encode(answer).finish()).toString('hex')
-
-const key = fc.constantFrom('a', 'b', 'c', 'ab').map(b)
-const value = fc.string({ maxLength: 4 }).map(b)
-const operation = fc.oneof(
-  fc.record({ put: fc.record({ key, value, prev_kv: fc.boolean() }) }),
-  fc.record({ delete_range: fc.record({ key, range_end: fc.constantFrom('', 'z').map(b), prev_kv: fc.boolean() }) }),
-  fc.record({
-    txn: fc.record({
-      compare: fc.array(fc.record({ key, target: fc.constant(3 as const), value }), { maxLength: 1 }),
-      success: fc.array(fc.record({ request_put: fc.record({ key, value }) }), { maxLength: 2 }),
-      failure: fc.array(fc.record({ request_range: fc.record({ key }) }), { maxLength: 2 }),
-    }),
-  }),
-  fc.record({ compact: fc.record({ revision: fc.nat(20) }) }),
-)
-const command = fc
-  .record({ client: fc.constantFrom('', 'x', 'y'), sequence: fc.integer({ min: 1, max: 9 }), at: fc.nat(1_000_000), operation })
-  .map(({ client, sequence, at, operation: op }) =>
-    encode({ client_id: client, sequence: client ? sequence : 0, leader_time_ms: at, ...op }),
-  )
-const entry = fc.oneof({ weight: 12, arbitrary: command }, { weight: 1, arbitrary: fc.uint8Array({ maxLength: 12 }) })
 
 test('two machines that apply the same log, batched differently, end equal and answer the same', () => {
   fc.assert(
     fc.property(fc.array(entry, { maxLength: 60 }), fc.integer({ min: 1, max: 9 }), (log, batch) => {
       const run = (size: number) => {
-        const machine = new KvStateMachine()
+        const machine = newMachine()
         const answers: string[] = []
         for (let from = 0; from < log.length; from += size) {
           const entries = log.slice(from, from + size).map((data) => ({
@@ -91,8 +70,8 @@ test('the state hash tells apart any difference that can be read later', () => {
     [{ leader_time_ms: 5, put: { key: b('a'), value: b('1') } }],
   ]
   for (const commands of variants) {
-    const machine = new KvStateMachine()
-    for (const one of commands) machine.applyCommand(encode(one))
+    const machine = newMachine()
+    for (const one of commands) applyNext(machine, encode(one))
     hashes.add(machine.stateHash())
   }
   assert.is(hashes.size, variants.length)
@@ -100,13 +79,13 @@ test('the state hash tells apart any difference that can be read later', () => {
 
 test('how far compaction has freed memory is not part of the state', () => {
   for (const last of [{ delete_range: { key: b('k3') } }, { put: { key: b('k1'), value: b('end') } }]) {
-    const lazy = new KvStateMachine()
-    const eager = new KvStateMachine()
+    const lazy = newMachine()
+    const eager = newMachine()
     for (const machine of [lazy, eager]) {
-      for (let i = 0; i < 1000; i++) machine.applyCommand(encode({ put: { key: b(`k${i % 7}`), value: b(String(i)) } }))
-      machine.applyCommand(encode({ delete_range: { key: b('k2') } }))
-      machine.applyCommand(encode(last))
-      machine.applyCommand(encode({ compact: { revision: machine.store.revision } }))
+      for (let i = 0; i < 1000; i++) applyNext(machine, encode({ put: { key: b(`k${i % 7}`), value: b(String(i)) } }))
+      applyNext(machine, encode({ delete_range: { key: b('k2') } }))
+      applyNext(machine, encode(last))
+      applyNext(machine, encode({ compact: { revision: machine.store.revision } }))
     }
     for (let i = 0; i < 50; i++) eager.store.begin().end()
     assert.is(eager.stateHash(), lazy.stateHash())
@@ -114,7 +93,7 @@ test('how far compaction has freed memory is not part of the state', () => {
 })
 
 test('an entry that is no command is answered with an error, and applying goes on', () => {
-  const machine = new KvStateMachine()
+  const machine = newMachine()
   const codes: (string | undefined)[] = []
   const done = () => new KvClosure((_status, answer) => codes.push(answer?.error?.code))
   const put = encode({ put: { key: b('a'), value: b('1') } })
@@ -128,22 +107,22 @@ test('an entry that is no command is answered with an error, and applying goes o
 })
 
 test('state does not share memory with the log', () => {
-  const machine = new KvStateMachine()
+  const machine = newMachine()
   const data = Buffer.from(encode({ put: { key: b('key'), value: b('value') } }))
-  machine.applyCommand(data)
+  applyNext(machine, data)
   data.fill(0)
   assert.is(machine.store.get('key')?.value, 'value')
 })
 
 test('a flipped byte shows in the state hash of this member only', () => {
-  const machines = [new KvStateMachine(), new KvStateMachine()] as const
-  for (const machine of machines) machine.applyCommand(encode({ put: { key: b('a'), value: b('1') } }))
+  const machines = [newMachine(), newMachine()] as const
+  for (const machine of machines) applyNext(machine, encode({ put: { key: b('a'), value: b('1') } }))
   assert.equal(machines[0].flipByte(), b('a'))
   assert.is.not(machines[0].stateHash(), machines[1].stateHash())
 })
 
 test('whoever watches leadership is told until it stops watching', () => {
-  const machine = new KvStateMachine()
+  const machine = newMachine()
   let told = 0
   const stop = machine.watchLeadership(() => told++)
   machine.onLeaderStart(asTerm(4))
