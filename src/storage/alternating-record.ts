@@ -6,7 +6,7 @@ import { readAndClose } from './protobuf-file.js'
 import { inSequence } from './steps.js'
 
 /** Bytes of a record on disk: one sector, so that a slot never shares a sector with the other. */
-const RECORD_BYTES = 512
+export const RECORD_BYTES = 512
 const HEADER_BYTES = 20
 const CRC_BYTES = 4
 const MAGIC = Buffer.from('RAFTCTL1')
@@ -18,7 +18,7 @@ export interface Place {
 }
 
 /** `empty`: never written. `bad`: written, and neither whole nor ours. */
-type Slot = { readonly state: 'empty' | 'bad' } | { readonly state: 'valid'; readonly sequence: number; readonly payload: Buffer }
+export type Slot = { readonly state: 'empty' | 'bad' } | { readonly state: 'valid'; readonly sequence: number; readonly payload: Buffer }
 
 export interface StoredRecord {
   /** The newest valid payload; null when no slot is valid. */
@@ -116,7 +116,7 @@ export class AlternatingRecord {
         if (!synced.ok) return file!.close(() => done(synced))
         readAndClose(file!, position, RECORD_BYTES, (readStatus, bytes) => {
           if (!readStatus.ok) return done(readStatus)
-          done(Status.OK, this.decode(bytes!))
+          done(Status.OK, decodeSlot(bytes!, this.checksum))
         })
       })
     })
@@ -132,14 +132,14 @@ export class AlternatingRecord {
     bytes.writeUInt32BE(this.checksum.crc32c(bytes.subarray(0, RECORD_BYTES - CRC_BYTES)), RECORD_BYTES - CRC_BYTES)
     return bytes
   }
+}
 
-  private decode(bytes: Buffer): Slot {
-    if (bytes.every((byte) => byte === 0)) return { state: 'empty' }
-    if (bytes.length !== RECORD_BYTES || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) return { state: 'bad' }
-    if (this.checksum.crc32c(bytes.subarray(0, RECORD_BYTES - CRC_BYTES)) !== bytes.readUInt32BE(RECORD_BYTES - CRC_BYTES))
-      return { state: 'bad' }
-    const length = bytes.readUInt32BE(16)
-    if (length > RECORD_BYTES - HEADER_BYTES - CRC_BYTES) return { state: 'bad' }
-    return { state: 'valid', sequence: Number(bytes.readBigUInt64BE(8)), payload: bytes.subarray(HEADER_BYTES, HEADER_BYTES + length) }
-  }
+/** Reads the bytes of one slot; fewer than RECORD_BYTES are what a crash left of the first save. */
+export function decodeSlot(bytes: Buffer, checksum: Checksum): Slot {
+  if (bytes.every((byte) => byte === 0)) return { state: 'empty' }
+  if (bytes.length !== RECORD_BYTES || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) return { state: 'bad' }
+  if (checksum.crc32c(bytes.subarray(0, RECORD_BYTES - CRC_BYTES)) !== bytes.readUInt32BE(RECORD_BYTES - CRC_BYTES)) return { state: 'bad' }
+  const length = bytes.readUInt32BE(16)
+  if (length > RECORD_BYTES - HEADER_BYTES - CRC_BYTES) return { state: 'bad' }
+  return { state: 'valid', sequence: Number(bytes.readBigUInt64BE(8)), payload: bytes.subarray(HEADER_BYTES, HEADER_BYTES + length) }
 }

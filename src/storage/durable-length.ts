@@ -7,7 +7,7 @@ import { AlternatingRecord } from './alternating-record.js'
 /** How old the stored bound may grow while entries are appended. */
 const WRITE_EVERY_MS = 100
 /** The two slots lie in different physical sectors. */
-const SECOND_SLOT_AT = 4096
+export const SECOND_SLOT_AT = 4096
 const MARK_BYTES = 24
 
 /** A point up to which the log is known to be durable. */
@@ -60,7 +60,7 @@ export class DurableLength {
   load(done: (status: Status, mark?: DurableMark | null) => void): void {
     this.record.load((status, stored) => {
       if (!status.ok) return done(status)
-      const mark = stored!.payload && stored!.payload.length === MARK_BYTES ? decodeMark(stored!.payload) : null
+      const mark = stored!.payload ? decodeMark(stored!.payload) : null
       this.latest = mark ?? NO_MARK
       done(Status.OK, mark)
     })
@@ -121,7 +121,9 @@ function encodeMark(mark: DurableMark): Buffer {
   return bytes
 }
 
-function decodeMark(bytes: Buffer): DurableMark {
+/** The bound in the payload of a slot; null when it is none. */
+export function decodeMark(bytes: Buffer): DurableMark | null {
+  if (bytes.length !== MARK_BYTES) return null
   const at = (offset: number) => Number(bytes.readBigUInt64BE(offset))
   return { segmentFirstIndex: logIndex(at(0)), segmentBytes: at(8), lastIndex: logIndex(at(16)) }
 }

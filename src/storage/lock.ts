@@ -67,6 +67,12 @@ export class DirectoryLock {
   }
 }
 
+/** Who holds the directory now, without touching it; null when nobody does. */
+export async function lockHolder(directory: string): Promise<LockOwner | null> {
+  const owner = await readOwner(join(directory, 'raftctl', LOCK_FILE))
+  return owner && !isGone(owner) ? owner : null
+}
+
 async function listenAbstract(directory: string, lockPath: string): Promise<Server> {
   const { dev, ino } = await stat(directory, { bigint: true })
   const server = createServer((connection) => connection.destroy())

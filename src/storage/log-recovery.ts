@@ -32,6 +32,45 @@ export interface LogRecoveryOptions {
   readonly mark: DurableMark | null
 }
 
+/** A segment that does not follow: the log should go on at `expected`. Null: by its own name it ends before it starts. */
+export interface SegmentHole {
+  readonly segment: SegmentName
+  readonly expected: LogIndex | null
+}
+
+/** The first segment that leaves a hole before it, by the names alone; `names` in order of their first index. */
+export function findHole(names: readonly SegmentName[], logFirstIndex: LogIndex): SegmentHole | null {
+  let expected: LogIndex | null = null
+  for (const segment of names) {
+    const { firstIndex, lastIndex } = segment
+    if (lastIndex !== null && lastIndex < firstIndex) return { segment, expected: null }
+    const isHole = expected === null ? firstIndex > logFirstIndex : firstIndex !== expected
+    if (isHole) return { segment, expected: expected ?? logFirstIndex }
+    expected = plus(lastIndex ?? firstIndex, 1)
+  }
+  return null
+}
+
+/** Why the bad entry behind `segment` cannot be the half-written end of the last write; null when it can be, and is cut. */
+export function whyNotTorn(found: {
+  readonly segment: Segment
+  readonly result: ScanResult
+  readonly fileBytes: number
+  readonly mark: DurableMark | null
+}): string | null {
+  const { segment, result, fileBytes, mark } = found
+  const index = plus(segment.lastIndex, 1)
+  const tail = fileBytes - segment.bytes
+  const tailMax = WRITE_BYTES_MAX + Math.max(ENTRY_BYTES_MAX, result.badEntryBytes)
+  const belowMark =
+    mark !== null && (index <= mark.lastIndex || (segment.firstIndex === mark.segmentFirstIndex && segment.bytes < mark.segmentBytes))
+  if (belowMark) return `entries up to ${mark.lastIndex} were durable`
+  // A good checksum over what cannot be right is no accident of a crash.
+  if (result.problem === 'entry type' || result.problem === 'configuration does not parse' || result.problem === 'term went back')
+    return 'its checksums are right'
+  return tail <= tailMax ? null : `${tail} bytes follow, more than one write`
+}
+
 /**
  * Opens what a log directory holds and decides what a bad entry means (DESIGN §4.7): the half-written end of the last write
  * is cut, everything else is corruption and left as it is. Used once, by SegmentLogStorage.init.
@@ -108,8 +147,8 @@ export class LogRecoveryRun {
     const sealed = names.filter((name) => name.lastIndex !== null).sort((a, b) => a.firstIndex - b.firstIndex)
     const obsolete = sealed.filter((name) => name.lastIndex! < this.firstIndex && name.lastIndex! >= name.firstIndex)
     const kept = sealed.filter((name) => !obsolete.includes(name))
-    const problem = this.findHole([...kept, ...open])
-    if (problem) return done(this.corrupt(problem))
+    const hole = findHole([...kept, ...open], this.firstIndex)
+    if (hole) return done(this.corrupt(this.describeHole(hole)))
     inSequence(
       [
         (next) => forEachInOrder(kept, (name, loaded) => this.loadSealed(name, loaded), next),
@@ -120,16 +159,10 @@ export class LogRecoveryRun {
     )
   }
 
-  private findHole(names: readonly SegmentName[]): string | null {
-    let expected: LogIndex | null = null
-    for (const { name, firstIndex, lastIndex } of names) {
-      if (lastIndex !== null && lastIndex < firstIndex) return `${name} ends before it starts`
-      const hole = expected === null ? firstIndex > this.firstIndex : firstIndex !== expected
-      if (hole)
-        return `a segment is missing before ${join(this.options.directory, name)}: the log should go on at index ${expected ?? this.firstIndex}`
-      expected = plus(lastIndex ?? firstIndex, 1)
-    }
-    return null
+  private describeHole({ segment, expected }: SegmentHole): string {
+    if (expected === null) return `${segment.name} ends before it starts`
+    const path = join(this.options.directory, segment.name)
+    return `a segment is missing before ${path}: the log should go on at index ${expected}`
   }
 
   private loadSealed(name: SegmentName, done: Done): void {
@@ -175,22 +208,8 @@ export class LogRecoveryRun {
 
   /** Null when the bad entry is the half-written end of the last write. */
   private judge(segment: Segment, name: string, result: ScanResult, fileBytes: number): Status | null {
-    const index = plus(segment.lastIndex, 1)
-    const { mark } = this.options
-    const tail = fileBytes - segment.bytes
-    const tailMax = WRITE_BYTES_MAX + Math.max(ENTRY_BYTES_MAX, result.badEntryBytes)
-    const belowMark =
-      mark !== null && (index <= mark.lastIndex || (segment.firstIndex === mark.segmentFirstIndex && segment.bytes < mark.segmentBytes))
-    // A good checksum over what cannot be right is no accident of a crash.
-    const foreign =
-      result.problem === 'entry type' || result.problem === 'configuration does not parse' || result.problem === 'term went back'
-    if (!belowMark && !foreign && tail <= tailMax) return null
-    const why = belowMark
-      ? `entries up to ${mark.lastIndex} were durable`
-      : foreign
-        ? 'its checksums are right'
-        : `${tail} bytes follow, more than one write`
-    return this.corrupt(`${this.describe(segment, name, result)}: ${why}`)
+    const why = whyNotTorn({ segment, result, fileBytes, mark: this.options.mark })
+    return why === null ? null : this.corrupt(`${this.describe(segment, name, result)}: ${why}`)
   }
 
   private describe(segment: Segment, name: string, result: ScanResult): string {

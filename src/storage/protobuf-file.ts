@@ -33,29 +33,27 @@ export class ProtoBufFile<T> {
   load(done: (status: Status, message?: T) => void): void {
     readWholeFile(this.fileSystem, this.path, (status, bytes) => {
       if (!status.ok) return done(status)
-      const problem = this.problemOf(bytes!)
-      if (problem) return done(Status.error(ErrorCode.ECORRUPT, `${this.path} is damaged: ${problem}`))
-      done(Status.OK, this.decode(bytes!) as T)
+      const decoded = decodeFramed(bytes!, this.codec)
+      if ('problem' in decoded) return done(Status.error(ErrorCode.ECORRUPT, `${this.path} is damaged: ${decoded.problem}`))
+      done(Status.OK, decoded.message)
     })
-  }
-
-  private problemOf(bytes: Buffer): string | null {
-    if (bytes.length < LENGTH_BYTES) return `${bytes.length} bytes, not even a length`
-    const length = bytes.readUInt32BE(0)
-    if (bytes.length - LENGTH_BYTES < length) return `${bytes.length - LENGTH_BYTES} of ${length} bytes are there`
-    return this.decode(bytes) === null ? 'the message does not parse' : null
-  }
-
-  private decode(bytes: Buffer): T | null {
-    try {
-      return this.codec.decode(bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + bytes.readUInt32BE(0)))
-    } catch {
-      return null
-    }
   }
 }
 
-function frame(body: Uint8Array): Buffer {
+/** Reads the bytes of a container: the message, or what is wrong with them. */
+export function decodeFramed<T>(bytes: Buffer, codec: MessageCodec<T>): { readonly message: T } | { readonly problem: string } {
+  if (bytes.length < LENGTH_BYTES) return { problem: `${bytes.length} bytes, not even a length` }
+  const length = bytes.readUInt32BE(0)
+  if (bytes.length - LENGTH_BYTES < length) return { problem: `${bytes.length - LENGTH_BYTES} of ${length} bytes are there` }
+  try {
+    return { message: codec.decode(bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + length)) }
+  } catch (error) {
+    return { problem: `the message does not parse: ${(error as Error).message}` }
+  }
+}
+
+/** The bytes of a container around an encoded message. */
+export function frame(body: Uint8Array): Buffer {
   const bytes = Buffer.allocUnsafe(LENGTH_BYTES + body.length)
   bytes.writeUInt32BE(body.length, 0)
   bytes.set(body, LENGTH_BYTES)

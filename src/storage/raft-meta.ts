@@ -95,14 +95,14 @@ export class FileRaftMetaStorage implements RaftMetaStorage {
 
   /** Decides between the newest slot and raft_meta. */
   private settle(stored: StoredRecord, file: MetaFile, done: (status: Status, meta?: RaftMeta) => void): void {
-    const slot = stored.payload === null ? null : decodeSlot(stored.payload)
+    const slot = stored.payload === null ? null : decodeMetaSlot(stored.payload)
     if (slot === null) return this.settleWithoutSlot(stored, file, done)
     const answer = (meta: RaftMeta) => (status: Status) => done(status, status.ok ? meta : undefined)
     // Saved again even when both agree: a process that was killed may have left them in the page cache only, and what is
     // answered here is at once told to the other members.
-    if (file.state !== 'valid' || isOlder(file.meta, slot) || isSame(file.meta, slot)) return this.save(slot, answer(slot))
+    if (file.state !== 'valid' || isOlderMeta(file.meta, slot) || isSameMeta(file.meta, slot)) return this.save(slot, answer(slot))
     if (this.options.adopt) return this.save(file.meta, answer(file.meta))
-    done(this.corrupt(`${this.file.path} says ${describe(file.meta)}, our newest record says ${describe(slot)}`))
+    done(this.corrupt(`${this.file.path} says ${describeMeta(file.meta)}, our newest record says ${describeMeta(slot)}`))
   }
 
   private settleWithoutSlot(stored: StoredRecord, file: MetaFile, done: (status: Status, meta?: RaftMeta) => void): void {
@@ -116,7 +116,7 @@ export class FileRaftMetaStorage implements RaftMetaStorage {
     if (file.state === 'damaged') return done(this.corrupt(file.problem))
     if (this.options.adopt) return this.save(file.meta, (status) => done(status, status.ok ? file.meta : undefined))
     const what = stored.badSlots > 0 ? 'our records of term and vote are damaged' : 'no record of ours vouches for it'
-    done(this.corrupt(`${this.file.path} says ${describe(file.meta)}, but ${what}`))
+    done(this.corrupt(`${this.file.path} says ${describeMeta(file.meta)}, but ${what}`))
   }
 
   private corrupt(what: string): Status {
@@ -127,7 +127,7 @@ export class FileRaftMetaStorage implements RaftMetaStorage {
 }
 
 /** braft's StablePBMeta as the engine sees it. A vote that is no peer does not decode, as in braft. */
-const META_CODEC: MessageCodec<RaftMeta> = {
+export const META_CODEC: MessageCodec<RaftMeta> = {
   encode: (meta) => braft.StablePBMeta.encode({ term: meta.term, votedfor: meta.votedFor.toString() }),
   decode: (bytes) => {
     const { term, votedfor } = braft.StablePBMeta.decode(bytes)
@@ -149,19 +149,20 @@ function encodeSlot(meta: RaftMeta): Buffer {
   return bytes
 }
 
-function decodeSlot(bytes: Buffer): RaftMeta {
+/** Term and vote in the payload of a slot; throws when the vote is no peer. */
+export function decodeMetaSlot(bytes: Buffer): RaftMeta {
   return { term: asTerm(Number(bytes.readBigUInt64BE(0))), votedFor: parseVote(bytes.toString('utf8', TERM_BYTES)) }
 }
 
-function isSame(a: RaftMeta, b: RaftMeta): boolean {
+export function isSameMeta(a: RaftMeta, b: RaftMeta): boolean {
   return a.term === b.term && a.votedFor.equals(b.votedFor)
 }
 
 /** Whether `a` can have come before `b`: a term only grows, and in a term a vote is only given once. */
-function isOlder(a: RaftMeta, b: RaftMeta): boolean {
+export function isOlderMeta(a: RaftMeta, b: RaftMeta): boolean {
   return a.term < b.term || (a.term === b.term && a.votedFor.isEmpty && !b.votedFor.isEmpty)
 }
 
-function describe(meta: RaftMeta): string {
+export function describeMeta(meta: RaftMeta): string {
   return `term ${meta.term}, ${meta.votedFor.isEmpty ? 'no vote' : `vote for ${meta.votedFor}`}`
 }
