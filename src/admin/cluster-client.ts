@@ -9,10 +9,14 @@ import type { NodeReply, Stage } from './node-report.js'
  * that is silent hold up the others. Owns its engine; dispose of it.
  */
 export class ClusterClient implements Disposable {
+  private readonly engine: ClusterEngine
+
   constructor(
     readonly connection: Connection,
-    readonly engine: ClusterEngine = new RaftctlEngine(connection),
-  ) {}
+    engine: ClusterEngine = new RaftctlEngine(connection),
+  ) {
+    this.engine = engine
+  }
 
   [Symbol.dispose](): void {
     this.engine[Symbol.dispose]()

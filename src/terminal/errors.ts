@@ -159,6 +159,16 @@ export const ERRORS = {
     meaning: 'No local cluster of this name exists.',
     act: 'See what exists: raftctl cluster ls.',
   },
+  E_NO_ENTRY: {
+    exitCode: 7,
+    meaning: 'The log holds no entry at this index yet.',
+    act: 'See what is there: raftctl log stats.',
+  },
+  E_NO_DATA_DIR: {
+    exitCode: 7,
+    meaning: 'There is no data directory of a Raft node at this path.',
+    act: 'Give the directory that the node was started with (--data): the one that holds log, raft_meta and raftctl.',
+  },
   E_NO_GROUP: {
     exitCode: 7,
     meaning: 'The node does not host a group of this name.',

@@ -25,11 +25,17 @@ export class Output {
   readonly count = format.count
   readonly bytes = format.bytes
   readonly duration = format.duration
+  readonly many = format.many
 
   constructor(private readonly options: OutputOptions) {}
 
   get style(): Style {
     return this.options.style
+  }
+
+  /** All columns are wanted, however long the lines become. */
+  get isWide(): boolean {
+    return this.options.wide
   }
 
   /** One line of the answer. */
