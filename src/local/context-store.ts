@@ -48,14 +48,25 @@ export function useContext(name: string): { readonly context: Context; readonly 
   return { context, previous: before.current }
 }
 
+/** Whether there is a file of this name, damaged or not. */
+export function contextExists(name: string): boolean {
+  return existsSync(contextFile(name))
+}
+
+/** Removes a context, damaged or not. Throws E_NO_CONTEXT with the likely name when there is none; answers which one is selected now. */
+export function forgetNamedContext(name: string): Selection {
+  if (!removeContext(name)) readContext(name)
+  return readSelection()
+}
+
 /** Removes a context and forgets that it was selected; false when there was none. The one before becomes current if it still exists. */
 export function removeContext(name: string): boolean {
-  if (findContext(name) === null) return false
+  if (!contextExists(name)) return false
   rmSync(contextFile(name), { force: true })
   const { current, previous } = readSelection()
   if (current !== name && previous !== name) return true
   const survivor = current === name ? previous : current
-  const usable = survivor !== null && survivor !== name && findContext(survivor) !== null ? survivor : null
+  const usable = survivor !== null && survivor !== name && contextExists(survivor) ? survivor : null
   writePrivately(selectionFile(), { current: usable, previous: null })
   return true
 }
@@ -70,14 +81,24 @@ export interface ContextRow {
   readonly playground: boolean
   readonly env: string | null
   readonly readOnly: boolean
+  /** Why it cannot be used; null when it can. */
+  readonly problem: string | null
 }
 
-export interface ContextDetail extends ContextRow {
+export interface ContextDetail extends Omit<ContextRow, 'problem'> {
   readonly file: string
 }
 
 export function listContexts(): ContextRow[] {
-  return contextNames().map((name) => row(name))
+  return contextNames().map((name) => {
+    try {
+      return { ...row(name), problem: null }
+    } catch (error) {
+      if (!(error instanceof CliError)) throw error
+      const blank = { endpoints: [], group: '', clusterId: null, playground: false, env: null, readOnly: false }
+      return { name, current: readSelection().current === name, ...blank, problem: error.message }
+    }
+  })
 }
 
 /** The selected context when `name` is left out. */
@@ -88,7 +109,7 @@ export function showContext(name?: string): ContextDetail {
   return { ...row(wanted), file: contextFile(wanted) }
 }
 
-function row(name: string): ContextRow {
+function row(name: string): Omit<ContextRow, 'problem'> {
   const { endpoints, group, clusterId, playground, env, readOnly } = readContext(name)
   return { name, current: readSelection().current === name, endpoints, group, clusterId, playground, env, readOnly }
 }

@@ -8,18 +8,18 @@ import { connectionFlags, durationMs, outputFlags } from './flags.js'
 import type { Envelope } from './json.js'
 
 interface ConnectionFlagValues {
-  context?: string
-  endpoint?: string
-  group?: string
-  timeout?: number
-  'connect-timeout'?: number
-  direct?: boolean
-  tls?: boolean
-  ca?: string
-  cert?: string
-  key?: string
-  'server-name'?: string
-  'token-file'?: string
+  context?: string | undefined
+  endpoint?: string | undefined
+  group?: string | undefined
+  timeout?: number | undefined
+  'connect-timeout'?: number | undefined
+  direct?: boolean | undefined
+  tls?: boolean | undefined
+  ca?: string | undefined
+  cert?: string | undefined
+  key?: string | undefined
+  'server-name'?: string | undefined
+  'token-file'?: string | undefined
 }
 
 const DEFAULT_GROUP = 'kv'
@@ -49,7 +49,7 @@ export abstract class ClusterCommand extends BaseCommand {
       throw new CliError('E_USAGE', '--token-file without TLS would send the token in the clear', { hint: 'Add --tls or --ca FILE.' })
     this.resolved = {
       context,
-      endpoints: endpoints.split(',').map((text) => endpoint(text.trim())),
+      endpoints: endpointsOf(endpoints),
       group: flags.group ?? context?.group ?? this.setting('group') ?? DEFAULT_GROUP,
       timeoutMs: flags.timeout ?? durationMs(this.setting('timeout') ?? DEFAULT_TIMEOUT),
       connectTimeoutMs: flags['connect-timeout'] ?? durationMs(this.setting('connect-timeout') ?? DEFAULT_CONNECT_TIMEOUT),
@@ -83,11 +83,42 @@ export abstract class ClusterCommand extends BaseCommand {
     const cert = flags.cert ?? context?.cert ?? this.setting('cert') ?? null
     const key = flags.key ?? context?.key ?? this.setting('key') ?? null
     const serverName = flags['server-name'] ?? context?.serverName ?? this.setting('server-name') ?? null
-    if ((cert === null) !== (key === null))
-      throw new CliError('E_USAGE', '--cert and --key belong together', { hint: 'Give both, or neither.' })
-    const wanted = flags.tls ?? context?.tls ?? this.setting('tls') === 'true'
-    return wanted || ca !== null || cert !== null || serverName !== null ? { ca, cert, key, serverName } : null
+    return tlsOf({ ca, cert, key, serverName }, flags.tls ?? context?.tls ?? this.setting('tls') === 'true')
   }
+}
+
+/** What the flags say by themselves: no context, no files. */
+export function connectionOf(flags: ConnectionFlagValues & { readonly endpoint: string }): Connection {
+  const { ca = null, cert = null, key = null, 'server-name': serverName = null } = flags
+  return {
+    context: null,
+    endpoints: endpointsOf(flags.endpoint),
+    group: flags.group ?? DEFAULT_GROUP,
+    timeoutMs: flags.timeout ?? durationMs(DEFAULT_TIMEOUT),
+    connectTimeoutMs: flags['connect-timeout'] ?? durationMs(DEFAULT_CONNECT_TIMEOUT),
+    direct: false,
+    clusterId: null,
+    tls: tlsOf({ ca, cert, key, serverName }, flags.tls === true),
+    tokenFile: null,
+  }
+}
+
+/** What a context says by itself. */
+export function contextConnection(context: Context, flags: Pick<ConnectionFlagValues, 'timeout' | 'connect-timeout'>): Connection {
+  const { endpoints, group, clusterId, tls = false, ca, cert, key, serverName } = context
+  const files = { ca, cert, key, ...(serverName === undefined ? {} : { 'server-name': serverName }) }
+  return { ...connectionOf({ ...flags, ...files, tls, group, endpoint: endpoints.join(',') }), context, clusterId }
+}
+
+function endpointsOf(text: string): string[] {
+  return text.split(',').map((one) => endpoint(one.trim()))
+}
+
+function tlsOf(files: TlsFiles, wanted: boolean): TlsFiles | null {
+  const { ca, cert, key, serverName } = files
+  if ((cert === null) !== (key === null))
+    throw new CliError('E_USAGE', '--cert and --key belong together', { hint: 'Give both, or neither.' })
+  return wanted || ca !== null || cert !== null || serverName !== null ? files : null
 }
 
 function nowhere(): CliError {

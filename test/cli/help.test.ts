@@ -35,6 +35,9 @@ const commands = [
   ['context', 'list'],
   ['context', 'use'],
   ['context', 'show'],
+  ['context', 'add'],
+  ['context', 'remove'],
+  ['context', 'test'],
 ]
 
 for (const words of commands) {

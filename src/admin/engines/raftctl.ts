@@ -15,7 +15,7 @@ import {
   type NodeReport,
   type ProgressReport,
 } from '../node-report.js'
-import { probe } from '../probe.js'
+import { NO_GRPC, probe } from '../probe.js'
 import { isServiceError, neverSent, remoteError } from '../remote-error.js'
 import type { ClusterEngine, LeaderReport, NodeCall } from './engine.js'
 
@@ -90,7 +90,7 @@ type CallOptions = NonNullable<Parameters<ControlClient['call']>[2]>
 
 function reason(error: ServiceError): string {
   const text = error.details || error.message
-  return /^No connection established/.test(text) ? 'the port is open but does not speak gRPC' : text
+  return /^No connection established/.test(text) ? NO_GRPC : text
 }
 
 function unreachable({ endpoint, code, stage, message }: NodeFailure): CliError {
