@@ -1,4 +1,4 @@
-import { ConfigurationEntry } from './configuration.js'
+import { Configuration, ConfigurationEntry } from './configuration.js'
 import { assert } from './errors.js'
 import type { LogIndex } from './types.js'
 
@@ -58,6 +58,17 @@ export class ConfigurationManager {
     const keptFrom = this.entries.findIndex((entry) => entry.id.index >= firstKept)
     const cut = this.entries.splice(0, keptFrom < 0 ? this.entries.length : keptFrom)
     this.base = cut.at(-1) ?? this.base
+  }
+
+  /** The initial configuration counts for nothing: this directory lost what came after it. */
+  forgetInitial(): void {
+    if (this.base.id.index === 0) this.base = new ConfigurationEntry(this.base.id, Configuration.EMPTY)
+  }
+
+  /** A snapshot replaces the whole log: only what it says is in force. */
+  reset(entry: ConfigurationEntry): void {
+    this.entries = []
+    this.base = entry
   }
 
   /** A snapshot's configuration replaces what it covers; an older snapshot changes nothing. */

@@ -38,6 +38,15 @@ export type RaftEvent = EventOrigin &
     | { readonly name: 'log.tail-cut'; readonly file: string; readonly offset: number; readonly bytes: number; readonly problem: string }
     | { readonly name: 'log.durable'; readonly index: LogIndex }
     | { readonly name: 'log.truncated'; readonly lastKept: LogIndex }
+    /** Everything was dropped: a snapshot holds what comes before `nextIndex`. */
+    | { readonly name: 'log.reset'; readonly nextIndex: LogIndex }
+    | { readonly name: 'snapshot.saved'; readonly index: LogIndex; readonly snapshotTerm: Term; readonly tookMs: number }
+    | { readonly name: 'snapshot.installed'; readonly index: LogIndex; readonly snapshotTerm: Term; readonly tookMs: number }
+    | { readonly name: 'snapshot.failed'; readonly what: 'save' | 'install'; readonly status: Status }
+    | { readonly name: 'snapshot.sending'; readonly peer: PeerId; readonly index: LogIndex; readonly uri: string }
+    /** A member that had lost its past counts again. */
+    | { readonly name: 'node.rebuilt'; readonly term: Term; readonly incarnation: string }
+    | { readonly name: 'member.settled'; readonly peer: PeerId; readonly incarnation: string; readonly upTo: LogIndex }
     | { readonly name: 'commit.advanced'; readonly index: LogIndex }
     | { readonly name: 'apply.advanced'; readonly index: LogIndex }
     | { readonly name: 'configuration.committed'; readonly index: LogIndex; readonly peers: string }

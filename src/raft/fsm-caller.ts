@@ -1,6 +1,6 @@
 import type { Done } from './closure.js'
 import type { ClosureQueue } from './closure-queue.js'
-import type { ConfigurationEntry } from './configuration.js'
+import { ConfigurationEntry } from './configuration.js'
 import type { Environment } from './environment.js'
 import { assert, ErrorCode, ErrorType, RaftError, Status } from './errors.js'
 import type { EventOrigin } from './events.js'
@@ -8,7 +8,8 @@ import { BatchIterator } from './iterator.js'
 import { type EntryBatch, EntryType } from './log-entry.js'
 import type { LogManager } from './log-manager.js'
 import type { LeaderChange, StateMachine } from './raft.js'
-import { type LogId, type LogIndex, minIndex, NO_INDEX, NO_TERM, plus, type Term } from './types.js'
+import type { SnapshotMeta, SnapshotReader, SnapshotWriter } from './storage.js'
+import { type LogId, type LogIndex, maxIndex, minIndex, NO_INDEX, NO_TERM, plus, type Term } from './types.js'
 
 export interface FSMCallerOptions {
   readonly environment: Environment
@@ -26,8 +27,19 @@ export interface FSMCallerOptions {
   readonly maxSliceBytes?: number
 }
 
-/** Entries to apply, or one call of the state machine. */
-type Work = { readonly kind: 'committed'; index: LogIndex } | { readonly kind: 'call'; readonly activity: string; readonly run: () => void }
+/** A snapshot to load: nothing else happens until it is loaded. */
+interface Load {
+  readonly kind: 'load'
+  readonly activity: string
+  readonly reader: SnapshotReader
+  readonly done: Done
+}
+
+/** Entries to apply, one call of the state machine, or a snapshot to load. */
+type Work =
+  | { readonly kind: 'committed'; index: LogIndex }
+  | { readonly kind: 'call'; readonly activity: string; readonly run: () => void }
+  | Load
 
 interface Waiter {
   readonly index: LogIndex
@@ -58,6 +70,7 @@ export class FSMCaller {
   /** Committed entries taken out of the log and not applied yet. */
   private ahead: EntryBatch | null = null
   private isReading = false
+  private loading: Load | null = null
   private stepPosted = false
   private error: RaftError | null = null
   private waiters: Waiter[] = []
@@ -82,7 +95,7 @@ export class FSMCaller {
   get activity(): string {
     const work = this.work[0]
     if (!work) return 'Idle'
-    return work.kind === 'call' ? work.activity : `Applying log_index=${this.applied.index + 1}`
+    return work.kind !== 'committed' ? work.activity : `Applying log_index=${this.applied.index + 1}`
   }
 
   /** The state machine already holds everything up to `applied`. Called once, first. */
@@ -124,11 +137,36 @@ export class FSMCaller {
     this.error = error
     this.ahead = null
     this.isReading = false
-    this.work = this.work.filter((work) => work.kind === 'call')
+    const { loading } = this
+    const loads = this.work.filter((work): work is Load => work.kind === 'load' && work !== loading)
     const activity = 'Notifying error'
-    this.work.unshift({ kind: 'call', activity, run: () => this.guarded(activity, () => this.options.fsm.onError(error)) })
-    this.options.environment.executor.post(() => this.failWaiters(error.status), 'fsm.failed')
+    const tell: Work = { kind: 'call', activity, run: () => this.guarded(activity, () => this.options.fsm.onError(error)) }
+    this.work = [...(loading ? [loading] : []), tell, ...this.work.filter((work) => work.kind === 'call')]
+    this.options.environment.executor.post(() => {
+      this.failWaiters(error.status)
+      for (const load of loads) load.done(error.status)
+    }, 'fsm.failed')
     this.postStep()
+  }
+
+  /**
+   * Has the state as of the last entry applied written into `writer`; `done` with what that snapshot stands for. The state
+   * is pinned down in its turn of the queue, what is applied later goes on meanwhile.
+   */
+  saveSnapshot(writer: SnapshotWriter, done: (status: Status, meta?: SnapshotMeta) => void): void {
+    const failure = this.unusable
+    if (failure) return this.options.environment.executor.post(() => done(failure), 'fsm.refused')
+    this.push({ kind: 'call', activity: 'Saving snapshot', run: () => this.save(writer, done) })
+  }
+
+  /**
+   * Replaces the state by a snapshot's; ESTALE when it is no newer. `done` runs before anything else is applied. A machine
+   * that cannot load it fails the node.
+   */
+  loadSnapshot(reader: SnapshotReader, done: Done): void {
+    const failure = this.unusable
+    if (failure) return this.options.environment.executor.post(() => done(failure), 'fsm.refused')
+    this.push({ kind: 'load', activity: 'Loading snapshot', reader, done })
   }
 
   /** `done` once everything up to `index` is applied, or with why that will not happen. Answers how to stop waiting. */
@@ -161,6 +199,12 @@ export class FSMCaller {
     this.stopping = [done]
   }
 
+  /** Why the state machine is asked nothing any more. */
+  private get unusable(): Status | null {
+    if (this.error) return Status.error(ErrorCode.EINVAL, `the node failed: ${this.error.status.message}`)
+    return this.stopping || this.isStopped ? Status.error(ErrorCode.ESHUTDOWN, 'the node is shut down') : null
+  }
+
   private call(activity: string, run: () => void): void {
     if (this.stopping) return
     if (this.amidConfiguration) this.amidConfiguration.push(() => this.guarded(activity, run))
@@ -178,18 +222,20 @@ export class FSMCaller {
     this.options.environment.executor.post(() => {
       this.stepPosted = false
       this.step()
-      if (!this.isReading) this.postStep()
+      if (!this.isReading && !this.loading) this.postStep()
     }, 'fsm.step')
   }
 
   /** One slice or one call. */
   private step(): void {
     const work = this.work[0]
-    if (!work) return
+    if (!work || this.loading) return
     if (work.kind === 'call') {
       work.run()
       this.work.splice(this.work.indexOf(work), 1)
-    } else if (this.isAbandoned) {
+    } else if (work.kind === 'load') {
+      this.load(work)
+    } else if (this.isAbandoned || work.index <= this.applied.index) {
       this.work.shift()
       this.isReading = false
     } else if (!this.isReading) {
@@ -280,6 +326,59 @@ export class FSMCaller {
     const calls = this.amidConfiguration
     this.amidConfiguration = null
     for (const run of calls) run()
+  }
+
+  private save(writer: SnapshotWriter, done: (status: Status, meta?: SnapshotMeta) => void): void {
+    const failure = this.error ? this.unusable : null
+    if (failure) return done(failure)
+    const lastIncluded = this.applied
+    const { conf, old, learners, configIndex } = this.options.logManager.configurations.at(lastIncluded.index)
+    const meta = { lastIncluded, configuration: new ConfigurationEntry(lastIncluded, conf, old, learners, configIndex) }
+    let isTold = false
+    const tell: Done = (status) => {
+      assert(!isTold, 'a snapshot was answered twice', { index: lastIncluded.index })
+      isTold = true
+      done(status, status.ok ? meta : undefined)
+    }
+    this.guarded('Saving snapshot', () => this.options.fsm.onSnapshotSave(writer, tell))
+    if (this.error && !isTold) tell((this.error as RaftError).status)
+  }
+
+  private load(work: Load): void {
+    const { reader } = work
+    const { lastIncluded } = reader.meta
+    if (lastIncluded.index <= this.applied.index) {
+      this.work.splice(this.work.indexOf(work), 1)
+      return work.done(Status.error(ErrorCode.ESTALE, `the snapshot ends at ${lastIncluded.index}, ${this.applied.index} is applied`))
+    }
+    this.loading = work
+    try {
+      this.options.fsm.onSnapshotLoad(reader, (status) => this.loaded(work, status))
+    } catch (thrown) {
+      this.loaded(work, Status.error(ErrorCode.ESTATEMACHINE, `the state machine threw (Loading snapshot): ${reason(thrown)}`))
+    }
+  }
+
+  private loaded(work: Load, status: Status): void {
+    assert(this.loading === work, 'a snapshot was loaded twice', { index: work.reader.meta.lastIncluded.index })
+    this.loading = null
+    this.work.splice(this.work.indexOf(work), 1)
+    if (!this.error && !status.ok) this.fail(ErrorType.SNAPSHOT, status)
+    if (this.error) {
+      work.done((this.error as RaftError).status)
+      return this.postStep()
+    }
+    const { lastIncluded, configuration } = work.reader.meta
+    this.applied = lastIncluded
+    this.committed = maxIndex(this.committed, lastIncluded.index)
+    this.ahead = null
+    if (configuration.isStable)
+      this.guarded('Notifying configuration committed', () =>
+        this.options.fsm.onConfigurationCommitted(configuration.conf, lastIncluded.index),
+      )
+    work.done(Status.OK)
+    this.publish()
+    this.postStep()
   }
 
   private publish(): void {

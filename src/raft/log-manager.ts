@@ -7,7 +7,7 @@ import type { EventOrigin } from './events.js'
 import { type EntryBatch, EntryType } from './log-entry.js'
 import { LogMemory } from './log-memory.js'
 import { LogWriter } from './log-writer.js'
-import type { LogRecovery, LogStorage } from './storage.js'
+import type { LogRecovery, LogStorage, SnapshotMeta } from './storage.js'
 import { type LogId, type LogIndex, maxIndex, minIndex, NO_INDEX, NO_TERM, plus, type Term } from './types.js'
 
 export interface LogManagerOptions {
@@ -43,7 +43,8 @@ interface Read {
  * - What is visible here (lastIndex, termAt, configurations) changes at the call; the disk follows in the same order.
  * - durableIndex ≤ lastIndex: every entry up to it is on disk exactly as it is here. Cutting the end takes it back, and
  *   a write that was under way then counts no further than what was kept.
- * - An entry leaves memory only when it is durable and applied. Nothing that is committed or applied is ever cut.
+ * - An entry leaves memory only when it is durable and applied. Nothing that is committed or applied is ever cut, except
+ *   what a durable snapshot holds.
  * - After a failure nothing is written and every waiter has been told.
  */
 export class LogManager {
@@ -55,6 +56,8 @@ export class LogManager {
   private last = NO_INDEX
   /** The entry just below `first`, known when it was cut while this process ran. */
   private base: LogId = { index: NO_INDEX, term: NO_TERM }
+  /** The newest snapshot that the log was told of. */
+  private snapshot: LogId = { index: NO_INDEX, term: NO_TERM }
   private applied = NO_INDEX
   private committed = NO_INDEX
   private readonly reads = new Set<Read>()
@@ -118,9 +121,13 @@ export class LogManager {
     return { index: this.durableIndex, term: this.termAt(this.durableIndex) }
   }
 
-  /** 0 for index 0 and where the log has nothing; the entry just below the first is known if it was cut in this process. */
+  /**
+   * 0 for index 0 and where the log has nothing. The entry just below the first is known if it was cut in this process, the
+   * last of the newest snapshot always.
+   */
   termAt(index: LogIndex): Term {
     if (index === this.base.index) return this.base.term
+    if (index === this.snapshot.index) return this.snapshot.term
     if (index < this.first || index > this.last) return NO_TERM
     return this.memory.has(index) ? this.memory.termAt(index) : this.options.storage.getTerm(index)
   }
@@ -173,6 +180,61 @@ export class LogManager {
     this.configurations.truncatePrefix(first)
     for (const read of this.reads) read.disturbed = true
     this.writer.truncatePrefix(first)
+  }
+
+  /** Index of the last entry of the newest snapshot that the log was told of; 0 without one. */
+  get snapshotIndex(): LogIndex {
+    return this.snapshot.index
+  }
+
+  /**
+   * A snapshot is durable and visible, and the state machine holds it: what it covers may be cut. Entries back to the
+   * snapshot before stay for slow followers. A log that ends before the snapshot, or disagrees with it, starts anew behind
+   * it. An older snapshot changes nothing. (braft LogManager::set_snapshot)
+   */
+  setSnapshot({ lastIncluded, configuration }: SnapshotMeta): void {
+    const previous = this.snapshot
+    if (lastIncluded.index <= previous.index || this.unusable) return
+    const known = lastIncluded.index === this.first - 1 && this.termAt(lastIncluded.index) === NO_TERM
+    const term = known ? lastIncluded.term : this.termAt(lastIncluded.index)
+    this.snapshot = lastIncluded
+    if (term === lastIncluded.term) {
+      this.configurations.setSnapshot(configuration)
+      this.noteCovered(lastIncluded.index)
+      if (previous.index > 0) this.truncatePrefix(plus(previous.index, 1))
+      return
+    }
+    this.reset(lastIncluded, configuration)
+  }
+
+  /** Cuts the log up to the newest snapshot, also what was kept for slow followers (braft clear_bufferred_logs). */
+  cutToSnapshot(): void {
+    if (this.snapshot.index > 0) this.truncatePrefix(plus(this.snapshot.index, 1))
+  }
+
+  private reset(lastIncluded: LogId, configuration: ConfigurationEntry): void {
+    assert(lastIncluded.index >= this.committed, 'committed entries behind a snapshot would be cut', {
+      index: lastIncluded.index,
+      committed: this.committed,
+    })
+    const next = plus(lastIncluded.index, 1)
+    this.memory.clear()
+    this.configurations.reset(configuration)
+    this.base = lastIncluded
+    this.first = next
+    this.last = lastIncluded.index
+    for (const read of this.reads) {
+      read.last = minIndex(read.last, lastIncluded.index)
+      read.disturbed = true
+    }
+    this.noteCovered(lastIncluded.index)
+    this.writer.reset(next)
+    this.options.environment.observer.event({ ...this.options.origin, name: 'log.reset', nextIndex: next })
+  }
+
+  private noteCovered(index: LogIndex): void {
+    this.applied = maxIndex(this.applied, index)
+    this.committed = maxIndex(this.committed, index)
   }
 
   /** Entries out of memory, at least one, within `maxBytes` and up to `last`; null when `from` is not in memory. */

@@ -74,6 +74,12 @@ export class LogMemory {
     return EntryBatch.concat(run)
   }
 
+  clear(): void {
+    this.batches = []
+    this.head = 0
+    this.size = 0
+  }
+
   truncateSuffix(lastKept: LogIndex): void {
     while (!this.isEmpty && this.lastIndex > lastKept) {
       const batch = this.batches.pop()!

@@ -25,7 +25,7 @@ interface Append {
 }
 
 interface Truncation {
-  readonly kind: 'truncatePrefix' | 'truncateSuffix'
+  readonly kind: 'truncatePrefix' | 'truncateSuffix' | 'reset'
   readonly index: LogIndex
 }
 
@@ -99,6 +99,15 @@ export class LogWriter {
     this.postPump()
   }
 
+  /** Nothing of the log stands any more; a durable snapshot holds everything below `nextIndex`. */
+  reset(nextIndex: LogIndex): void {
+    for (const change of this.underWay ?? []) cut(change, NO_INDEX)
+    for (const change of this.waiting) cut(change, NO_INDEX)
+    this.durable = plus(nextIndex, -1)
+    this.waiting.push({ kind: 'reset', index: nextIndex })
+    this.postPump()
+  }
+
   /** Stops for good: everyone who waits is told, after `onError`. */
   fail(status: Status): void {
     if (this.failed) return
@@ -137,10 +146,16 @@ export class LogWriter {
         if (batches.length > 0) this.startWrite(group, (done) => this.options.storage.appendEntries(batches, done))
       } else {
         this.waiting.shift()
-        if (head.kind === 'truncateSuffix') this.startWrite([head], (done) => this.options.storage.truncateSuffix(head.index, done))
-        else this.startWrite([head], (done) => this.options.storage.truncatePrefix(head.index, done))
+        this.startWrite([head], (done) => this.truncate(head, done))
       }
     }
+  }
+
+  private truncate({ kind, index }: Truncation, done: Done): void {
+    const { storage } = this.options
+    if (kind === 'truncateSuffix') storage.truncateSuffix(index, done)
+    else if (kind === 'truncatePrefix') storage.truncatePrefix(index, done)
+    else storage.reset(index, done)
   }
 
   private startWrite(group: readonly Change[], write: (done: Done) => void): void {

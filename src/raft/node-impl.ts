@@ -20,6 +20,7 @@ import { PeerId } from './peer-id.js'
 import { ReadIndexService } from './read-index.js'
 import type { Replicator } from './replicator.js'
 import { ReplicatorGroup } from './replicator-group.js'
+import { SnapshotExecutor } from './snapshot-executor.js'
 import { Stickiness } from './stickiness.js'
 import type { NodeIdentity } from './storage.js'
 import { TermVote } from './term-vote.js'
@@ -61,6 +62,7 @@ export class NodeImpl implements m.PeerHandler {
   reads!: ReadIndexService
   transfer!: LeadershipTransfer
   replicators!: ReplicatorGroup
+  snapshots!: SnapshotExecutor
   readonly closures = new ClosureQueue()
   applyQueue!: ApplyQueue
 
@@ -96,6 +98,7 @@ export class NodeImpl implements m.PeerHandler {
       this.setState('FOLLOWER', Status.OK)
       this.observe({ name: 'node.started', term: this.meta.term, firstIndex: this.log.firstIndex, lastIndex: this.log.lastIndex })
       if (!this.configuration.isEmpty) this.election.start()
+      this.snapshots.start()
       done(Status.OK)
     })
   }
@@ -121,6 +124,7 @@ export class NodeImpl implements m.PeerHandler {
       onConfigurationApplied: (entry) => this.onConfigurationApplied(entry),
     })
     this.replicators = new ReplicatorGroup(this)
+    this.snapshots = new SnapshotExecutor(this)
     this.stickiness = new Stickiness(this)
     this.election = new Election(this)
     this.reads = new ReadIndexService(this)
@@ -136,10 +140,13 @@ export class NodeImpl implements m.PeerHandler {
       this.meta.load((metaStatus) => {
         if (!metaStatus.ok) return done(metaStatus)
         this.fsmCaller.start({ index: NO_INDEX, term: NO_TERM })
-        const lastTerm = this.log.lastId.term
-        // The log saw a term that the meta file does not know: nobody may be voted for in it again (braft).
-        if (this.meta.term < lastTerm) this.meta.update((lastTerm + 1) as Term, PeerId.EMPTY)
-        this.meta.whenDurable((status) => (status.ok ? establishIdentity(this, done) : done(status)))
+        this.snapshots.init((loaded) => {
+          if (!loaded.ok) return done(loaded)
+          const lastTerm = this.log.lastId.term
+          // The log saw a term that the meta file does not know: nobody may be voted for in it again (braft).
+          if (this.meta.term < lastTerm) this.meta.update((lastTerm + 1) as Term, PeerId.EMPTY)
+          this.meta.whenDurable((status) => (status.ok ? establishIdentity(this, done) : done(status)))
+        })
       })
     })
   }
@@ -341,13 +348,17 @@ export class NodeImpl implements m.PeerHandler {
     this.applyQueue.rejectAll(reason)
     this.reads.shutdown(reason)
     this.fsmCaller.shutdown(() => {
-      this.log.close((status) => {
-        // Nothing may be written any more once the directory is given up.
-        this.meta.whenDurable(() => {
-          this.setState('SHUTDOWN', reason)
-          this.observe({ name: 'node.stopped' })
-          done(status)
-        })
+      this.snapshots.shutdown(() => this.closeStorages(reason, done))
+    })
+  }
+
+  /** Nothing may be written any more once the directory is given up. */
+  private closeStorages(reason: Status, done: Done): void {
+    this.log.close((status) => {
+      this.meta.whenDurable(() => {
+        this.setState('SHUTDOWN', reason)
+        this.observe({ name: 'node.stopped' })
+        done(status)
       })
     })
   }

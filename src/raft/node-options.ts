@@ -1,7 +1,7 @@
 import type { Configuration } from './configuration.js'
 import type { Environment } from './environment.js'
 import type { StateMachine } from './raft.js'
-import type { IdentityStorage, LogStorage, RaftMetaStorage } from './storage.js'
+import type { IdentityStorage, LogStorage, RaftMetaStorage, SnapshotStorage } from './storage.js'
 
 /** What a node is made of. */
 export interface NodeOptions {
@@ -11,6 +11,12 @@ export interface NodeOptions {
   readonly fsm: StateMachine
   readonly logStorage: LogStorage
   readonly metaStorage: RaftMetaStorage
+  /** Null, or absent: no snapshots are taken or installed, and the log only grows. */
+  readonly snapshotStorage?: SnapshotStorage | null
+  /** How often a snapshot is taken; 0: only on demand. Default one hour, as in braft. */
+  readonly snapshotIntervalMs?: number
+  /** Bytes per second that copying snapshots may take here, sending and receiving each; 0: as many as there are. Default 0. */
+  readonly snapshotThrottleBytesPerSecond?: number
   /** Null for an embedder that answers itself for directories never losing their past. */
   readonly identityStorage: IdentityStorage | null
   /** What an empty directory starts as; 'founding' unless said otherwise. */

@@ -3,6 +3,7 @@ import type { RaftError } from './errors.js'
 import type { RaftState } from './events.js'
 import type { Standing } from './messages.js'
 import type { PeerId } from './peer-id.js'
+import type { SnapshotProgress } from './snapshot-executor.js'
 import type { LogId, LogIndex, Term } from './types.js'
 
 /** How a leader sees one of its peers. */
@@ -53,7 +54,9 @@ export interface NodeStatus {
   /** First index without a decision; 0 when not leading. */
   readonly pendingIndex: LogIndex
   readonly pendingTasks: number
+  /** The newest snapshot; index 0 without one. */
   readonly snapshotId: LogId
+  readonly snapshot: SnapshotProgress
   /** What the state machine is busy with, in raft_stat's words. */
   readonly machineActivity: string
   readonly electionTimer: TimerStatus

@@ -1,6 +1,5 @@
 import type { NodeImpl } from './node-impl.js'
 import type { NodeStatus } from './node-status.js'
-import { NO_INDEX, NO_TERM } from './types.js'
 
 /** What `node` says of itself now. */
 export function statusOf(node: NodeImpl): NodeStatus {
@@ -26,7 +25,8 @@ export function statusOf(node: NodeImpl): NodeStatus {
     appliedIndex: node.fsmCaller.appliedIndex,
     pendingIndex: node.ballotBox.pendingIndex,
     pendingTasks: node.closures.length + node.applyQueue.length,
-    snapshotId: { index: NO_INDEX, term: NO_TERM },
+    snapshotId: node.snapshots.lastId,
+    snapshot: node.snapshots.progress,
     machineActivity: node.fsmCaller.activity,
     electionTimer: node.election.timerStatus('election'),
     voteTimer: node.election.timerStatus('vote'),

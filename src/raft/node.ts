@@ -7,6 +7,7 @@ import type { NodeStatus } from './node-status.js'
 import type { PeerId } from './peer-id.js'
 import type { Task } from './raft.js'
 import type { ReadDone } from './read-index.js'
+import type { SnapshotMeta, SnapshotReader } from './storage.js'
 import type { LogIndex } from './types.js'
 
 export type { NodeOptions } from './node-options.js'
@@ -59,6 +60,16 @@ export class Node {
   /** Hands leadership to `target`, or to the best candidate. OK once it took over; ERAFTTIMEDOUT when it did not within T. */
   transferLeadershipTo(target: PeerId | null, done: Done): void {
     this.impl.transfer.start(target, done)
+  }
+
+  /** Takes a snapshot of what is applied. OK with the present one when nothing was applied since; EBUSY while another is made. */
+  snapshot(done: (status: Status, meta?: SnapshotMeta) => void): void {
+    this.impl.snapshots.snapshot(done)
+  }
+
+  /** The newest snapshot, pinned until its reader is closed; ENODATA without one. */
+  openSnapshot(done: (status: Status, reader?: SnapshotReader) => void): void {
+    this.impl.snapshots.open(done)
   }
 
   /** Campaigns now, past the stickiness of nobody: for tests and operators. EPERM unless this is a follower. */

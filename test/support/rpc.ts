@@ -77,6 +77,7 @@ export function nodeStatus(overrides: Partial<NodeStatus> = {}): NodeStatus {
     pendingIndex: logIndex(0),
     pendingTasks: 0,
     snapshotId: { index: logIndex(0), term: asTerm(0) },
+    snapshot: { id: { index: logIndex(0), term: asTerm(0) }, state: 'idle', bytesDone: 0, bytesTotal: 0 },
     machineActivity: 'Idle',
     electionTimer: { timeoutMs: 1000, firesInMs: 198 },
     voteTimer: { ...TIMER_OFF, timeoutMs: 2000 },

@@ -53,6 +53,7 @@ const following: NodeStatus = {
   pendingIndex: logIndex(0),
   pendingTasks: 0,
   snapshotId: { index: logIndex(0), term: asTerm(0) },
+  snapshot: { id: { index: logIndex(0), term: asTerm(0) }, state: 'idle', bytesDone: 0, bytesTotal: 0 },
   machineActivity: 'Idle',
   electionTimer: timer,
   voteTimer: timer,

@@ -35,6 +35,7 @@ const CAPTURED = [
     electionTimer: { timeoutMs: 1000, firesInMs: null },
     stepdownTimer: { timeoutMs: 1000, firesInMs: 310 },
     snapshotId: { index: logIndex(79), term: asTerm(3) },
+    snapshot: { id: { index: logIndex(79), term: asTerm(3) }, state: 'idle', bytesDone: 0, bytesTotal: 0 },
     peers: [peerStatus('127.0.0.1:8500'), peerStatus('127.0.0.1:8503')],
   }),
   nodeStatus({

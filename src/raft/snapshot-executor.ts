@@ -1,0 +1,223 @@
+import type { Done } from './closure.js'
+import type { Timer } from './environment.js'
+import { ErrorCode, ErrorType, RaftError, Status } from './errors.js'
+import type { NodeImpl } from './node-impl.js'
+import type { SnapshotMeta, SnapshotReader, SnapshotStorage, SnapshotWriter } from './storage.js'
+import { type LogId, NO_INDEX, NO_TERM } from './types.js'
+
+const INTERVAL_MS = 3_600_000
+/** A snapshot is taken only when at least so many entries were applied since the last one (braft raft_do_snapshot_min_index_gap). */
+const MIN_GAP = 1
+
+export type SnapshotDone = (status: Status, meta?: SnapshotMeta) => void
+
+/** What the executor is busy with, and how far a download is. */
+export interface SnapshotProgress {
+  readonly id: LogId
+  readonly state: 'idle' | 'saving' | 'downloading' | 'loading'
+  readonly bytesDone: number
+  /** 0 while unknown. */
+  readonly bytesTotal: number
+}
+
+/**
+ * Takes snapshots and loads them (braft SnapshotExecutor): on demand, by interval, and at the start.
+ *
+ * Owns SnapshotStorage and what is under way, at most one thing at a time. The state machine writes into a directory that
+ * nobody sees; once that is durable and visible, and not before, the log is cut. Saving goes on beside everything else.
+ *
+ * Invariants
+ * - `lastId` is durable and visible in the storage, and the log was told of it or is about to be.
+ * - a snapshot whose save failed leaves everything as it was; a failing disk ends the node.
+ */
+export class SnapshotExecutor {
+  private activity: SnapshotProgress['state'] = 'idle'
+  private last: SnapshotMeta | null = null
+  private timer: Timer | null = null
+  private isStopped = false
+  /** Storage calls under way; a stopping node waits for them. */
+  private pending = 0
+  private onRest: Done | null = null
+
+  constructor(private readonly node: NodeImpl) {}
+
+  get lastId(): LogId {
+    return this.last?.lastIncluded ?? { index: NO_INDEX, term: NO_TERM }
+  }
+
+  get progress(): SnapshotProgress {
+    return { id: this.lastId, state: this.activity, bytesDone: 0, bytesTotal: 0 }
+  }
+
+  private get storage(): SnapshotStorage | null {
+    return this.node.options.snapshotStorage ?? null
+  }
+
+  /** Has the state machine load the newest snapshot and tells the log. ECORRUPT: snapshot and log leave a hole, or it is damaged. */
+  init(done: Done): void {
+    const { storage } = this
+    if (!storage) return done(Status.OK)
+    storage.init((status, newest) => {
+      if (!status.ok) return done(status)
+      const hole = this.findHole(newest ?? null)
+      if (hole || !newest) return done(hole ?? Status.OK)
+      storage.open((opened, reader) => {
+        if (!opened.ok) return done(opened)
+        storage.verify(reader!, (verified) => {
+          if (verified.ok) return this.load(reader!, done)
+          reader!.close()
+          done(verified)
+        })
+      })
+    })
+  }
+
+  /** Takes snapshots by interval from now on; the first after a random part of it, so that members do not all save at once. */
+  start(): void {
+    const intervalMs = this.node.options.snapshotIntervalMs ?? INTERVAL_MS
+    if (!this.storage || intervalMs <= 0 || this.isStopped) return
+    const { node } = this
+    const { clock, random } = node.env
+    const arm = (delayMs: number) => {
+      this.timer = clock.schedule(
+        delayMs,
+        () => {
+          if (node.error) return
+          arm(intervalMs)
+          if (this.isDue) this.snapshot(() => {})
+        },
+        'snapshot',
+      )
+    }
+    arm(1 + random.fork('snapshot').unit() * (intervalMs - 1))
+  }
+
+  /**
+   * Takes a snapshot. OK with the present one when nothing was applied since; then what the log kept for slow followers goes
+   * too, as in braft. EINVAL: not supported, by this group or its state machine. EBUSY: another save, copy or load runs.
+   * ENODATA: there is nothing to save yet. EIO: the disk failed, and with it the node.
+   */
+  snapshot(done: SnapshotDone): void {
+    const { node, storage } = this
+    if (!storage) return done(Status.error(ErrorCode.EINVAL, 'Snapshot is not supported'))
+    const refuse = this.isStopped ? Status.error(ErrorCode.EPERM, 'the node is stopping') : node.refusal()
+    if (refuse) return done(refuse)
+    if (this.activity !== 'idle') return done(Status.error(ErrorCode.EBUSY, `a snapshot is being ${WORDS[this.activity]}`))
+    if (!this.isDue) {
+      if (!this.last) return done(Status.error(ErrorCode.ENODATA, 'nothing is applied yet'))
+      node.log.cutToSnapshot()
+      return done(Status.OK, this.last)
+    }
+    this.activity = 'saving'
+    const startedAt = node.env.clock.now()
+    this.track(storage.create.bind(storage, null), (status, writer) => {
+      if (!status.ok) return this.saveFailed(status, done)
+      node.fsmCaller.saveSnapshot(writer!, (saved, meta) => {
+        if (!saved.ok || this.isStopped || node.error) return this.discard(writer!, saved.ok ? stopping() : saved, done)
+        this.commit(writer!, meta!, startedAt, done)
+      })
+    })
+  }
+
+  /** The newest snapshot, pinned until its reader is closed; ENODATA without one. */
+  open(done: (status: Status, reader?: SnapshotReader) => void): void {
+    if (this.storage) this.storage.open(done)
+    else done(Status.error(ErrorCode.ENODATA, 'Snapshot is not supported'))
+  }
+
+  /** Starts nothing any more; `done` once the storage is at rest. What the state machine still writes is not waited for. */
+  shutdown(done: Done): void {
+    this.isStopped = true
+    this.timer?.cancel()
+    this.onRest = done
+    this.rest()
+  }
+
+  private get isDue(): boolean {
+    return this.node.fsmCaller.appliedIndex - this.lastId.index >= MIN_GAP
+  }
+
+  private load(reader: SnapshotReader, done: Done): void {
+    this.activity = 'loading'
+    this.node.fsmCaller.loadSnapshot(reader, (status) => {
+      this.activity = 'idle'
+      reader.close()
+      if (status.ok) this.adopt(reader.meta)
+      done(status)
+    })
+  }
+
+  /** The state machine holds this snapshot, which is durable: log and commit index follow. */
+  private adopt(meta: SnapshotMeta): void {
+    this.last = meta
+    this.node.log.setSnapshot(meta)
+    this.node.ballotBox.setLastCommitted(meta.lastIncluded.index)
+  }
+
+  /** braft starts with a hole between snapshot and log; whoever needs the entries in it would never get them. */
+  private findHole(newest: SnapshotMeta | null): Status | null {
+    const { firstIndex } = this.node.log
+    const end = newest?.lastIncluded.index ?? NO_INDEX
+    if (firstIndex - 1 <= end) return null
+    const what = newest ? `the newest snapshot ends at ${end}` : 'there is no snapshot'
+    return Status.error(
+      ErrorCode.ECORRUPT,
+      `the log starts at ${firstIndex}, but ${what}: entries ${end + 1} to ${firstIndex - 1} are missing; nothing was changed`,
+    )
+  }
+
+  private commit(writer: SnapshotWriter, meta: SnapshotMeta, startedAt: number, done: SnapshotDone): void {
+    const { node } = this
+    this.track(
+      (next) => this.storage!.commit(writer, meta, next),
+      (status) => {
+        if (!status.ok) return this.discard(writer, status, done)
+        this.activity = 'idle'
+        this.last = meta
+        node.log.setSnapshot(meta)
+        const { index, term: snapshotTerm } = meta.lastIncluded
+        node.observe({ name: 'snapshot.saved', index, snapshotTerm, tookMs: node.env.clock.now() - startedAt })
+        done(Status.OK, meta)
+      },
+    )
+  }
+
+  private discard(writer: SnapshotWriter, why: Status, done: SnapshotDone): void {
+    if (this.isStopped || this.node.error) return this.saveFailed(why, done)
+    this.track(
+      (next) => this.storage!.discard(writer, next),
+      () => this.saveFailed(why, done),
+    )
+  }
+
+  private saveFailed(status: Status, done: SnapshotDone): void {
+    this.activity = 'idle'
+    const { node } = this
+    if (!this.isStopped) node.observe({ name: 'snapshot.failed', what: 'save', status })
+    if (status.code === ErrorCode.EIO) node.onError(new RaftError(ErrorType.SNAPSHOT, status))
+    done(status)
+  }
+
+  /** A storage call that a stopping node waits for. */
+  private track<T>(call: (done: (status: Status, value?: T) => void) => void, done: (status: Status, value?: T) => void): void {
+    this.pending++
+    call((status, value) => {
+      this.pending--
+      done(status, value)
+      this.rest()
+    })
+  }
+
+  private rest(): void {
+    if (!this.onRest || this.pending > 0) return
+    const done = this.onRest
+    this.onRest = null
+    done(Status.OK)
+  }
+}
+
+const WORDS = { idle: '', saving: 'saved', downloading: 'copied', loading: 'loaded' } as const
+
+function stopping(): Status {
+  return Status.error(ErrorCode.ESHUTDOWN, 'the node is stopping')
+}
