@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { crc32c } from '@node-rs/crc32'
 import { raftctl } from '../../generated/kv.js'
 import type { StateRecord } from './canonical.js'
+import { CanonicalOrder } from './canonical-order.js'
 import {
   BLOCK_BYTES,
   BLOCK_HEADER_BYTES,
@@ -44,6 +45,7 @@ export class SnapshotDecoder {
   private fileCrc = 0
   private readonly sha256 = createHash('sha256')
   private readonly counter = new RecordCounter()
+  private readonly order = new CanonicalOrder()
   private summary: Omit<SnapshotSummary, 'fileBytes' | 'crc32c'> | null = null
 
   /** After the last piece: what the whole file holds. */
@@ -124,7 +126,8 @@ export class SnapshotDecoder {
       if (length < 0 || at + LENGTH_BYTES + length > payload.length)
         throw new SnapshotDamage('damaged', start + at, 'a record goes beyond its block')
       const record = decodeRecord(payload.subarray(at + LENGTH_BYTES, at + LENGTH_BYTES + length))
-      if (record === null) throw new SnapshotDamage('damaged', start + at, 'this is not a record of the state')
+      const problem = record === null ? 'this is not a record of the state' : this.order.check(record)
+      if (record === null || problem !== null) throw new SnapshotDamage('damaged', start + at, problem ?? '')
       this.recordBytes = LENGTH_BYTES + length
       this.counter.add(record)
       at += LENGTH_BYTES + length
@@ -136,6 +139,8 @@ export class SnapshotDecoder {
 
   private readFooter(footer: Buffer): void {
     this.check(footer, 'footer')
+    const problem = this.order.end()
+    if (problem !== null) throw this.damage(problem, footer.length)
     const counts = this.counter.finish()
     const sha256 = this.sha256.digest('hex')
     const found = [counts.records, counts.keys, counts.liveKeys, counts.versions, counts.sessions, this.streamBytes]
@@ -178,8 +183,7 @@ export class SnapshotDecoder {
 
 function decodeRecord(bytes: Uint8Array): StateRecord | null {
   try {
-    const record = raftctl.kv.StateRecord.decode(bytes)
-    return record.header || record.key || record.session ? record : null
+    return raftctl.kv.StateRecord.decode(bytes)
   } catch {
     return null
   }

@@ -58,8 +58,7 @@ export class SnapshotLoad {
   private *decode(bytes: Buffer): Generator<number, Status | null> {
     try {
       for (const record of this.decoder.push(bytes)) {
-        const problem = this.builder.add(record)
-        if (problem !== null) throw new SnapshotDamage('damaged', this.decoder.recordOffset, problem)
+        this.builder.add(record)
         if (this.stopped) return null
         yield RECORD_COST + this.decoder.recordBytes
       }
@@ -78,10 +77,7 @@ export class SnapshotLoad {
     } catch (error) {
       return this.end(this.statusOf(error))
     }
-    runSliced(this.pace, this.builder.finish(), (state) => {
-      const damage = state ? null : this.statusOf(new SnapshotDamage('damaged', this.position, 'it holds no state'))
-      this.end(damage ?? this.stopped ?? Status.OK, state)
-    })
+    runSliced(this.pace, this.builder.finish(), (state) => this.end(this.stopped ?? Status.OK, state))
   }
 
   private statusOf(error: unknown): Status {
@@ -90,7 +86,7 @@ export class SnapshotLoad {
     return Status.error(code, `${this.path}: ${error.message}`)
   }
 
-  private end(status: Status, state?: KvState | null): void {
-    this.file!.close(() => this.done(status, status.ok ? state! : undefined))
+  private end(status: Status, state?: KvState): void {
+    this.file!.close(() => this.done(status, status.ok ? state : undefined))
   }
 }

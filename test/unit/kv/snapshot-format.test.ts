@@ -1,7 +1,11 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { StateRecord } from '../../../src/machines/kv/canonical.js'
+import { snapshotFileRecords, verifySnapshotFile } from '../../../src/machines/kv/snapshot-file.js'
 import {
   BLOCK_BYTES,
   BLOCK_HEADER_BYTES,
@@ -161,6 +165,59 @@ test('a file of a newer format says so, and is not called damaged', () => {
   const { kind, message } = damage(read(bytes))
   assert.is(kind, 'version')
   assert.is(message, 'format version 2 is not known here, only 1, at byte 8')
+})
+
+test('records that are no state in canonical order are refused though every checksum is right', () => {
+  const version = (mod: number, sub = 0) => ({ mod_revision: mod, sub_revision: sub, value: b('v') })
+  const key = (name: string, ...versions: ReturnType<typeof version>[]): StateRecord => ({ key: { key: b(name), versions } })
+  const session = (id: string, ...sequences: number[]): StateRecord => ({
+    session: { client_id: id, answers: sequences.map((sequence) => ({ sequence, answer: {} })) },
+  })
+  const cases: [string, StateRecord[]][] = [
+    ['the header of the state is missing', [key('a', version(2))]],
+    ['the state has no header', []],
+    ['the state has a second header', [header, header]],
+    ['the revisions of the header contradict each other', [{ header: { revision: 3, compacted_revision: 4 } }]],
+    ['a number of the header is out of range', [{ header: { revision: 2 ** 60 } }]],
+    ['the keys are not in order', [header, key('b', version(2)), key('a', version(3))]],
+    ['a key has no version', [header, key('a')]],
+    ['the versions of a key are not in order', [header, key('a', version(3), version(3))]],
+    ['the versions of a key are not in order', [header, key('a', version(3, 1)), key('a', version(3, 0))]],
+    ['a version is newer than the state', [header, key('a', version(10))]],
+    ['a key comes after the sessions', [header, session('c'), key('a', version(2))]],
+    ['a session has no name', [header, session('')]],
+    ['is there twice', [header, session('c'), session('d'), session('c')]],
+    ['an answer of a session is there twice', [header, session('c', 1), session('c', 1)]],
+    ['this is not a record of the state', [header, {}]],
+  ]
+  for (const [problem, records] of cases) assert.match(damage(read(fileOf(records).bytes)).message, problem)
+  whole(
+    read(
+      fileOf([header, key('a', version(2), version(3)), key('a', version(3, 1)), key('b', version(3, 2)), session('c', 1), session('c', 2)])
+        .bytes,
+    ),
+  )
+})
+
+test('a file on disk is read without a node', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'kv-snapshot-'))
+  try {
+    const path = join(directory, 'data')
+    const machine = newMachine()
+    for (let i = 0; i < 3000; i++) applyNext(machine, encode({ put: { key: b(`key/${i}`), value: Buffer.alloc(300, i) } }))
+    const { bytes, summary } = snapshotOf(machine)
+    writeFileSync(path, bytes)
+    assert.equal(verifySnapshotFile(path), summary)
+    assert.equal([...snapshotFileRecords(path)].map(hexOf), streamOf(machine.freeze()))
+    bytes[500_000]! ^= 1
+    writeFileSync(path, bytes)
+    assert.throws(
+      () => verifySnapshotFile(path),
+      (error: unknown) => error instanceof SnapshotDamage && error.offset > 0 && error.offset <= 500_000,
+    )
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
 })
 
 test('any bytes at all are answered, never with a crash', () => {
