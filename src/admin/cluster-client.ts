@@ -9,14 +9,10 @@ import type { NodeReply, Stage } from './node-report.js'
  * that is silent hold up the others. Owns its engine; dispose of it.
  */
 export class ClusterClient implements Disposable {
-  private readonly engine: ClusterEngine
-
   constructor(
     readonly connection: Connection,
-    engine: ClusterEngine = new RaftctlEngine(connection),
-  ) {
-    this.engine = engine
-  }
+    readonly engine: ClusterEngine = new RaftctlEngine(connection),
+  ) {}
 
   [Symbol.dispose](): void {
     this.engine[Symbol.dispose]()

@@ -15,6 +15,8 @@ export interface NodeReport {
   readonly leaderId: string | null
   readonly leaderContactMs: number | null
   readonly leaderForMs: number | null
+  /** Since the first entry of this leadership was committed; null unless it leads and takes writes. */
+  readonly leaderReadyForMs: number | null
   readonly firstIndex: number
   readonly lastIndex: number
   readonly commitIndex: number

@@ -135,9 +135,9 @@ export abstract class BaseCommand extends Command {
       this.out.note(`plan written; execute it within 5 minutes:  raftctl apply ${flags['plan-out']}`)
       return { plan: null, answer: answer(null, 0) }
     }
-    const { confirmPlan } = await import('./plan-decision.js')
+    const { confirmPlan, levelOf } = await import('./plan-decision.js')
     const show = (one: P) => printPlan(this.out.onStderr(), one)
-    if (!this.jsonEnabled()) show(plan)
+    if (!this.jsonEnabled() && levelOf(plan.level, presentation.production) !== 'mild') show(plan)
     const agreed = await confirmPlan(plan, flags, { ...presentation, show }, this.promptRules())
     this.executing = agreed
     return { plan: agreed, answer: null }

@@ -139,6 +139,15 @@ export const mutationFlags = {
   reason: Flags.string({ helpGroup: SAFETY, helpValue: '<text>', description: 'kept in the history' }),
 }
 
+/** For commands that hand leadership over: nothing there can be forced, and only a production context asks. */
+export const handOverFlags = {
+  'dry-run': mutationFlags['dry-run'],
+  'plan-out': mutationFlags['plan-out'],
+  yes: Flags.boolean({ char: 'y', helpGroup: SAFETY, description: 'do not ask; only a production context does' }),
+  wait: Flags.boolean({ helpGroup: SAFETY, allowNo: true, default: true, description: 'until the new leader takes writes (default)' }),
+  reason: mutationFlags.reason,
+}
+
 /** What the commands with `mutationFlags` read. */
 export interface MutationFlagValues {
   readonly 'dry-run'?: boolean

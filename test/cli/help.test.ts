@@ -13,6 +13,8 @@ const commands = [
   ['status'],
   ['wait'],
   ['leader', 'show'],
+  ['leader', 'transfer'],
+  ['leader', 'step-down'],
   ['member', 'list'],
   ['kv', 'get'],
   ['kv', 'put'],

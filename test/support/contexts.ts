@@ -5,7 +5,13 @@ import type { CliHome } from './run-cli.js'
 /** Writes a context as raftctl would, into a test's own home. */
 export function saveInto(
   home: CliHome,
-  context: { readonly name: string; readonly endpoints: readonly string[]; readonly clusterId?: string; readonly readOnly?: boolean },
+  context: {
+    readonly name: string
+    readonly endpoints: readonly string[]
+    readonly clusterId?: string
+    readonly readOnly?: boolean
+    readonly env?: string
+  },
 ): void {
   const directory = join(home.directory, '.config', 'raftctl', 'contexts')
   mkdirSync(directory, { recursive: true })

@@ -7,6 +7,7 @@ import type { Handlers } from '../../src/rpc/grpc.js'
 import { MetadataKey } from '../../src/rpc/identity.js'
 
 type StatusFields = raftctl.v1.NodeStatus.$Properties
+export type ControlHandlers = Handlers<(typeof Control)['methods']>
 export type KvHandlers = Handlers<(typeof Kv)['methods']>
 
 export interface FakeNodeOptions {
@@ -18,13 +19,16 @@ export class FakeNode {
   status: StatusFields = {}
   /** Answers `GetLeader(confirm)`; UNIMPLEMENTED when null. */
   leader: raftctl.v1.LeaderResponse.$Properties | null = null
+  /** Answers to anything else, by method; what is not here is UNIMPLEMENTED. */
+  readonly answers: { -readonly [K in keyof ControlHandlers]: ControlHandlers[K] } = {}
   clusterId = '7f3a00000000000000000000000000c1'
   requests = 0
   private readonly server = new grpc.Server()
   private port = 0
 
   private constructor(options: FakeNodeOptions) {
-    const handlers: Handlers<(typeof Control)['methods']> = {
+    const handlers: ControlHandlers = {
+      ...this.answering(),
       GetNodeStatus: (call, done) => this.guarded(call.metadata, done, () => done(null, { cluster_id: this.clusterId, ...this.status })),
       GetLeader: (call, done) =>
         this.guarded(call.metadata, done, () => {
@@ -34,6 +38,20 @@ export class FakeNode {
     }
     this.server.addService(Control.definition, handlers as grpc.UntypedServiceImplementation)
     if (options.kv) this.server.addService(Kv.definition, options.kv as grpc.UntypedServiceImplementation)
+  }
+
+  /** Every method, as `answers` has it when it is called. */
+  private answering(): ControlHandlers {
+    const answer = (name: keyof ControlHandlers) => (call: grpc.ServerUnaryCall<never, never>, done: grpc.sendUnaryData<never>) => {
+      const refuse = (error: grpc.ServerErrorResponse) => (done ? done(error) : call.emit('error', error))
+      this.guarded(call.metadata, refuse, () => {
+        const handler = this.answers[name] as ((...args: unknown[]) => void) | undefined
+        if (handler) return handler(call, done)
+        refuse(toGrpcError(grpc.status.UNIMPLEMENTED, { code: 'E_UNSUPPORTED', retryable: false, applied: 'no' }, 'not offered'))
+      })
+    }
+    const names = Object.keys(Control.methods) as (keyof ControlHandlers)[]
+    return Object.fromEntries(names.map((name) => [name, answer(name)])) as ControlHandlers
   }
 
   static async listen(options: FakeNodeOptions = {}): Promise<FakeNode> {

@@ -15,6 +15,22 @@ export interface LeaderReport {
   readonly leaderForMs: number | null
 }
 
+export interface TransferCall extends NodeCall {
+  /** PeerId of the member that leads next. */
+  readonly target: string
+  readonly timeoutMs: number
+}
+
+/** Times are on the clock of this process (`performance.now`). */
+export interface TransferAnswer {
+  readonly newLeader: string
+  readonly newTerm: number
+  /** When the old leader began to hand over. */
+  readonly startedAtMs: number
+  /** When it last acknowledged a write; null when it never did while it led. */
+  readonly lastAcknowledgedAtMs: number | null
+}
+
 /**
  * One kind of cluster as the commands see it. What a kind cannot do throws E_UNSUPPORTED.
  * Every call goes to exactly one node and throws a CliError of the registry; reads are answered without a leader too.
@@ -24,4 +40,8 @@ export interface ClusterEngine extends Disposable {
   nodeStatus(call: NodeCall): Promise<NodeReport>
   /** Asks the node that leads to confirm it by a round of heartbeats. */
   confirmLeader(call: NodeCall): Promise<LeaderReport>
+  /** Asks the leader to hand over; answers once the new one is known to it. Without an answer it is E_OUTCOME_UNKNOWN. */
+  transferLeader(call: TransferCall): Promise<TransferAnswer>
+  /** How long the members take to answer the node, in milliseconds by PeerId; those that do not are left out. */
+  roundTrips(call: NodeCall, timeoutMs: number): Promise<ReadonlyMap<string, number>>
 }

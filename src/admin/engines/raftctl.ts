@@ -1,48 +1,39 @@
-import { connectivityState, status as GrpcStatus, type ServiceError } from '@grpc/grpc-js'
 import type { raftctl } from '../../generated/raftctl.js'
 import { fromInt64 } from '../../raft/types.js'
-import { Control } from '../../rpc/control-definition.js'
-import { ServiceClient } from '../../rpc/grpc.js'
 import type { Connection } from '../../terminal/connection.js'
-import { CliError, isErrorCode } from '../../terminal/errors.js'
-import { Channels } from '../channels.js'
 import {
   isEmptyPeer,
   type MemberReport,
   type MemberRole,
   type MembershipReport,
-  type NodeFailure,
   type NodeReport,
   type ProgressReport,
 } from '../node-report.js'
-import { NO_GRPC, probe } from '../probe.js'
-import { isServiceError, neverSent, remoteError } from '../remote-error.js'
-import type { ClusterEngine, LeaderReport, NodeCall } from './engine.js'
+import { ControlCalls } from './control-calls.js'
+import type { ClusterEngine, LeaderReport, NodeCall, TransferAnswer, TransferCall } from './engine.js'
 
 type Int64 = Parameters<typeof fromInt64>[0]
-
-const PROBE_TIMEOUT_MS = 500
 
 /** Clusters of raftctl nodes, asked over raftctl.v1.Control. Owns its channels. */
 export class RaftctlEngine implements ClusterEngine {
   readonly kind = 'raftctl'
-  private readonly channels: Channels
+  private readonly calls: ControlCalls
 
-  constructor(private readonly connection: Connection) {
-    this.channels = new Channels(connection)
+  constructor(connection: Connection) {
+    this.calls = new ControlCalls(connection)
   }
 
   [Symbol.dispose](): void {
-    this.channels[Symbol.dispose]()
+    this.calls[Symbol.dispose]()
   }
 
   async nodeStatus({ endpoint, group }: NodeCall): Promise<NodeReport> {
-    const response = await this.call(endpoint, (client, options) => client.call('GetNodeStatus', { group }, options))
+    const response = await this.calls.read(endpoint, (client, options) => client.call('GetNodeStatus', { group }, options))
     return nodeReport(endpoint, response)
   }
 
   async confirmLeader({ endpoint, group }: NodeCall): Promise<LeaderReport> {
-    const response = await this.call(endpoint, (client, options) => client.call('GetLeader', { group, confirm: true }, options))
+    const response = await this.calls.read(endpoint, (client, options) => client.call('GetLeader', { group, confirm: true }, options))
     return {
       leaderId: orNull(response.leader_id),
       term: fromInt64(response.term),
@@ -51,52 +42,29 @@ export class RaftctlEngine implements ClusterEngine {
     }
   }
 
-  /** One read with a deadline for the answer and a shorter one for the connection; what fails says how far it came. */
-  private async call<T>(endpoint: string, send: (client: ControlClient, options: CallOptions) => Promise<T>): Promise<T> {
-    const { timeoutMs, connectTimeoutMs } = this.connection
-    const channel = this.channels.to(endpoint)
-    const connecting = new AbortController()
-    let connectedLate = false
-    const timer = setTimeout(() => {
-      if (channel.getChannel().getConnectivityState(false) === connectivityState.READY) return
-      connectedLate = true
-      connecting.abort()
-    }, connectTimeoutMs)
-    try {
-      const client = new ServiceClient(Control, channel)
-      return await send(client, { timeoutMs, metadata: this.channels.metadata(), signal: connecting.signal })
-    } catch (thrown) {
-      if (!isServiceError(thrown)) throw thrown
-      throw await this.explain(endpoint, thrown, connectedLate ? `no gRPC connection within ${connectTimeoutMs} ms` : null)
-    } finally {
-      clearTimeout(timer)
+  async transferLeader({ endpoint, group, target, timeoutMs }: TransferCall): Promise<TransferAnswer> {
+    // The node gives up a little before the call does, so that it can say what it knows.
+    const request = { group, target, timeout_ms: Math.max(1, Math.round(timeoutMs * 0.9)) }
+    const response = await this.calls.write(endpoint, (client, options) => client.call('TransferLeader', request, options), {
+      timeoutMs,
+      check: 'raftctl leader show',
+    })
+    const receivedAtMs = performance.now()
+    const age = response.since_last_ack_ms
+    return {
+      newLeader: response.new_leader,
+      newTerm: fromInt64(response.new_term),
+      startedAtMs: receivedAtMs - response.paused_ms,
+      lastAcknowledgedAtMs: age == null ? null : receivedAtMs - age,
     }
   }
 
-  private async explain(endpoint: string, error: ServiceError, late: string | null): Promise<CliError> {
-    const mapped = remoteError(error, { endpoint, kind: 'read' })
-    if (mapped.code !== 'E_UNREACHABLE') return mapped
-    const answer =
-      late ?? (error.code === GrpcStatus.DEADLINE_EXCEEDED ? `no answer within ${this.connection.timeoutMs} ms` : reason(error))
-    if (!late && !neverSent(error) && error.code !== GrpcStatus.UNAVAILABLE)
-      return unreachable({ endpoint, code: 'E_UNREACHABLE', stage: 'grpc', message: answer })
-    const timeoutMs = Math.min(PROBE_TIMEOUT_MS, this.connection.connectTimeoutMs)
-    return unreachable(await probe({ endpoint, tls: this.connection.tls !== null, timeoutMs }, answer))
+  async roundTrips({ endpoint }: NodeCall, timeoutMs: number): Promise<ReadonlyMap<string, number>> {
+    const { peers } = await this.calls.read(endpoint, (client, options) => client.call('CheckPeers', { samples: 3 }, options), {
+      timeoutMs,
+    })
+    return new Map((peers ?? []).flatMap((peer) => (peer.reachable ? [[peer.peer_id ?? '', peer.p50_ms ?? 0] as const] : [])))
   }
-}
-
-type ControlClient = ServiceClient<(typeof Control)['methods']>
-type CallOptions = NonNullable<Parameters<ControlClient['call']>[2]>
-
-function reason(error: ServiceError): string {
-  const text = error.details || error.message
-  return /^No connection established/.test(text) ? NO_GRPC : text
-}
-
-function unreachable({ endpoint, code, stage, message }: NodeFailure): CliError {
-  return new CliError(isErrorCode(code) ? code : 'E_UNREACHABLE', `${endpoint}: ${message}`, {
-    details: { node: endpoint, stage, reason: message },
-  })
 }
 
 function nodeReport(endpoint: string, status: raftctl.v1.NodeStatus): NodeReport {
@@ -135,6 +103,7 @@ function nodeReport(endpoint: string, status: raftctl.v1.NodeStatus): NodeReport
     dataDir: status.data_dir,
     version: status.version,
     uptimeMs: fromInt64(status.uptime_ms),
+    leaderReadyForMs: status.leader_ready_for_ms ?? null,
     error: orNull(status.error),
     alarms: status.alarms ?? [],
     readOnly: status.read_only,

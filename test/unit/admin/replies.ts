@@ -42,6 +42,7 @@ export function report(at: number, changes: Partial<NodeReport> = {}): NodeRepor
     leaderId: peer(1),
     leaderContactMs: 15,
     leaderForMs: 60_000,
+    leaderReadyForMs: null,
     firstIndex: 1,
     lastIndex: 100,
     commitIndex: 100,

@@ -1,13 +1,11 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ClusterClient } from '../../../src/admin/cluster-client.js'
 import { assemble, survey } from '../../../src/admin/discovery.js'
-import type { ClusterEngine } from '../../../src/admin/engines/engine.js'
 import type { NodeReply } from '../../../src/admin/node-report.js'
 import { statusOf } from '../../../src/admin/status.js'
 import { evaluate, parseCondition, waitFor } from '../../../src/admin/wait.js'
-import type { Connection } from '../../../src/terminal/connection.js'
-import { CliError } from '../../../src/terminal/errors.js'
+import type { CliError } from '../../../src/terminal/errors.js'
+import { fakeClient as client } from './fake-engine.js'
 import { address, down, leader, progress, report, up } from './replies.js'
 
 const STALE = { lastContactMs: 5_000, consecutiveErrors: 4 }
@@ -50,38 +48,6 @@ test('what is no condition is a usage error that lists them', () => {
   }
 })
 
-const connection: Connection = {
-  context: null,
-  endpoints: [address(2)],
-  group: 'kv',
-  timeoutMs: 1000,
-  connectTimeoutMs: 1000,
-  direct: false,
-  clusterId: null,
-  tls: null,
-  tokenFile: null,
-}
-
-/** An engine that answers from `replies`, and counts who was asked. */
-function client(repliesAt: (round: number) => NodeReply[], changes: Partial<Connection> = {}) {
-  const asked: string[] = []
-  const engine: ClusterEngine = {
-    kind: 'raftctl',
-    async nodeStatus({ endpoint }) {
-      const round = asked.filter((one) => one === endpoint).length
-      asked.push(endpoint)
-      const reply = repliesAt(round).find((one) => one.endpoint === endpoint)
-      if (reply && 'report' in reply) return reply.report
-      throw new CliError('E_UNREACHABLE', 'refused', { details: { stage: 'tcp', reason: 'connection refused' } })
-    },
-    async confirmLeader() {
-      throw new CliError('E_UNSUPPORTED', 'no')
-    },
-    [Symbol.dispose]() {},
-  }
-  return { client: new ClusterClient({ ...connection, ...changes }, engine), asked }
-}
-
 test('one endpoint is enough: the others are asked as the configuration names them, each once', async () => {
   const { client: one, asked } = client(() => healthy)
   const found = await survey(one)
@@ -90,13 +56,13 @@ test('one endpoint is enough: the others are asked as the configuration names th
 })
 
 test('directly, only the given endpoint is asked', async () => {
-  const { client: one, asked } = client(() => healthy, { direct: true })
+  const { client: one, asked } = client(() => healthy, { connection: { direct: true } })
   await survey(one)
   assert.equal(asked, [address(2)])
 })
 
 test('a reply of another cluster than the pinned one does not count', async () => {
-  const { client: one } = client(() => healthy, { clusterId: 'c9' })
+  const { client: one } = client(() => healthy, { connection: { clusterId: 'c9' } })
   try {
     await survey(one)
     assert.unreachable()
