@@ -85,6 +85,11 @@ export class BallotBox {
     }
   }
 
+  /** What `peer` held does not count any more: it was removed, and may come back with an empty log. */
+  forget(peer: PeerId): void {
+    this.matchIndexes.delete(peer.key)
+  }
+
   /** Followers: the leader says that everything up to `index` is committed. An older word changes nothing. */
   setLastCommitted(index: LogIndex): void {
     assert(this.pending === NO_INDEX, 'a leader was told what is committed', { index, pending: this.pending })

@@ -1,5 +1,6 @@
 import { Configuration, ConfigurationEntry } from './configuration.js'
 import { assert } from './errors.js'
+import type { PeerId } from './peer-id.js'
 import type { LogIndex } from './types.js'
 
 /**
@@ -14,6 +15,8 @@ import type { LogIndex } from './types.js'
 export class ConfigurationManager {
   private base: ConfigurationEntry
   private entries: ConfigurationEntry[] = []
+  /** Set by an operator past the log; in force until the log brings another. */
+  private byHand: ConfigurationEntry | null = null
 
   constructor(initial: ConfigurationEntry) {
     this.base = initial
@@ -21,6 +24,15 @@ export class ConfigurationManager {
 
   /** The newest, committed or not. */
   get last(): ConfigurationEntry {
+    return this.byHand ?? this.newest
+  }
+
+  /** The one in force stands in no log yet. */
+  get isByHand(): boolean {
+    return this.byHand !== null
+  }
+
+  private get newest(): ConfigurationEntry {
     return this.entries.at(-1) ?? this.base
   }
 
@@ -34,15 +46,27 @@ export class ConfigurationManager {
   }
 
   add(entry: ConfigurationEntry): void {
-    assert(entry.id.index > this.last.id.index, 'configurations out of order', { index: entry.id.index, last: this.last.id.index })
+    const { newest } = this
+    assert(entry.id.index > newest.id.index, 'configurations out of order', { index: entry.id.index, last: newest.id.index })
+    this.byHand = null
     this.entries.push(
-      this.repeats(entry) ? new ConfigurationEntry(entry.id, entry.conf, entry.old, entry.learners, this.last.configIndex) : entry,
+      this.repeats(entry) ? new ConfigurationEntry(entry.id, entry.conf, entry.old, entry.learners, newest.configIndex) : entry,
     )
+  }
+
+  /** In any configuration that is still known. */
+  everContained(peer: PeerId): boolean {
+    return this.base.contains(peer) || this.entries.some((entry) => entry.contains(peer))
+  }
+
+  setByHand(conf: Configuration): void {
+    const { id, configIndex } = this.newest
+    this.byHand = new ConfigurationEntry(id, conf, Configuration.EMPTY, [], configIndex)
   }
 
   /** An entry that opens a term repeats the members: it does not count as a change of them. */
   private repeats(entry: ConfigurationEntry): boolean {
-    const { last } = this
+    const { newest: last } = this
     const sameLearners = entry.learners.length === last.learners.length && entry.learners.every((peer, i) => peer.equals(last.learners[i]!))
     return last.id.index > 0 && sameLearners && entry.conf.equals(last.conf) && entry.old.equals(last.old)
   }
@@ -50,7 +74,7 @@ export class ConfigurationManager {
   /** Forgets what stands above `lastKept`. */
   truncateSuffix(lastKept: LogIndex): void {
     assert(lastKept >= this.base.id.index, 'the base configuration would be cut', { lastKept, base: this.base.id.index })
-    while (this.entries.length > 0 && this.last.id.index > lastKept) this.entries.pop()
+    while (this.entries.length > 0 && this.newest.id.index > lastKept) this.entries.pop()
   }
 
   /** The log now starts at `firstKept`: the configuration in force just below stays as the base. */

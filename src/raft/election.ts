@@ -123,7 +123,7 @@ export class Election {
     const { node } = this
     this.arm('election', this.retryDelay())
     node.loseLeader(node.stickiness.lossReason)
-    if (!node.configuration.contains(node.serverId)) return
+    if (!node.configuration.contains(node.serverId)) return node.removal.onSilence()
     // A disk that has not even saved this term is no candidate's; the timer asks again.
     if (!node.meta.isDurable) return
     // Grants of an earlier, undecided round in the same term still hold: peers slower than the retry must count too.
@@ -196,6 +196,7 @@ export class Election {
       round.calls.delete(call)
       if (this.round !== round || node.meta.term !== round.term) return
       if (status.ok) this.onAnswer(round, peer, response!)
+      else if (status.code === ErrorCode.EREMOVED) node.removal.onToldBy(peer)
       else if (round.kind === 'vote') this.onNoAnswer(round, peer)
     })
     round.calls.add(call)
@@ -244,6 +245,8 @@ export class Election {
     const { node } = this
     const refuse = node.refusal()
     if (refuse) return answer(refuse)
+    const removed = node.removal.refusalOf(request)
+    if (removed) return answer(removed)
     const grantable = request.term >= node.meta.term && this.isUpToDate(request)
     if (!grantable) return this.answerVote(answer, { granted: false })
     node.stickiness.check(request.disruptedLeader, (sticky) => {
@@ -259,6 +262,8 @@ export class Election {
     const previousTerm = node.meta.term
     if (request.term < node.meta.term) return this.answerVote(answer, { granted: false, previousTerm })
     const upToDate = this.isUpToDate(request)
+    // Who is no member, as far as is known here, and knows no more than that, may have raised its term for nothing.
+    if (!upToDate && !node.configuration.contains(request.serverId)) return this.answerVote(answer, { granted: false, previousTerm })
     if (node.stickiness.holds(request.disruptedLeader))
       return this.answerVote(answer, { granted: false, rejectedByLease: upToDate, previousTerm })
     const disrupted = request.term > node.meta.term && (node.state === 'LEADER' || node.state === 'TRANSFERRING')

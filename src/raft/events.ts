@@ -1,4 +1,5 @@
 import type { Status } from './errors.js'
+import type { MembershipStage } from './node-status.js'
 import type { PeerId } from './peer-id.js'
 import type { LogIndex, Term } from './types.js'
 
@@ -33,7 +34,7 @@ export type RaftEvent = EventOrigin &
     | { readonly name: 'leader.followed'; readonly leader: PeerId; readonly term: Term }
     | { readonly name: 'leader.lost'; readonly leader: PeerId; readonly term: Term; readonly reason: Status }
     | { readonly name: 'leader.ready'; readonly term: Term; readonly index: LogIndex }
-    | { readonly name: 'leader.handover'; readonly target: PeerId; readonly term: Term }
+    | { readonly name: 'leader.handover'; readonly target: PeerId; readonly term: Term; readonly reason: string }
     /** The half-written end of the last write was cut off: nothing in it was acknowledged. */
     | { readonly name: 'log.tail-cut'; readonly file: string; readonly offset: number; readonly bytes: number; readonly problem: string }
     | { readonly name: 'log.durable'; readonly index: LogIndex }
@@ -50,6 +51,11 @@ export type RaftEvent = EventOrigin &
     | { readonly name: 'commit.advanced'; readonly index: LogIndex }
     | { readonly name: 'apply.advanced'; readonly index: LogIndex }
     | { readonly name: 'configuration.committed'; readonly index: LogIndex; readonly peers: string }
+    /** A change of the members went on, ended ('none', OK) or came to nothing ('none', the reason). */
+    | { readonly name: 'configuration.stage'; readonly stage: MembershipStage; readonly target: string; readonly reason: Status }
+    | { readonly name: 'configuration.reset'; readonly peers: string }
+    /** This node is no member any more: the configuration committed at `index` lacks it; 0 when only the others say so. */
+    | { readonly name: 'node.removed'; readonly index: LogIndex }
     | { readonly name: 'alarm.raised' | 'alarm.cleared'; readonly alarm: 'NOSPACE' }
     | { readonly name: 'peer.up'; readonly peer: PeerId }
     | { readonly name: 'peer.down'; readonly peer: PeerId; readonly status: Status }

@@ -1,23 +1,26 @@
 import { AppendHandler } from './append-handler.js'
 import { ApplyQueue } from './apply-queue.js'
 import { BallotBox } from './ballot-box.js'
+import { CheckQuorum } from './check-quorum.js'
 import type { Done } from './closure.js'
 import { ClosureQueue } from './closure-queue.js'
 import { type ConfigurationEntry, encodeConfiguration } from './configuration.js'
 import { Election } from './election.js'
-import type { Environment, Timer } from './environment.js'
+import type { Environment } from './environment.js'
 import { assert, ErrorCode, ErrorType, RaftError, Status } from './errors.js'
 import type { EventOrigin, RaftEvent, RaftState } from './events.js'
 import { establishIdentity, type Founding } from './founding.js'
 import { FSMCaller } from './fsm-caller.js'
 import { EntryBatch, EntryType } from './log-entry.js'
 import { LogManager } from './log-manager.js'
+import { Membership } from './membership.js'
 import type * as m from './messages.js'
 import type { NodeOptions } from './node-options.js'
 import type { NodeStatus } from './node-status.js'
 import { statusOf } from './node-view.js'
 import { PeerId } from './peer-id.js'
 import { ReadIndexService } from './read-index.js'
+import { Removal } from './removal.js'
 import type { Replicator } from './replicator.js'
 import { ReplicatorGroup } from './replicator-group.js'
 import { SnapshotExecutor } from './snapshot-executor.js'
@@ -42,8 +45,6 @@ type WithoutOrigin<E> = E extends RaftEvent ? Omit<E, keyof EventOrigin> : never
 export class NodeImpl implements m.PeerHandler {
   state: RaftState = 'UNINITIALIZED'
   leaderId = PeerId.EMPTY
-  /** The first entry of this leadership is committed and applied: reads may be confirmed, leadership transferred. */
-  leaderReady = false
   /** The disk runs short: entries are refused before a write could fail; reads go on. */
   isOutOfSpace = false
   identity: NodeIdentity | null = null
@@ -66,13 +67,18 @@ export class NodeImpl implements m.PeerHandler {
   readonly closures = new ClosureQueue()
   applyQueue!: ApplyQueue
 
-  private appendHandler!: AppendHandler
-  stepdownTimer: Timer | null = null
-  stepdownAt = 0
+  checkQuorum!: CheckQuorum
+  membership!: Membership
+  removal!: Removal
+  /** Since when this node leads or follows its leader. */
   leaderSince: number | null = null
+  /** Since when `leaderReady`. */
+  leaderReadySince: number | null = null
+  error: RaftError | null = null
+
+  private appendHandler!: AppendHandler
   private firstIndexOfTerm: LogIndex = NO_INDEX
   private leadership = 0
-  error: RaftError | null = null
   private initialized = false
 
   constructor(
@@ -129,6 +135,9 @@ export class NodeImpl implements m.PeerHandler {
     this.election = new Election(this)
     this.reads = new ReadIndexService(this)
     this.transfer = new LeadershipTransfer(this)
+    this.checkQuorum = new CheckQuorum(this)
+    this.membership = new Membership(this)
+    this.removal = new Removal(this)
     this.appendHandler = new AppendHandler(this)
     this.applyQueue = new ApplyQueue(this)
   }
@@ -149,6 +158,11 @@ export class NodeImpl implements m.PeerHandler {
         })
       })
     })
+  }
+
+  /** The first entry of this leadership is committed and applied: reads may be confirmed, members changed, leadership transferred. */
+  get leaderReady(): boolean {
+    return this.leaderReadySince !== null
   }
 
   get configuration(): ConfigurationEntry {
@@ -196,6 +210,7 @@ export class NodeImpl implements m.PeerHandler {
     this.leaderSince = this.env.clock.now()
     this.election.endPreVote()
     this.stickiness.onLeaderFollowed(leader)
+    this.removal.onLeaderFollowed()
     this.observe({ name: 'leader.followed', leader, term: this.meta.term })
     this.fsmCaller.onStartFollowing({ leaderId: leader, term: this.meta.term, status: Status.OK })
   }
@@ -219,17 +234,25 @@ export class NodeImpl implements m.PeerHandler {
     this.leadership++
     this.leaderId = this.serverId
     this.leaderSince = this.env.clock.now()
-    this.leaderReady = false
     this.firstIndexOfTerm = plus(this.log.lastIndex, 1)
     this.ballotBox.resetPending(this.firstIndexOfTerm)
     this.closures.resetFirst(this.firstIndexOfTerm)
     this.replicators.startAll(this.configuration)
-    this.armStepdown()
-    const { conf, old, learners } = this.configuration
-    const data = encodeConfiguration({ conf, old, learners })
-    this.propose(EntryBatch.encode(this.firstIndexOfTerm, this.meta.term, [{ type: EntryType.CONFIGURATION, data }], this.env.checksum))
+    this.checkQuorum.start()
+    this.membership.onBecomeLeader()
+  }
+
+  /**
+   * Appends a configuration as leader and answers its index: it is in force from here on. `configIndex`: the entry that last
+   * changed the members, when this one only repeats them.
+   */
+  proposeConfiguration(members: Pick<ConfigurationEntry, 'conf' | 'old' | 'learners'>, configIndex: LogIndex | null): LogIndex {
+    const index = plus(this.log.lastIndex, 1)
+    const entry = { type: EntryType.CONFIGURATION, data: encodeConfiguration(members, configIndex) }
+    this.propose(EntryBatch.encode(index, this.meta.term, [entry], this.env.checksum))
     this.closures.push([null])
     this.replicators.replicate()
+    return index
   }
 
   /** Appends to the own log as leader; the followers are sent it in parallel with the own disk write. */
@@ -259,9 +282,8 @@ export class NodeImpl implements m.PeerHandler {
     this.loseLeader(reason)
     if (from !== 'LEADER' && from !== 'TRANSFERRING') return
     this.leadership++
-    this.leaderReady = false
-    this.stepdownTimer?.cancel()
-    this.stepdownTimer = null
+    this.leaderReadySince = null
+    this.checkQuorum.stop()
     this.replicators.stopAll()
     this.ballotBox.clearPending()
     if (from === 'LEADER') this.fsmCaller.onLeaderStop(reason)
@@ -270,6 +292,7 @@ export class NodeImpl implements m.PeerHandler {
     for (const done of this.closures.clear()) done.run(lost)
     this.reads.onLeaderStop(Status.error(ErrorCode.EPERM, 'is not leader'))
     this.transfer.onStepDown(reason)
+    this.membership.onStepDown(reason)
   }
 
   onHigherTerm(term: Term, from: PeerId): void {
@@ -277,27 +300,10 @@ export class NodeImpl implements m.PeerHandler {
   }
 
   onPeerContact(replicator: Replicator): void {
-    if (this.leads()) this.reads.onContact(replicator)
-  }
-
-  /** Send time of the newest requests that a quorum has answered. */
-  quorumContactAt(): number {
-    return this.replicators.quorumValue(this.configuration, this.env.clock.now(), (r) => r.lastAckedSentAt)
-  }
-
-  /** A leader that a quorum has not answered for T steps down: its clients should ask elsewhere (thesis §6.2). */
-  private armStepdown(): void {
-    const { clock } = this.env
-    this.stepdownAt = Math.max(this.quorumContactAt(), clock.now() - this.electionTimeoutMs) + this.electionTimeoutMs
-    this.stepdownTimer = clock.schedule(Math.max(1, this.stepdownAt - clock.now()), () => this.checkQuorum(), 'stepdown')
-  }
-
-  private checkQuorum(): void {
     if (!this.leads()) return
-    if (this.env.clock.now() - this.quorumContactAt() < this.electionTimeoutMs) return this.armStepdown()
-    // Whoever still hears this leader must not hold its vote back from those who do not.
-    this.transfer.releaseFollowers(() => {})
-    this.stepDown(this.meta.term, Status.error(ErrorCode.ERAFTTIMEDOUT, 'a quorum has not answered for an election timeout'))
+    this.reads.onContact(replicator)
+    this.replicators.onContact(replicator)
+    this.membership.onContact()
   }
 
   private onCommitted(index: LogIndex): void {
@@ -308,11 +314,14 @@ export class NodeImpl implements m.PeerHandler {
   }
 
   private onConfigurationApplied(entry: ConfigurationEntry): void {
-    if (!this.leads() || this.leaderReady || entry.id.index < this.firstIndexOfTerm) return
-    this.leaderReady = true
-    this.observe({ name: 'leader.ready', term: this.meta.term, index: entry.id.index })
-    this.fsmCaller.onLeaderStart(this.meta.term)
-    this.reads.onLeaderReady()
+    if (this.leads() && !this.leaderReady && entry.id.index >= this.firstIndexOfTerm) {
+      this.leaderReadySince = this.env.clock.now()
+      this.observe({ name: 'leader.ready', term: this.meta.term, index: entry.id.index })
+      this.fsmCaller.onLeaderStart(this.meta.term)
+      this.reads.onLeaderReady()
+    }
+    this.removal.onApplied(entry)
+    this.membership.onApplied(entry)
   }
 
   /** Storage or the machine failed: nothing can be trusted from here on (braft NodeImpl::on_error). */
@@ -329,10 +338,10 @@ export class NodeImpl implements m.PeerHandler {
 
   /** Stops for good. A leader hands over first, so that the others need not wait for a timeout. */
   shutdown(done: Done): void {
-    if (this.state === 'LEADER' && this.leaderReady && this.replicators.bestCandidate()) {
-      return this.transfer.start(null, () => this.terminate(done))
-    }
-    this.terminate(done)
+    if (this.state !== 'LEADER' || !this.leaderReady) return this.terminate(done)
+    const reason = Status.error(ErrorCode.ESHUTDOWN, 'the node is stopping')
+    this.membership.abandon(reason)
+    this.transfer.handOver(reason, () => this.terminate(done))
   }
 
   private terminate(done: Done): void {

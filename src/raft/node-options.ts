@@ -27,6 +27,10 @@ export interface NodeOptions {
   readonly electionTimeoutMs?: number
   /** A heartbeat every T / factor, at least 10 ms. Default 10. */
   readonly heartbeatFactor?: number
+  /** An added member that lacks no more entries than this may become a member. Default 1000. */
+  readonly catchupMargin?: number
+  /** For changes of the members that name none. Absent: as braft, for as long as an added member answers once per T. */
+  readonly catchupTimeoutMs?: number
   /** The largest task that `apply` takes. Default 1.5 MiB. */
   readonly entryBytesMax?: number
   /** Tasks proposed and not decided before `apply` answers EBUSY. Default 65,536 tasks or 64 MiB. */

@@ -1,4 +1,4 @@
-import type { ConfigurationEntry } from './configuration.js'
+import type { Configuration, ConfigurationEntry } from './configuration.js'
 import type { RaftError } from './errors.js'
 import type { RaftState } from './events.js'
 import type { Standing } from './messages.js'
@@ -29,6 +29,19 @@ export interface TimerStatus {
   readonly firesInMs: number | null
 }
 
+/** How far a change of members is (braft's stages of ConfigurationCtx). */
+export type MembershipStage = 'none' | 'catching_up' | 'joint' | 'stable'
+
+/**
+ * catching_up: added members receive the log and count for nothing yet. joint: a quorum of the old and one of the new members
+ * decide. stable: the new configuration waits to be committed. On others than the leader only 'none' and 'joint' are known.
+ */
+export interface MembershipStatus {
+  readonly stage: MembershipStage
+  /** The voters once the change is done; null without one. */
+  readonly target: Configuration | null
+}
+
 /** A node as it sees itself at one moment (braft NodeStatus, and what raft_stat prints). */
 export interface NodeStatus {
   readonly groupId: string
@@ -43,8 +56,12 @@ export interface NodeStatus {
   readonly leaderContactMs: number | null
   /** Since this leader is followed, or this node leads; null without a leader. */
   readonly leaderForMs: number | null
+  /** Since the first entry of this leadership was committed and applied; null on others and before. */
+  readonly leaderReadyForMs: number | null
+  /** In force, committed or not. */
   readonly configuration: ConfigurationEntry
   readonly configurationCommitted: boolean
+  readonly membership: MembershipStatus
   readonly firstIndex: LogIndex
   readonly lastId: LogId
   /** Newest index that is durable here. */

@@ -1,5 +1,7 @@
 import type { Done } from './closure.js'
+import { Configuration } from './configuration.js'
 import { ErrorCode, Status } from './errors.js'
+import type { ChangeOptions } from './membership.js'
 import type { PeerHandler } from './messages.js'
 import { NodeImpl } from './node-impl.js'
 import type { NodeOptions } from './node-options.js'
@@ -10,6 +12,7 @@ import type { ReadDone } from './read-index.js'
 import type { SnapshotMeta, SnapshotReader } from './storage.js'
 import type { LogIndex } from './types.js'
 
+export type { ChangeOptions } from './membership.js'
 export type { NodeOptions } from './node-options.js'
 
 /**
@@ -70,6 +73,41 @@ export class Node {
   /** The newest snapshot, pinned until its reader is closed; ENODATA without one. */
   openSnapshot(done: (status: Status, reader?: SnapshotReader) => void): void {
     this.impl.snapshots.open(done)
+  }
+
+  /**
+   * Makes `peer` a member once it has caught up. OK once that is committed, at once when it is a member already.
+   * EPERM: not leader. EBUSY: another change or a transfer runs, or the first entry of the term is not committed yet. ESTALE:
+   * `expectConfigIndex` differs. ECATCHUP: it did not catch up, the members are what they were. EOUTCOMEUNKNOWN: leadership was
+   * lost after the change entered the log; the next leader finishes it, or it is gone.
+   */
+  addPeer(peer: PeerId, options: ChangeOptions, done: Done): void {
+    const { conf } = this.impl.configuration
+    this.impl.membership.start(new Configuration([...conf.peers, peer]), options, done)
+  }
+
+  /** As `addPeer`. EINVAL: nobody would be left. A leader that removes itself leads until that is committed, then hands over. */
+  removePeer(peer: PeerId, options: ChangeOptions, done: Done): void {
+    const { conf } = this.impl.configuration
+    this.impl.membership.start(new Configuration(conf.peers.filter((member) => !member.equals(peer))), options, done)
+  }
+
+  /** Replaces the members by `conf`, as `addPeer`. */
+  changePeers(conf: Configuration, options: ChangeOptions, done: Done): void {
+    this.impl.membership.start(conf, options, done)
+  }
+
+  /**
+   * Sets the members by hand, past every quorum: a last resort that can lose acknowledged writes. In memory only, until this
+   * node wins an election among them. EINVAL: empty. EPERM: not active. EBUSY: a change is under way here.
+   */
+  resetPeers(conf: Configuration): Status {
+    return this.impl.membership.reset(conf)
+  }
+
+  /** The voters, on the leader; null elsewhere. While joint the new ones. */
+  listPeers(): Configuration | null {
+    return this.isLeader() ? this.impl.configuration.conf : null
   }
 
   /** Campaigns now, past the stickiness of nobody: for tests and operators. EPERM unless this is a follower. */

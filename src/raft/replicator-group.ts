@@ -1,12 +1,35 @@
 import type { ConfigurationEntry } from './configuration.js'
+import type { Timer } from './environment.js'
 import type { NodeImpl } from './node-impl.js'
 import type { PeerStatus } from './node-status.js'
 import type { PeerId } from './peer-id.js'
 import { Replicator } from './replicator.js'
+import type { LogIndex } from './types.js'
 
-/** The replicators of one leadership: one for every member but this node (braft ReplicatorGroup). */
+/** A removed member is told so for at most this many election timeouts. */
+const RETIRE_TIMEOUTS = 3
+
+/** Somebody who was removed by the entry at `index` and has not been told that this is committed. */
+interface Retired {
+  readonly replicator: Replicator
+  readonly index: LogIndex
+  readonly timer: Timer
+}
+
+/** Who is fit to lead next, and why just that one. */
+export interface Candidate {
+  readonly replicator: Replicator
+  readonly reason: string
+}
+
+/**
+ * The replicators of one leadership: one for every member but this node, for those who are to become members, and for a
+ * while for those who were (braft ReplicatorGroup).
+ */
 export class ReplicatorGroup {
   private readonly replicators = new Map<string, Replicator>()
+  private readonly joining = new Set<Replicator>()
+  private readonly retired = new Map<string, Retired>()
 
   constructor(private readonly node: NodeImpl) {}
 
@@ -21,16 +44,70 @@ export class ReplicatorGroup {
   /** Starts a replicator for every member of `configuration` that has none. */
   startAll(configuration: ConfigurationEntry): void {
     for (const peer of [...configuration.voters, ...configuration.learners]) {
-      if (peer.equals(this.node.serverId) || this.replicators.has(peer.key)) continue
-      const replicator = new Replicator(this.node, peer)
-      this.replicators.set(peer.key, replicator)
-      replicator.start()
+      if (!peer.equals(this.node.serverId) && !this.replicators.has(peer.key)) this.start(peer)
     }
+  }
+
+  /** For one who is to become a member and counts for nothing yet. Whatever an earlier life of it acknowledged is forgotten. */
+  startJoining(peer: PeerId): Replicator {
+    const known = this.replicators.get(peer.key)
+    if (known) this.stop(known)
+    const replicator = this.start(peer)
+    this.joining.add(replicator)
+    return replicator
+  }
+
+  /** It is in the configuration now. */
+  admit(replicator: Replicator): void {
+    this.joining.delete(replicator)
+  }
+
+  private start(peer: PeerId): Replicator {
+    const replicator = new Replicator(this.node, peer)
+    this.replicators.set(peer.key, replicator)
+    replicator.start()
+    return replicator
+  }
+
+  stop(replicator: Replicator): void {
+    const { key } = replicator.peerId
+    if (this.replicators.get(key) !== replicator) return
+    replicator.stop()
+    this.replicators.delete(key)
+    this.joining.delete(replicator)
+    this.retired.get(key)?.timer.cancel()
+    this.retired.delete(key)
+    this.node.ballotBox.forget(replicator.peerId)
   }
 
   stopAll(): void {
     for (const replicator of this.replicators.values()) replicator.stop()
+    for (const { timer } of this.retired.values()) timer.cancel()
     this.replicators.clear()
+    this.joining.clear()
+    this.retired.clear()
+  }
+
+  /** `entry` is committed. Who is not in it hears of that, if it can, and then nothing more. */
+  retire(entry: ConfigurationEntry): void {
+    const { clock } = this.node.env
+    const { index } = entry.id
+    for (const [key, replicator] of [...this.replicators]) {
+      const { peerId } = replicator
+      const stays = entry.contains(peerId) || entry.learners.some((learner) => learner.equals(peerId)) || this.joining.has(replicator)
+      if (stays || this.retired.has(key)) continue
+      this.node.ballotBox.forget(peerId)
+      const delayMs = RETIRE_TIMEOUTS * this.node.electionTimeoutMs
+      this.retired.set(key, { replicator, index, timer: clock.schedule(delayMs, () => this.stop(replicator), 'replicator.retire') })
+      replicator.heartbeat()
+    }
+  }
+
+  /** It answered: a retired one that knows all it has to know is let go. */
+  onContact(replicator: Replicator): void {
+    if (this.retired.size === 0) return
+    const retired = this.retired.get(replicator.peerId.key)
+    if (retired && replicator.toldCommitted >= retired.index) this.stop(replicator)
   }
 
   replicate(): void {
@@ -42,7 +119,7 @@ export class ReplicatorGroup {
   }
 
   status(): PeerStatus[] {
-    return [...this.replicators.values()].map((replicator) => replicator.status())
+    return [...this.replicators].filter(([key]) => !this.retired.has(key)).map(([, replicator]) => replicator.status())
   }
 
   /**
@@ -65,19 +142,27 @@ export class ReplicatorGroup {
   }
 
   /** The voter best fit to lead next: answering, and with the most of the log; null when none is. */
-  bestCandidate(): Replicator | null {
-    const { configuration } = this.node
-    const since = this.node.env.clock.now() - this.node.electionTimeoutMs
-    let best: Replicator | null = null
-    for (const replicator of this.replicators.values()) {
-      const fit =
-        configuration.contains(replicator.peerId) &&
-        replicator.answeredOnce &&
-        !replicator.rebuilding &&
-        replicator.consecutiveErrors === 0 &&
-        replicator.lastAckedSentAt >= since
-      if (fit && (!best || replicator.matchIndex > best.matchIndex)) best = replicator
-    }
-    return best
+  bestCandidate(exclude: PeerId | null = null): Candidate | null {
+    const fit = [...this.replicators.values()].filter((replicator) => !exclude?.equals(replicator.peerId) && this.isFit(replicator))
+    // What is under way to it arrives before it is told to campaign; of equals the one that holds more is ready sooner.
+    fit.sort((a, b) => b.nextIndex - a.nextIndex || b.matchIndex - a.matchIndex)
+    const [replicator] = fit
+    if (!replicator) return null
+    const { lastIndex } = this.node.log
+    const behind = lastIndex - replicator.matchIndex
+    const log = behind === 0 ? 'it holds the whole log' : `it holds the log but for ${behind} of ${lastIndex} entries`
+    return { replicator, reason: `${log}, the most of ${fit.length} voters that answer` }
+  }
+
+  private isFit(replicator: Replicator): boolean {
+    const { configuration, env, electionTimeoutMs } = this.node
+    return (
+      configuration.conf.contains(replicator.peerId) &&
+      replicator.answeredOnce &&
+      !replicator.rebuilding &&
+      !replicator.isInstallingSnapshot &&
+      replicator.consecutiveErrors === 0 &&
+      replicator.lastAckedSentAt >= env.clock.now() - electionTimeoutMs
+    )
   }
 }

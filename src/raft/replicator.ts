@@ -5,7 +5,7 @@ import type { AppendEntriesRequest, AppendEntriesResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
 import type { PeerStatus } from './node-status.js'
 import type { PeerId } from './peer-id.js'
-import { type LogIndex, maxIndex, NO_INDEX, NO_TERM, plus } from './types.js'
+import { type LogIndex, maxIndex, minIndex, NO_INDEX, NO_TERM, plus, type Term } from './types.js'
 
 const REQUEST_BYTES_MAX = 512 * 1024
 const INFLIGHT_BYTES_MAX = 4 * 1024 * 1024
@@ -24,6 +24,14 @@ interface Inflight {
   readonly bytes: number
   readonly sentAt: number
   readonly round: number
+  readonly committed: LogIndex
+}
+
+/** A request without entries; what of `committed` its receiver takes over depends on `prev`. */
+interface Beat {
+  readonly sentAt: number
+  readonly round: number
+  readonly committed: LogIndex
 }
 
 /**
@@ -52,12 +60,15 @@ export class Replicator {
   answeredOnce = false
   rebuilding = false
 
+  /** The peer was told, and has answered, that everything up to here is committed. */
+  toldCommitted: LogIndex = NO_INDEX
+
   private state: 'probe' | 'replicate' | 'blocked' = 'probe'
   private stream: AppendStream | null = null
   private seq = 0
   private readonly inflight: Inflight[] = []
   private inflightBytes = 0
-  private readonly heartbeats = new Map<number, { sentAt: number; round: number }>()
+  private readonly heartbeats = new Map<number, Beat>()
   private probeSeq = 0
   private reading = false
   /** The peer answers, but takes no entries: it is not well before it does. */
@@ -73,6 +84,17 @@ export class Replicator {
   ) {
     this.nextIndex = plus(node.log.lastIndex, 1)
     this.lastAckedSentAt = node.env.clock.now()
+  }
+
+  /** Newest index up to which the logs are known to agree, durable there or not. */
+  get agreedIndex(): LogIndex {
+    if (this.state !== 'replicate') return this.matchIndex
+    return maxIndex(this.matchIndex, plus(this.inflight[0]?.first ?? this.nextIndex, -1))
+  }
+
+  /** It lacks entries that are in no log any more. */
+  get isInstallingSnapshot(): boolean {
+    return this.nextIndex < this.node.log.firstIndex
   }
 
   start(): void {
@@ -106,8 +128,14 @@ export class Replicator {
     if (this.isSilent()) return this.fail(Status.error(ErrorCode.ETIMEDOUT, 'the peer answers nothing'), this.node.heartbeatMs)
     if (this.heartbeats.size >= HEARTBEATS_UNANSWERED_MAX) return
     const prev = this.matchIndex
+    this.beat(prev)
+  }
+
+  private beat(prev: LogIndex): number {
     const seq = this.send(prev, null)
-    this.heartbeats.set(seq, { sentAt: this.node.env.clock.now(), round: this.node.reads.currentRound })
+    const committed = minIndex(prev, this.node.ballotBox.lastCommittedIndex)
+    this.heartbeats.set(seq, { sentAt: this.node.env.clock.now(), round: this.node.reads.currentRound, committed })
+    return seq
   }
 
   status(): PeerStatus {
@@ -139,8 +167,7 @@ export class Replicator {
     if (this.stopped) return
     this.state = 'probe'
     if (!this.openStream()) return
-    this.probeSeq = this.send((this.nextIndex - 1) as LogIndex, null)
-    this.heartbeats.set(this.probeSeq, { sentAt: this.node.env.clock.now(), round: this.node.reads.currentRound })
+    this.probeSeq = this.beat((this.nextIndex - 1) as LogIndex)
   }
 
   private readFromDisk(): void {
@@ -163,7 +190,8 @@ export class Replicator {
     const seq = this.send((batch.firstIndex - 1) as LogIndex, batch)
     const { clock } = this.node.env
     const { firstIndex: first, lastIndex: last, byteLength: bytes } = batch
-    this.inflight.push({ seq, first, last, bytes, sentAt: clock.now(), round: this.node.reads.currentRound })
+    const committed = minIndex(last, this.node.ballotBox.lastCommittedIndex)
+    this.inflight.push({ seq, first, last, bytes, sentAt: clock.now(), round: this.node.reads.currentRound, committed })
     this.inflightBytes += batch.byteLength
     this.nextIndex = plus(batch.lastIndex, 1)
   }
@@ -206,7 +234,7 @@ export class Replicator {
     const beat = this.heartbeats.get(seq)
     if (!status.ok) return this.onRefused(seq, beat !== undefined, status)
     const { term, success, rebuilding } = response!
-    if (term > this.node.meta.term) return this.node.onHigherTerm(term, this.peerId)
+    if (term > this.node.meta.term) return this.onHigherTerm(term)
     if (term < this.node.meta.term) return this.failFaulty(`answered as of term ${term}`)
     this.answeredOnce = true
     this.rebuilding = rebuilding
@@ -226,6 +254,12 @@ export class Replicator {
     this.fail(status, busy ? Math.min(BUSY_RETRY_MS, this.node.electionTimeoutMs / 4) : this.node.heartbeatMs)
   }
 
+  /** Only a member can tell that this leadership is over: others may have raised their term for nothing. */
+  private onHigherTerm(term: Term): void {
+    if (this.node.configuration.contains(this.peerId)) return this.node.onHigherTerm(term, this.peerId)
+    this.fail(Status.error(ErrorCode.EINVAL, `it is in term ${term}, which this group never was in`), this.node.heartbeatMs)
+  }
+
   /** What no correct peer does must not stop this process. */
   private failFaulty(what: string): void {
     this.fail(Status.error(ErrorCode.EREQUEST, `${this.peerId} ${what} in term ${this.node.meta.term}`), this.node.heartbeatMs)
@@ -237,8 +271,9 @@ export class Replicator {
     if (round > this.ackedRound) this.ackedRound = round
   }
 
-  private onEmptyAnswer(seq: number, sent: { sentAt: number; round: number }, response: AppendEntriesResponse): void {
+  private onEmptyAnswer(seq: number, sent: Beat, response: AppendEntriesResponse): void {
     this.heartbeats.delete(seq)
+    if (response.success) this.toldCommitted = maxIndex(this.toldCommitted, sent.committed)
     this.noteContact(sent.sentAt, sent.round)
     if (seq !== this.probeSeq || this.state !== 'probe') return
     this.probeSeq = 0
@@ -261,6 +296,7 @@ export class Replicator {
     }
     this.inflight.shift()
     this.inflightBytes -= sent.bytes
+    this.toldCommitted = maxIndex(this.toldCommitted, sent.committed)
     if (!this.rebuilding) {
       this.matchIndex = maxIndex(this.matchIndex, sent.last)
       this.node.ballotBox.commitAt(this.matchIndex, this.peerId)

@@ -65,7 +65,7 @@ export class Stickiness {
   holds(disrupted: TermLeader | null): boolean {
     const { node } = this
     const now = node.env.clock.now()
-    if (node.state === 'LEADER') return node.quorumContactAt() > now - node.electionTimeoutMs
+    if (node.state === 'LEADER') return node.checkQuorum.contactAt > now - node.electionTimeoutMs
     if (node.state !== 'FOLLOWER' || node.leaderId.isEmpty) return false
     if (disrupted && disrupted.term === node.meta.term && disrupted.peerId.equals(node.leaderId)) return false
     if (this.released && this.released.term === node.meta.term && now < this.released.until) return false

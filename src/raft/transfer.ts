@@ -9,6 +9,7 @@ import type { LogIndex, Term } from './types.js'
 
 /** How long the leader waits for its followers to acknowledge that they are released. */
 const RELEASE_MS = 20
+const CATCHUP_MARGIN = 1000
 /** A leader that steps down for one of these has met a newer term: somebody campaigns or leads in it. */
 const TAKEN_OVER: ReadonlySet<number> = new Set([ErrorCode.EHIGHERTERMREQUEST, ErrorCode.EHIGHERTERMRESPONSE, ErrorCode.ENEWLEADER])
 
@@ -17,6 +18,8 @@ interface Transfer {
   readonly term: Term
   /** The target must hold this before it is told to campaign. */
   readonly lastIndex: LogIndex
+  /** Why this node must not lead on, whatever comes of the transfer; null when it may. */
+  readonly leaving: Status | null
   readonly done: Done
   readonly timer: Timer
   asked: boolean
@@ -33,28 +36,70 @@ export class LeadershipTransfer {
 
   constructor(private readonly node: NodeImpl) {}
 
-  /** `target` null: the best candidate. `done` is OK once this node no longer leads because the target took over. */
+  /**
+   * `target` null: the best candidate. `done` is OK once this node no longer leads because the target took over. What cannot
+   * succeed is refused at once, so that writes do not stop for nothing: EBUSY, EPERM, EINVAL, EHOSTUNREACH, and ECATCHUP for a
+   * target that lacks more than `catchupMargin` entries.
+   */
   start(target: PeerId | null, done: Done): void {
     const { node } = this
     if (node.state === 'TRANSFERRING') return done(Status.error(ErrorCode.EBUSY, 'is transferring leadership'))
     if (node.state !== 'LEADER') return done(Status.error(ErrorCode.EPERM, 'is not leader'))
-    if (!node.leaderReady) return done(Status.error(ErrorCode.EBUSY, 'the first entry of this term is not committed yet'))
-    const replicator = target ? node.replicators.get(target) : node.replicators.bestCandidate()
+    const { busyWith } = node.membership
+    if (busyWith) return done(busyWith)
     if (target?.equals(node.serverId)) return done(Status.OK)
-    if (!replicator || !node.configuration.contains(replicator.peerId)) {
-      return done(
-        target
-          ? Status.error(ErrorCode.EINVAL, `${target} is not a voter of this group`)
-          : Status.error(ErrorCode.EHOSTUNREACH, 'no voter is fit to lead'),
-      )
-    }
+    const best = target ? null : node.replicators.bestCandidate()
+    const replicator = target ? node.replicators.get(target) : (best?.replicator ?? null)
+    const refusal = this.refusalOf(target, replicator)
+    if (refusal) return done(refusal)
+    this.begin(replicator!, best?.reason ?? 'as asked', null, done)
+  }
+
+  private refusalOf(target: PeerId | null, replicator: Replicator | null): Status | null {
+    const { configuration, log, options } = this.node
+    if (!target && !replicator) return Status.error(ErrorCode.EHOSTUNREACH, 'no voter is fit to lead')
+    if (!replicator || !configuration.contains(replicator.peerId))
+      return Status.error(ErrorCode.EINVAL, `${target} is not a voter of this group`)
+    const { peerId } = replicator
     if (replicator.consecutiveErrors > 0 || !replicator.answeredOnce)
-      return done(Status.error(ErrorCode.EHOSTUNREACH, `${replicator.peerId} does not answer`))
-    node.setState('TRANSFERRING', Status.error(ErrorCode.ETRANSFERLEADERSHIP, `to ${replicator.peerId}`))
-    node.fsmCaller.onLeaderStop(Status.error(ErrorCode.ETRANSFERLEADERSHIP, 'leadership is being handed over'))
-    node.observe({ name: 'leader.handover', target: replicator.peerId, term: node.meta.term })
+      return Status.error(ErrorCode.EHOSTUNREACH, `${peerId} does not answer`)
+    if (replicator.rebuilding) return Status.error(ErrorCode.ECATCHUP, `${peerId} is being rebuilt`)
+    if (replicator.isInstallingSnapshot) return Status.error(ErrorCode.ECATCHUP, `${peerId} is installing a snapshot`)
+    const behind = log.lastIndex - replicator.agreedIndex
+    const margin = options.catchupMargin ?? CATCHUP_MARGIN
+    return behind > margin
+      ? Status.error(ErrorCode.ECATCHUP, `${peerId} lacks ${behind} of ${log.lastIndex} entries; at most ${margin} may be missing`)
+      : null
+  }
+
+  /** Hands over to whoever is fit, also amid a change of the members, and does not lead on whatever comes of it. `done` runs in any case. */
+  handOver(leaving: Status, done: () => void): void {
+    const best = this.node.state === 'LEADER' ? this.node.replicators.bestCandidate() : null
+    if (best) this.begin(best.replicator, best.reason, leaving, done)
+    else done()
+  }
+
+  /** The group committed a configuration without this leader: it steps down and wakes the best candidate (braft ELEADERREMOVED). */
+  leave(): void {
+    const { node } = this
+    const removed = Status.error(ErrorCode.ELEADERREMOVED, 'this leader is no member any more')
+    this.handOver(removed, () => {
+      if (node.leads()) {
+        this.releaseFollowers(() => {})
+        node.stepDown(node.meta.term, removed)
+      }
+      node.removal.concludeFromLog()
+    })
+  }
+
+  private begin(replicator: Replicator, reason: string, leaving: Status | null, done: Done): void {
+    const { node } = this
+    const target = replicator.peerId
+    node.setState('TRANSFERRING', Status.error(ErrorCode.ETRANSFERLEADERSHIP, `to ${target}`))
+    node.fsmCaller.onLeaderStop(leaving ?? Status.error(ErrorCode.ETRANSFERLEADERSHIP, 'leadership is being handed over'))
+    node.observe({ name: 'leader.handover', target, term: node.meta.term, reason })
     const timer = node.env.clock.schedule(node.electionTimeoutMs, () => this.giveUp(), 'transfer')
-    this.current = { target: replicator.peerId, term: node.meta.term, lastIndex: node.log.lastIndex, done, timer, asked: false, call: null }
+    this.current = { target, term: node.meta.term, lastIndex: node.log.lastIndex, leaving, done, timer, asked: false, call: null }
     this.onProgress(replicator)
   }
 
@@ -101,6 +146,7 @@ export class LeadershipTransfer {
     this.current = null
     transfer.timer.cancel()
     transfer.call?.cancel()
+    if (transfer.leaving) return transfer.done(Status.error(ErrorCode.ERAFTTIMEDOUT, `${transfer.target} did not take over`))
     node.setState('LEADER', Status.error(ErrorCode.ERAFTTIMEDOUT, `${transfer.target} did not take over`))
     node.fsmCaller.onLeaderStart(node.meta.term)
     transfer.done(Status.error(ErrorCode.ERAFTTIMEDOUT, `${transfer.target} did not take over`))

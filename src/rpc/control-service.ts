@@ -110,7 +110,8 @@ export class ControlService {
   }
 
   private async configuration(request: raftctl.v1.ConfigurationRequest): Promise<raftctl.v1.ConfigurationResponse.$Properties> {
-    const { configuration, configurationCommitted, leaderId, term } = nodeOf(this.host, request.group).status()
+    const status = nodeOf(this.host, request.group).status()
+    const { configurationCommitted, leaderId, term } = status
     if (request.committed && !configurationCommitted) {
       throw failure(grpc.status.FAILED_PRECONDITION, 'E_CONFIG_PENDING', 'the newest configuration is not committed yet', {
         leader: leaderId,
@@ -118,7 +119,7 @@ export class ControlService {
       })
     }
     return {
-      membership: membershipOf(configuration, configurationCommitted, (peer) => this.host.nameOf(peer)),
+      membership: membershipOf(status, (peer) => this.host.nameOf(peer)),
       leader_id: peerText(leaderId),
       term,
     }

@@ -1,5 +1,4 @@
 import type { raftctl } from '../generated/raftctl.js'
-import type { ConfigurationEntry } from '../raft/configuration.js'
 import type { NodeStatus } from '../raft/node-status.js'
 import type { PeerId } from '../raft/peer-id.js'
 import type { ProcessIdentity } from './identity.js'
@@ -21,15 +20,20 @@ export interface GroupFacts {
 /** Labels of members; '' for one without a name. */
 export type NameOf = (peer: PeerId) => string
 
-/** raftctl.v1.Membership of a configuration. */
-export function membershipOf(entry: ConfigurationEntry, committed: boolean, nameOf: NameOf): raftctl.v1.Membership.$Properties {
+type MembershipView = Pick<NodeStatus, 'configuration' | 'configurationCommitted' | 'membership'>
+
+/** raftctl.v1.Membership: the members in force, both halves while joint, and how far a change is. */
+export function membershipOf(
+  { configuration: entry, configurationCommitted: committed, membership }: MembershipView,
+  nameOf: NameOf,
+): raftctl.v1.Membership.$Properties {
   const member = (role: string) => (peer: PeerId) => ({ peer_id: peer.toString(), name: nameOf(peer), role })
   return {
     members: [...entry.conf.peers.map(member('voter')), ...entry.learners.map(member('learner'))],
     old_members: entry.old.peers.map(member('voter')),
     config_index: entry.configIndex,
     entry_index: entry.id.index,
-    stage: entry.isStable ? 'none' : 'joint',
+    stage: membership.stage,
     committed,
   }
 }
@@ -65,6 +69,7 @@ export function nodeStatusOf(status: NodeStatus, view: ProcessView): raftctl.v1.
     leader_id: peerText(status.leaderId),
     ...whole('leader_contact_ms', status.leaderContactMs),
     ...whole('leader_for_ms', status.leaderForMs),
+    ...(status.leaderReadyForMs === null ? {} : { leader_ready_for_ms: status.leaderReadyForMs }),
     first_index: status.firstIndex,
     last_index: status.lastId.index,
     last_term: status.lastId.term,
@@ -72,7 +77,7 @@ export function nodeStatusOf(status: NodeStatus, view: ProcessView): raftctl.v1.
     commit_index: status.committedIndex,
     applied_index: status.appliedIndex,
     ...(status.snapshotId.index > 0 ? { snapshot: { index: status.snapshotId.index, term: status.snapshotId.term } } : {}),
-    membership: membershipOf(status.configuration, status.configurationCommitted, view.nameOf),
+    membership: membershipOf(status, view.nameOf),
     progress: status.peers.map((peer) => ({
       peer_id: peer.peerId.toString(),
       match_index: peer.matchIndex,

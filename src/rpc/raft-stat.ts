@@ -1,6 +1,6 @@
 import { braft } from '../generated/braft.js'
 import { Status } from '../raft/errors.js'
-import type { NodeStatus, PeerStatus, TimerStatus } from '../raft/node-status.js'
+import type { MembershipStage, NodeStatus, PeerStatus, TimerStatus } from '../raft/node-status.js'
 import type { PeerId } from '../raft/peer-id.js'
 import type { HttpHandler } from './http.js'
 import type { NodeManager } from './node-manager.js'
@@ -108,14 +108,21 @@ function describe(status: NodeStatus, form: PageForm): string {
   return [...lines.map((line) => line + end), ...short.map((line) => line + shortNewline(form)), ...rest.map((line) => line + end)].join('')
 }
 
+/** braft counts the entry that opens a leadership as a change, too. */
 function changeLines(status: NodeStatus, form: PageForm): string[] {
-  const { configuration } = status
-  if (configuration.isStable) return ['changing_conf: NO    stage: STAGE_NONE']
+  const { configuration, leaderReadyForMs } = status
+  const { stage, target } = status.membership
+  if (stage === 'none') return [leaderReadyForMs === null ? changing('YES', 'stable') : changing('NO', 'none')]
+  const before = configuration.isStable ? configuration.conf : configuration.old
   return [
-    'changing_conf: YES    stage: STAGE_JOINT',
-    `new_peers: ${peerList(configuration.conf.peers, status, form)}`,
-    `old_peers: ${peerList(configuration.old.peers, status, form)}`,
+    changing('YES', stage),
+    `new_peers: ${peerList((target ?? configuration.conf).peers, status, form)}`,
+    ...(stage === 'stable' ? [] : [`old_peers: ${peerList(before.peers, status, form)}`]),
   ]
+}
+
+function changing(answer: 'YES' | 'NO', stage: MembershipStage): string {
+  return `changing_conf: ${answer}    stage: STAGE_${stage.toUpperCase()}`
 }
 
 function leaderLines(status: NodeStatus, form: PageForm): string[] {

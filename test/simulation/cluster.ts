@@ -16,6 +16,8 @@ import { SimRandom } from './sim-random.js'
 export interface ClusterOptions {
   readonly seed: number
   readonly size: number
+  /** This many members more, whom nobody knows yet: they have an empty configuration and wait to be added. */
+  readonly joiners?: number
   readonly electionTimeoutMs?: number
   readonly network?: Partial<NetworkProfile>
   readonly disk?: Partial<DiskProfile>
@@ -23,6 +25,7 @@ export interface ClusterOptions {
   /** Clocks run at 1 ± this. */
   readonly clockDrift?: number
   readonly timerLatenessMs?: number
+  readonly catchupMargin?: number
   /** Default: a plain RegisterMachine. */
   readonly createMachine?: (listener: ApplyListener, executor: Executor) => RegisterMachine
   /** A violation is kept in `violations` instead of thrown. */
@@ -82,14 +85,16 @@ export class SimCluster {
     this.network = new SimNetwork(this.scheduler, profile, this.random.fork('network'), checksum)
     const fail = (invariant: string, detail: string): void => this.fail(invariant, detail)
     this.history = new History(fail)
-    const peers = Array.from({ length: options.size }, (_, i) => new PeerId(`10.0.0.${i + 1}`, 7000))
+    const peers = Array.from({ length: options.size + (options.joiners ?? 0) }, (_, i) => new PeerId(`10.0.0.${i + 1}`, 7000))
+    const founders = new Configuration(peers.slice(0, options.size))
     const drift = this.random.fork('drift')
     for (const [i, peerId] of peers.entries()) {
       const random = this.random.fork(`member ${i + 1}`)
       const clockRate = 1 + (options.clockDrift ?? 0) * drift.between(-1, 1)
       const memberOptions = {
         peerId,
-        initialConf: new Configuration(peers),
+        initialConf: i < options.size ? founders : Configuration.EMPTY,
+        ...(options.catchupMargin === undefined ? {} : { catchupMargin: options.catchupMargin }),
         electionTimeoutMs: this.electionTimeoutMs,
         maxSegmentBytes: options.maxSegmentBytes ?? 64 * 1024,
         clockRate,

@@ -8,6 +8,8 @@ import type {
   RequestVoteResponse,
   TimeoutNowRequest,
 } from '../../src/raft/messages.js'
+import type { NodeImpl } from '../../src/raft/node-impl.js'
+import type { LogIndex } from '../../src/raft/types.js'
 import type { SimMember } from './member.js'
 import type { NetworkObserver } from './sim-network.js'
 import type { SimProcess } from './sim-process.js'
@@ -191,13 +193,15 @@ export class Invariants implements NetworkObserver {
       return
     }
     this.counts.commitsChecked++
-    let holders = 0
-    for (const other of this.members) if (other.durableLog.entryAt(index)?.term === status.term) holders++
-    const quorum = Math.floor(this.members.length / 2) + 1
-    if (holders < quorum) {
+    // The entry's own: a newer one may be in force by now.
+    const configuration = (member.node!.handler as NodeImpl).log.configurations.at(index as LogIndex)
+    const holds = (key: string) =>
+      this.members.some((other) => other.peerId.key === key && other.durableLog.entryAt(index)?.term === status.term)
+    if (!configuration.hasQuorum((peer) => holds(peer.key))) {
+      const holders = this.members.filter((other) => holds(other.peerId.key)).map((other) => other.name)
       this.fail(
         'committed means durable on a quorum',
-        `${member.name} committed ${index} in term ${status.term}, ${holders} of ${this.members.length} disks hold it in that term`,
+        `${member.name} committed ${index} in term ${status.term}, only ${holders} hold it in that term, of ${configuration.conf}${configuration.isStable ? '' : ` and of ${configuration.old}`}`,
       )
     }
     if (index > this.verifiedCommit) {

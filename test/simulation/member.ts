@@ -20,7 +20,9 @@ import { DATA_DIRECTORY, GROUP, openStorages, PATHS, readMeta } from './storages
 
 export interface MemberOptions {
   readonly peerId: PeerId
+  /** Empty: it waits to be added. */
   readonly initialConf: Configuration
+  readonly catchupMargin?: number
   readonly electionTimeoutMs: number
   /** A new segment of the log begins above this size. */
   readonly maxSegmentBytes: number
@@ -91,7 +93,7 @@ export class SimMember {
   }
 
   /** Starts a process on this machine's disk. */
-  start(standing: 'founding' | 'member' = 'founding'): void {
+  start(standing: 'founding' | 'member' = this.options.initialConf.isEmpty ? 'member' : 'founding'): void {
     const incarnation = ++this.incarnations
     const random = this.random.fork(`process ${incarnation}`)
     const process = new SimProcess(this.scheduler, this.name, this.id, this.peerId.address, incarnation, random.fork('clock'), this.options)
@@ -121,6 +123,7 @@ export class SimMember {
         standing,
         bootId,
         electionTimeoutMs: this.options.electionTimeoutMs,
+        ...(this.options.catchupMargin === undefined ? {} : { catchupMargin: this.options.catchupMargin }),
       },
       (status) => {
         if (this.process !== process) return

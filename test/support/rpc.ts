@@ -64,6 +64,8 @@ export function nodeStatus(overrides: Partial<NodeStatus> = {}): NodeStatus {
     leaderId: peer('127.0.0.1:8501'),
     leaderContactMs: 20,
     leaderForMs: 1000,
+    leaderReadyForMs: null,
+    membership: { stage: 'none', target: null },
     configuration: new ConfigurationEntry(
       { index: logIndex(69), term: asTerm(3) },
       Configuration.parse('127.0.0.1:8500,127.0.0.1:8501,127.0.0.1:8503')!,

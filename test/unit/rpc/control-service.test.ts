@@ -37,6 +37,8 @@ const following: NodeStatus = {
   leaderId: n2,
   leaderContactMs: 12,
   leaderForMs: 340,
+  leaderReadyForMs: null,
+  membership: { stage: 'none', target: null },
   configuration: new ConfigurationEntry(
     { index: logIndex(40), term: asTerm(8) },
     new Configuration([n1, n2, n3]),

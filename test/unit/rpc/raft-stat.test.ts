@@ -34,6 +34,7 @@ const CAPTURED = [
     firstIndex: logIndex(75),
     electionTimer: { timeoutMs: 1000, firesInMs: null },
     stepdownTimer: { timeoutMs: 1000, firesInMs: 310 },
+    leaderReadyForMs: 5000,
     snapshotId: { index: logIndex(79), term: asTerm(3) },
     snapshot: { id: { index: logIndex(79), term: asTerm(3) }, state: 'idle', bytesDone: 0, bytesTotal: 0 },
     peers: [peerStatus('127.0.0.1:8500'), peerStatus('127.0.0.1:8503')],
@@ -91,6 +92,8 @@ test('a leader says what its replicators and a configuration change are at', () 
   const page = pageWith({
     state: 'LEADER',
     configuration: new ConfigurationEntry({ index: logIndex(5), term: asTerm(1) }, PEERS, Configuration.parse('127.0.0.1:8500')!),
+    membership: { stage: 'joint', target: PEERS },
+    leaderReadyForMs: 1000,
     pendingIndex: logIndex(83),
     pendingTasks: 4,
     snapshotId: { index: logIndex(9), term: asTerm(2) },
@@ -107,6 +110,12 @@ test('a leader says what its replicators and a configuration change are at', () 
   assert.match(page, 'replicator_2@127.0.0.1:8502:0:0: next_index=83  flying_append_entries_size=0 installing snapshot {9, 2}\r\n')
   assert.match(page, 'replicator_3@127.0.0.1:8503:0:0: next_index=84  flying_append_entries_size=2 appending [81, 83]\r\n')
   assert.not.match(page, 'leader: ')
+
+  const catchingUp = pageWith({ state: 'LEADER', leaderReadyForMs: 9, membership: { stage: 'catching_up', target: PEERS } })
+  assert.match(catchingUp, /changing_conf: YES {4}stage: STAGE_CATCHING_UP\r\nnew_peers: .*\r\nold_peers: /)
+  const stable = pageWith({ state: 'LEADER', leaderReadyForMs: 9, membership: { stage: 'stable', target: PEERS } })
+  assert.match(stable, /changing_conf: YES {4}stage: STAGE_STABLE\r\nnew_peers: /)
+  assert.match(pageWith({ state: 'LEADER' }), 'changing_conf: YES    stage: STAGE_STABLE\r\n', 'its first entry is not committed yet')
 })
 
 test('without a leader the page says so, and that nothing was heard', () => {

@@ -1,0 +1,44 @@
+import type { Timer } from './environment.js'
+import { ErrorCode, Status } from './errors.js'
+import type { NodeImpl } from './node-impl.js'
+import type { TimerStatus } from './node-status.js'
+
+/** A leader that a quorum has not answered for T steps down: its clients should ask elsewhere (Raft thesis §6.2). */
+export class CheckQuorum {
+  private timer: Timer | null = null
+  private dueAt = 0
+
+  constructor(private readonly node: NodeImpl) {}
+
+  /** Send time of the newest requests that a quorum has answered. */
+  get contactAt(): number {
+    const { replicators, configuration, env } = this.node
+    return replicators.quorumValue(configuration, env.clock.now(), (replicator) => replicator.lastAckedSentAt)
+  }
+
+  start(): void {
+    const { env, electionTimeoutMs } = this.node
+    const now = env.clock.now()
+    this.dueAt = Math.max(this.contactAt, now - electionTimeoutMs) + electionTimeoutMs
+    this.timer = env.clock.schedule(Math.max(1, this.dueAt - now), () => this.check(), 'stepdown')
+  }
+
+  stop(): void {
+    this.timer?.cancel()
+    this.timer = null
+  }
+
+  status(): TimerStatus {
+    const { env, electionTimeoutMs } = this.node
+    return { timeoutMs: electionTimeoutMs, firesInMs: this.timer ? Math.max(0, Math.round(this.dueAt - env.clock.now())) : null }
+  }
+
+  private check(): void {
+    const { node } = this
+    if (!node.leads()) return
+    if (node.env.clock.now() - this.contactAt < node.electionTimeoutMs) return this.start()
+    // Whoever still hears this leader must not hold its vote back from those who do not.
+    node.transfer.releaseFollowers(() => {})
+    node.stepDown(node.meta.term, Status.error(ErrorCode.ERAFTTIMEDOUT, 'a quorum has not answered for an election timeout'))
+  }
+}
