@@ -54,8 +54,6 @@ export type RaftEvent = EventOrigin &
     /** A change of the members went on, ended ('none', OK) or came to nothing ('none', the reason). */
     | { readonly name: 'configuration.stage'; readonly stage: MembershipStage; readonly target: string; readonly reason: Status }
     | { readonly name: 'configuration.reset'; readonly peers: string }
-    /** This node is no member any more: the configuration committed at `index` lacks it; 0 when only the others say so. */
-    | { readonly name: 'node.removed'; readonly index: LogIndex }
     | { readonly name: 'alarm.raised' | 'alarm.cleared'; readonly alarm: 'NOSPACE' }
     | { readonly name: 'peer.up'; readonly peer: PeerId }
     | { readonly name: 'peer.down'; readonly peer: PeerId; readonly status: Status }

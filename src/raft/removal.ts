@@ -45,7 +45,8 @@ export class Removal {
     const { index } = configuration.id
     if (log.configurations.isByHand || !configuration.isStable || configuration.contains(serverId)) return
     if (configuration.learners.some((learner) => learner.equals(serverId)) || index > ballotBox.lastCommittedIndex) return
-    if (this.wasMember || log.configurations.everContained(serverId)) this.conclude(index)
+    if (this.wasMember || log.configurations.everContained(serverId))
+      this.conclude(`the members are ${configuration.conf} since entry ${configuration.configIndex}`)
   }
 
   /** `peer` answers that this node is no member. Believed when a majority of the others in its configuration say so. */
@@ -53,7 +54,7 @@ export class Removal {
     const { configuration } = this.node
     this.saidBy.add(peer.key)
     const halves = configuration.isStable ? [configuration.conf] : [configuration.conf, configuration.old]
-    if (halves.every((half) => this.isSaidByMajority(half))) this.conclude(NO_INDEX)
+    if (halves.every((half) => this.isSaidByMajority(half))) this.conclude(`a majority of ${configuration.conf} says so`)
   }
 
   private isSaidByMajority(half: Configuration): boolean {
@@ -61,10 +62,10 @@ export class Removal {
     return !others.isEmpty && others.peers.filter((peer) => this.saidBy.has(peer.key)).length >= others.quorum
   }
 
-  private conclude(index: ConfigurationEntry['id']['index']): void {
+  private conclude(reason: string): void {
     if (this.told) return
     this.told = true
-    this.node.observe({ name: 'node.removed', index })
+    this.node.observe({ name: 'node.removed', reason })
   }
 
   /**
