@@ -1,8 +1,10 @@
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { raftctl } from '../../../src/generated/kv.js'
+import { type etcdserverpb, raftctl } from '../../../src/generated/kv.js'
+import type { KvFailure } from '../../../src/machines/kv/failure.js'
 import { encodeMark } from '../../../src/machines/kv/mark.js'
+import { KvService } from '../../../src/machines/kv/service.js'
 import { SLICE_BYTES, SLICE_STEPS } from '../../../src/machines/kv/slices.js'
 import type { StateHash } from '../../../src/machines/kv/state-hashes.js'
 import { KvStateMachine } from '../../../src/machines/kv/state-machine.js'
@@ -14,7 +16,7 @@ import { crc32c } from '../../../src/storage/checksum.js'
 import { CrashDisk } from '../../support/crash-disk.js'
 import { ManualExecutor } from '../../support/fake-environment.js'
 import { b, encode, entry } from './commands.js'
-import { applyNext } from './fakes.js'
+import { applyNext, FakeClock, FakeLeaderCalls, FakeNode } from './fakes.js'
 import { snapshotOf } from './snapshot-files.js'
 
 /** A machine with a disk, and one directory of a snapshot on it. */
@@ -228,6 +230,44 @@ test('200,000 keys are saved while everything else is served: slice by slice, an
   assert.ok(loadSlices >= expected.streamBytes / SLICE_BYTES, `${loadSlices} slices`)
   assert.is(machine.store.get('key/1')?.value, 'value 1')
   assert.is(machine.stateHash(), expected.sha256)
+})
+
+test('D10 a read that waits while a snapshot is installed is answered from the whole new state, a stale one from the whole old', () => {
+  const leader = new Place()
+  for (let i = 0; i < 3000; i++) leader.put(`key/${i}`, 'new')
+  leader.save()
+  const place = new Place()
+  for (let i = 0; i < 3000; i++) place.put(`key/${i}`, 'old')
+  place.disk.put(place.file, leader.disk.bytesOf(leader.file))
+  const node = new FakeNode(place.machine)
+  node.reads = 'holds'
+  const service = new KvService({
+    node,
+    machine: place.machine,
+    clock: new FakeClock(),
+    wallClockMs: () => 1,
+    leaderCalls: new FakeLeaderCalls(),
+    clusterId: () => 'abc',
+  })
+  const reads: string[] = []
+  const range = { key: b('key/'), range_end: b('key0') }
+  const context = { session: null, timeoutMs: 1000, forwarded: false }
+  const note = (name: string) => (failure: KvFailure | null, response: etcdserverpb.RangeResponse.$Properties | null) =>
+    reads.push(`${name} ${failure?.code ?? [...new Set(response?.kvs?.map(({ value }) => String(value)))]}`)
+  const txn = { success: [{ request_range: range }] }
+  service.range(range, context, note('range'))
+  service.txn(txn, context, (failure, response) => note('txn')(failure, response?.responses?.[0]?.response_range ?? null))
+
+  let loaded: Status | null = null
+  place.machine.onSnapshotLoad(place.reader(), (status) => (loaded = status))
+  let stale = 0
+  while (loaded === null) {
+    if (stale++ % 50 === 0) service.range({ ...range, serializable: true }, context, note('stale'))
+    place.executor.runOne()
+  }
+  assert.equal([...new Set(reads)], ['stale old'])
+  for (const confirm of node.heldReads) confirm(Status.OK)
+  assert.equal(reads.slice(-2), ['range new', 'txn new'])
 })
 
 test('a node that stops ends a save, a load and every wait for a hash', () => {
