@@ -30,6 +30,9 @@ async function main() {
 if (process.argv[2] === '--version' || process.argv[2] === '-V') {
   const { name, version } = require('../package.json')
   process.stdout.write(`${name}/${version} ${process.platform}-${process.arch} node-${process.version}\n`)
+} else if (process.argv[2] === '__complete') {
+  // What the completion of a shell asks at every tab: no time to load a command for it.
+  import('../dist/src/local/completion.js').then((completion) => completion.printCompletion(process.argv.slice(3))).catch(() => {})
 } else {
   main().catch(async (error) => {
     const exitCode = await startupExitCode(error)

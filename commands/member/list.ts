@@ -27,10 +27,12 @@ export default class MemberList extends ClusterCommand {
     const connection = this.connection(flags)
     const { ClusterClient } = await import('../../src/admin/cluster-client.js')
     const { listMembers } = await import('../../src/admin/membership.js')
+    const { rememberMembers } = await import('../../src/local/member-cache.js')
     using client = new ClusterClient(connection)
 
     const once = async () => {
       const { list, clusterId, healthy } = await listMembers(client)
+      rememberMembers(connection.context?.name ?? null, list.members)
       return this.result(
         list,
         (out) =>

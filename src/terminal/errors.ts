@@ -169,6 +169,11 @@ export const ERRORS = {
     meaning: 'There is no data directory of a Raft node at this path.',
     act: 'Give the directory that the node was started with (--data): the one that holds log, raft_meta and raftctl.',
   },
+  E_NO_TOPIC: {
+    exitCode: 7,
+    meaning: 'Nothing of this name is explained.',
+    act: 'See what is: raftctl explain --help.',
+  },
   E_NO_GROUP: {
     exitCode: 7,
     meaning: 'The node does not host a group of this name.',

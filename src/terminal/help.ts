@@ -129,6 +129,7 @@ export default class RaftctlHelp extends Help {
       const command = this.config.findCommand(id)
       if (command) return this.showJson(command as Loadable)
     }
+    if (asksForJson(argv)) return this.showIndex(id)
     await super.showHelp(argv.filter((word) => word !== '--json'))
   }
 
@@ -151,35 +152,48 @@ export default class RaftctlHelp extends Help {
 
   private showJson(command: Loadable): void {
     const flags = Object.entries(command.flags ?? {}).filter(([, flag]) => !flag.hidden)
-    const document = {
-      schema: 'raftctl.help/1',
-      ok: true,
-      exitCode: 0,
-      context: null,
-      clusterId: null,
-      data: {
-        command: command.id.replaceAll(':', ' '),
-        summary: command.summary ?? '',
-        impact: command.impact ?? 'read',
-        schema: command.schema ?? null,
-        exitCodes: exitCodesOf(command),
-        args: Object.entries(command.args ?? {}).map(([name, arg]) => ({
-          name,
-          required: arg.required === true,
-          description: arg.description ?? '',
-        })),
-        flags: flags.map(([name, flag]) => ({
-          name,
-          char: flag.char ?? null,
-          group: flag.helpGroup ?? null,
-          takesValue: flag.type === 'option',
-          env: flag.env ?? null,
-          description: flag.summary ?? flag.description ?? '',
-        })),
-      },
-      warnings: [],
-    }
-    this.log(JSON.stringify(document, null, 2))
+    this.print('raftctl.help/1', {
+      command: command.id.replaceAll(':', ' '),
+      summary: command.summary ?? '',
+      impact: command.impact ?? 'read',
+      schema: command.schema ?? null,
+      exitCodes: exitCodesOf(command),
+      args: Object.entries(command.args ?? {}).map(([name, arg]) => ({
+        name,
+        required: arg.required === true,
+        description: arg.description ?? '',
+      })),
+      flags: flags.map(([name, flag]) => ({
+        name,
+        char: flag.char ?? null,
+        group: flag.helpGroup ?? null,
+        takesValue: flag.type === 'option',
+        env: flag.env ?? null,
+        description: flag.summary ?? flag.description ?? '',
+      })),
+    })
+  }
+
+  /** Every command, or those of a topic. */
+  private showIndex(topic: string | null): void {
+    const within = (id: string) => topic === null || id.startsWith(`${topic}:`)
+    const commands = this.config.commands.filter(({ id, hidden }) => !hidden && within(id)) as Loadable[]
+    const rows = commands.map((command) => ({
+      command: command.id.replaceAll(':', ' '),
+      summary: command.summary ?? '',
+      impact: command.impact ?? 'read',
+      schema: command.schema ?? null,
+    }))
+    const topics = this.config.topics.filter(({ name, hidden }) => !hidden && within(name))
+    this.print('raftctl.help-index/1', {
+      topic: topic?.replaceAll(':', ' ') ?? null,
+      topics: topics.map(({ name, description }) => ({ name: name.replaceAll(':', ' '), description: description ?? '' })),
+      commands: rows.sort((a, b) => (a.command < b.command ? -1 : 1)),
+    })
+  }
+
+  private print(schema: string, data: object): void {
+    this.log(JSON.stringify({ schema, ok: true, exitCode: 0, context: null, clusterId: null, data, warnings: [] }, null, 2))
   }
 
   /** `raftctl` alone on a terminal. */

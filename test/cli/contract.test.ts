@@ -132,4 +132,90 @@ test('--help --json describes the command for programs', async () => {
   assert.ok(document.data.exitCodes.includes(8))
 })
 
+test('--help --json of raftctl and of a topic lists the commands, and nothing else is on stdout', async () => {
+  for (const [args, topic] of [
+    [['--help', '--json'], null],
+    [['--json', '--help'], null],
+    [['cluster', '--help', '--json'], 'cluster'],
+  ] as const) {
+    const run = await home.run(args)
+    const document = JSON.parse(run.stdout)
+    assert.equal(problemsOf(document), [], args.join(' '))
+    assert.equal([run.exitCode, document.data.topic], [0, topic])
+    const names = document.data.commands.map((row: { command: string }) => row.command)
+    assert.ok(names.includes('cluster start'), names.join())
+    assert.is(names.includes('status'), topic === null)
+    const { topics: _, ...data } = document.data
+    assert.ok(problemsOf({ ...document, data } as never).length > 0)
+  }
+})
+
+test('explain: every code and exit code, the concepts, and exit 7 with the likely name for what is none', async () => {
+  const { ERRORS } = await import('../../src/terminal/errors.js')
+  const { explain } = await import('../../src/terminal/explanations.js')
+  for (const [code, { meaning, act, exitCode }] of Object.entries(ERRORS)) {
+    const found = explain(code, { voters: null })
+    assert.equal([found.kind, found.summary, found.act, found.exitCode], ['error', meaning, act, exitCode])
+    assert.ok(explain(String(exitCode), { voters: null }).codes.includes(code))
+  }
+  for (const words of [
+    ['quorum', '--voters', '5'],
+    ['joint', 'consensus'],
+    ['joint-consensus'],
+    ['read', 'index'],
+    ['term'],
+    ['E_CAS'],
+    ['no-leader'],
+  ]) {
+    const run = await home.run(['explain', ...words])
+    assert.equal([run.exitCode, run.stderr], [0, ''], words.join(' '))
+    assert.equal(problemsOf(JSON.parse((await home.run(['explain', ...words, '--json'])).stdout)), [])
+  }
+  assert.match((await home.run(['explain', 'quorum', '--voters', '5'])).stdout, '5 voters: quorum 3, tolerates 2 failures.')
+  assert.match((await home.run(['explain', 'quorum', '--voters', '4'])).stdout, 'quorum 3, tolerates 1 failure, as 3 would')
+  const document = JSON.parse((await home.run(['explain', 'term', '--json'])).stdout)
+  assert.ok(problemsOf({ ...document, data: { ...document.data, kind: 'word' } }).length > 0)
+  const { code, document: failure } = await fails(['explain', 'qourum'])
+  assert.equal([code, failure.error.code], [7, 'E_NO_TOPIC'])
+  assert.match(failure.error.message, 'did you mean quorum?')
+  assert.match((await fails(['explain', 'E_NO_LEADR'])).document.error.message, 'did you mean E_NO_LEADER?')
+  assert.is((await fails(['explain', 'term', '--voters', '3'])).code, 2)
+  assert.is((await fails(['explain'])).code, 2)
+})
+
+test('pain 21: stdout is the document alone, whatever goes wrong, and warnings are inside it', async () => {
+  saveInto(home, { name: 'gone', endpoints: ['127.0.0.1:1'] })
+  for (const [args, exitCode] of [
+    [['context', 'test', 'gone', '--json'], 5],
+    [['explain', 'nonsense', '--json'], 7],
+    [['nonsense', '--json'], 127],
+    [['context', 'nonsense', '--json'], 127],
+    [['status', '--nonsense', '--json'], 2],
+    [['context', 'remove', '--json'], 2],
+  ] as const) {
+    const run = await home.run([...args], { env: { FORCE_COLOR: '1' } })
+    const document = JSON.parse(run.stdout)
+    assert.equal(problemsOf(document), [], args.join(' '))
+    assert.equal(
+      [run.exitCode, document.exitCode, document.ok, Array.isArray(document.warnings)],
+      [exitCode, exitCode, false, true],
+      args.join(' '),
+    )
+  }
+})
+
+test('pain 23: a wrong word is told the likely one at once, never asked about, never run, and is 127', async () => {
+  for (const [words, likely] of [
+    [['cluster', 'strat'], 'raftctl cluster start'],
+    [['context', 'tset'], 'raftctl context test'],
+    [['explian', 'term'], 'raftctl explain'],
+  ] as const) {
+    const { code, text } = await fails([...words])
+    assert.is(code, 127, words.join(' '))
+    assert.match(text.stderr, `Did you mean: ${likely}`)
+  }
+  assert.is((await home.run(['cluster', 'ls', '--json'])).exitCode, 0)
+  assert.equal(JSON.parse((await home.run(['cluster', 'ls', '--json'])).stdout).data.clusters, [])
+})
+
 test.run()

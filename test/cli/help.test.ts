@@ -40,6 +40,8 @@ const commands = [
   ['context', 'add'],
   ['context', 'remove'],
   ['context', 'test'],
+  ['explain'],
+  ['completion'],
 ]
 
 for (const words of commands) {

@@ -76,6 +76,10 @@ for (const { line, exitCode } of [
   { line: ['context', 'list', '--json'], exitCode: 0 },
   { line: ['kv', 'put', '--help'], exitCode: 0 },
   { line: ['cluster', 'ls'], exitCode: 0 },
+  { line: ['explain', 'quorum'], exitCode: 0 },
+  { line: ['completion', 'bash'], exitCode: 0 },
+  { line: ['context', 'show'], exitCode: 7 },
+  { line: ['context', 'remove', 'nothere'], exitCode: 7 },
   { line: ['no-such-command'], exitCode: 127 },
 ]) {
   test(`raftctl ${line.join(' ')} loads no network, no prompt and no process library`, () => {
@@ -90,6 +94,18 @@ for (const { line, exitCode } of [
     )
   })
 }
+
+test('pain 22: what a shell asks at every tab loads no command, no oclif and no network', () => {
+  const { status, stdout, files, stderr } = raftctl('__complete', 'cluster', 'ki')
+  assert.is(status, 0, stderr)
+  assert.match(stdout, /^kill\t/)
+  assert.equal(packages(files), [])
+  assert.equal(
+    files.filter((file) => /node_modules|^dist\/commands/.test(file)),
+    [],
+  )
+  assert.ok(files.length < 25, files.join())
+})
 
 test('no command loads what is heavy before it runs', () => {
   const commands = readdirSync('dist/commands', { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.js'))
