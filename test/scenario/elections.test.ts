@@ -77,7 +77,7 @@ scenario(
 
     assert.is(behind.node!.status().state, 'ERROR')
     story.write(2)
-    assert.ok(behind.durableMeta().term < story.leader.durableMeta().term)
+    assert.ok(behind.image.meta().term < story.leader.image.meta().term)
   },
 )
 

@@ -164,7 +164,7 @@ scenario('H10 one damaged record of term and vote: the other one counts', { size
   const { cluster } = story
   story.start('n1').write(3)
   const n3 = story.member('n3')
-  const before = n3.durableMeta()
+  const before = n3.image.meta()
   cluster.kill(n3)
   const [a] = files(n3, PATHS.integrity, /^meta\.[ab]$/)
   const bytes = a!.size

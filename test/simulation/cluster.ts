@@ -1,13 +1,12 @@
 import { Configuration } from '../../src/raft/configuration.js'
-import type { Executor } from '../../src/raft/environment.js'
 import type { Status } from '../../src/raft/errors.js'
 import type { RaftEvent } from '../../src/raft/events.js'
 import { PeerId } from '../../src/raft/peer-id.js'
 import { checksum } from '../../src/storage/checksum.js'
 import { History, type WriteRecord } from './history.js'
 import { Invariants } from './invariants.js'
-import { outcomeOf, SimMember } from './member.js'
-import { type ApplyListener, encodeWrite, RegisterMachine } from './register-machine.js'
+import { type CreateMachine, outcomeOf, SimMember } from './member.js'
+import { encodeWrite, type MachineListener, RegisterMachine } from './register-machine.js'
 import { Scheduler } from './scheduler.js'
 import type { DiskProfile } from './sim-file-system.js'
 import { type NetworkProfile, SimNetwork } from './sim-network.js'
@@ -15,6 +14,7 @@ import { SimRandom } from './sim-random.js'
 
 export interface ClusterOptions {
   readonly seed: number
+  /** How many members found the group. */
   readonly size: number
   /** This many members more, whom nobody knows yet: they have an empty configuration and wait to be added. */
   readonly joiners?: number
@@ -27,7 +27,9 @@ export interface ClusterOptions {
   readonly timerLatenessMs?: number
   readonly catchupMargin?: number
   /** Default: a plain RegisterMachine. */
-  readonly createMachine?: (listener: ApplyListener, executor: Executor) => RegisterMachine
+  readonly createMachine?: CreateMachine
+  /** 0, the default: snapshots are taken on demand only. */
+  readonly snapshotIntervalMs?: number
   /** A violation is kept in `violations` instead of thrown. */
   readonly collectViolations?: boolean
 }
@@ -73,6 +75,9 @@ export class SimCluster {
     diskErrors: 0,
     stalls: 0,
     failedNodes: 0,
+    wipes: 0,
+    changesAsked: 0,
+    snapshotsAsked: 0,
   }
   /** Hooks of whoever drives the cluster. */
   onEvent: (member: SimMember, event: RaftEvent) => void = () => {}
@@ -89,42 +94,42 @@ export class SimCluster {
     const founders = new Configuration(peers.slice(0, options.size))
     const drift = this.random.fork('drift')
     for (const [i, peerId] of peers.entries()) {
-      const random = this.random.fork(`member ${i + 1}`)
       const clockRate = 1 + (options.clockDrift ?? 0) * drift.between(-1, 1)
-      const memberOptions = {
-        peerId,
-        initialConf: i < options.size ? founders : Configuration.EMPTY,
-        ...(options.catchupMargin === undefined ? {} : { catchupMargin: options.catchupMargin }),
-        electionTimeoutMs: this.electionTimeoutMs,
-        maxSegmentBytes: options.maxSegmentBytes ?? 64 * 1024,
-        clockRate,
-        timerLatenessMs: options.timerLatenessMs ?? 0.5,
-        createMachine: options.createMachine ?? ((listener: ApplyListener) => new RegisterMachine(listener)),
-      }
-      const disk: DiskProfile = { operationMs: 0.02, syncMs: 0.5, stalledUntil: 0, writeErrorRate: 0, syncErrorRate: 0, ...options.disk }
-      this.members.push(
-        new SimMember(this.scheduler, this.network, i + 1, memberOptions, random, disk, {
-          applied: (machine, index, term, write) => this.applied(i, machine, index, term, write.serial),
-          event: (member, event) => {
-            this.invariants.observed(member, event)
-            this.onEvent(member, event)
-          },
-          started: (member, status) => this.onStarted(member, status),
-        }),
-      )
+      this.members.push(this.createMember(i, peerId, founders.contains(peerId) ? founders : Configuration.EMPTY, clockRate))
     }
-    this.invariants = new Invariants(this.members, fail)
+    this.invariants = new Invariants(this.members, founders, this.history, fail)
     this.network.observer = this.invariants
     this.scheduler.afterEvent = () => this.afterEvent()
   }
 
-  private readonly lastApplied = new WeakMap<object, number>()
-
-  private applied(at: number, machine: SimMember['machine'] & object, index: number, term: number, serial: number): void {
-    const member = this.members[at]!
-    this.invariants.appliedEntry(member, index, term)
-    this.history.applied(machine, member.name, this.lastApplied.get(machine) ?? 0, index, term, serial)
-    this.lastApplied.set(machine, index)
+  private createMember(at: number, peerId: PeerId, initialConf: Configuration, clockRate: number): SimMember {
+    const { options } = this
+    const memberOptions = {
+      peerId,
+      initialConf,
+      ...(options.catchupMargin === undefined ? {} : { catchupMargin: options.catchupMargin }),
+      electionTimeoutMs: this.electionTimeoutMs,
+      maxSegmentBytes: options.maxSegmentBytes ?? 64 * 1024,
+      clockRate,
+      timerLatenessMs: options.timerLatenessMs ?? 0.5,
+      snapshotIntervalMs: options.snapshotIntervalMs ?? 0,
+      createMachine: options.createMachine ?? ((listener: MachineListener) => new RegisterMachine(listener)),
+    }
+    const disk: DiskProfile = { operationMs: 0.02, syncMs: 0.5, stalledUntil: 0, writeErrorRate: 0, syncErrorRate: 0, ...options.disk }
+    const random = this.random.fork(`member ${at + 1}`)
+    return new SimMember(this.scheduler, this.network, at + 1, memberOptions, random, disk, {
+      applied: (machine, index, term, write) => {
+        const member = this.members[at]!
+        this.invariants.appliedEntry(member, index, term)
+        this.history.applied(machine, member.name, index, term, write.serial)
+      },
+      loaded: (machine, upTo) => this.history.loaded(machine, this.members[at]!.name, upTo),
+      event: (member, event) => {
+        this.invariants.observed(member, event)
+        this.onEvent(member, event)
+      },
+      started: (member, status) => this.onStarted(member, status),
+    })
   }
 
   private fail(invariant: string, detail: string): void {
@@ -135,6 +140,10 @@ export class SimCluster {
   private afterEvent(): void {
     if (this.scheduler.executed > EVENTS_MAX) throw new InvariantViolation(`still busy after ${EVENTS_MAX} events, at ${this.now} ms`)
     for (const member of this.members) {
+      if (member.image.changes !== member.checkedChanges) {
+        member.checkedChanges = member.image.changes
+        this.invariants.diskChanged(member)
+      }
       if (!member.touched) continue
       member.touched = false
       this.invariants.numbersMakeSense(member)
@@ -185,8 +194,9 @@ export class SimCluster {
 
   // ---- what can happen ----
 
+  /** Starts a process on that machine; one that was told that it is removed stays down. */
   start(member: SimMember): void {
-    if (member.isUp) return
+    if (member.isUp || member.retired) return
     this.note('start', member)
     this.counts.restarts++
     member.start()
@@ -194,6 +204,13 @@ export class SimCluster {
 
   startAll(): void {
     for (const member of this.members) this.start(member)
+  }
+
+  /** The disk of that machine is lost; `start` then begins to rebuild it. */
+  wipe(member: SimMember): void {
+    this.note('wipe', member)
+    this.counts.wipes++
+    member.wipe()
   }
 
   kill(member: SimMember): void {

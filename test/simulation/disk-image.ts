@@ -1,5 +1,7 @@
+import { type ConfigurationEntry, decodeConfiguration } from '../../src/raft/configuration.js'
 import type { Checksum } from '../../src/raft/environment.js'
-import { checkEntry, ENTRY_HEADER_BYTES } from '../../src/raft/log-entry.js'
+import { checkEntry, ENTRY_HEADER_BYTES, EntryType } from '../../src/raft/log-entry.js'
+import type { LogId } from '../../src/raft/types.js'
 import type { SimDirectory, SimDisk, SimInode, SimNode } from './sim-disk.js'
 
 /** An entry as it lies on a disk. */
@@ -14,6 +16,7 @@ interface ParsedSegment {
   readonly offsets: number[]
   readonly terms: number[]
   readonly sums: number[]
+  readonly configurations: ConfigurationEntry[]
 }
 
 const OPEN_SEGMENT = /^log_inprogress_(\d{20})$/
@@ -42,17 +45,45 @@ export class DurableLog {
     for (let i = this.segments.length - 1; i >= 0; i--) {
       const { first, inode } = this.segments[i]!
       if (first > index) continue
-      const segment = this.refreshSegment(inode)
+      const segment = this.refreshSegment(inode, first)
       const ordinal = index - first
       return ordinal < segment.terms.length ? { term: segment.terms[ordinal]!, sum: segment.sums[ordinal]! } : null
     }
     return null
   }
 
+  /** The newest configuration among the entries up to `index`; null when there is none. */
+  configurationAt(index: number): ConfigurationEntry | null {
+    this.refreshNames()
+    for (let i = this.segments.length - 1; i >= 0; i--) {
+      const { first, inode } = this.segments[i]!
+      if (first > index) continue
+      const found = this.refreshSegment(inode, first).configurations.findLast((entry) => entry.id.index <= index)
+      if (found) return found
+    }
+    return null
+  }
+
+  /** Every configuration above `index`, oldest first. */
+  configurationsAbove(index: number): ConfigurationEntry[] {
+    this.refreshNames()
+    return this.segments.flatMap(({ first, inode }) =>
+      this.refreshSegment(inode, first).configurations.filter((entry) => entry.id.index > index),
+    )
+  }
+
+  /** What the log holds now, by index, for when it is gone. */
+  copy(): Map<number, number> {
+    this.refreshNames()
+    const terms = new Map<number, number>()
+    for (const { first, inode } of this.segments) this.refreshSegment(inode, first).terms.forEach((term, i) => terms.set(first + i, term))
+    return terms
+  }
+
   lastIndex(): number {
     this.refreshNames()
     const last = this.segments.at(-1)
-    return last ? last.first + this.refreshSegment(last.inode).terms.length - 1 : 0
+    return last ? last.first + this.refreshSegment(last.inode, last.first).terms.length - 1 : 0
   }
 
   private refreshNames(): void {
@@ -86,10 +117,10 @@ export class DurableLog {
     this.segments.splice(after + 1, 0, segment)
   }
 
-  private refreshSegment(inode: SimInode): ParsedSegment {
+  private refreshSegment(inode: SimInode, first: number): ParsedSegment {
     let segment = this.parsed.get(inode)
     if (!segment) {
-      segment = { offsets: [0], terms: [], sums: [] }
+      segment = { offsets: [0], terms: [], sums: [], configurations: [] }
       this.parsed.set(inode, segment)
       inode.durableChangedFrom = 0
     }
@@ -98,14 +129,22 @@ export class DurableLog {
       segment.offsets.pop()
       segment.terms.pop()
       segment.sums.pop()
+      if (segment.configurations.at(-1)?.id.index === first + segment.terms.length) segment.configurations.pop()
     }
     inode.durableChangedFrom = Infinity
     const bytes = inode.durableBytes()
     let at = segment.offsets.at(-1)!
     while (at < bytes.length && checkEntry(bytes, at, this.checksum) === null) {
-      segment.terms.push(bytes.readUInt32BE(at) * 0x1_0000_0000 + bytes.readUInt32BE(at + 4))
+      const length = bytes.readUInt32BE(at + 12)
+      const term = bytes.readUInt32BE(at) * 0x1_0000_0000 + bytes.readUInt32BE(at + 4)
+      if (bytes[at + 8] === EntryType.CONFIGURATION) {
+        const data = bytes.subarray(at + ENTRY_HEADER_BYTES, at + ENTRY_HEADER_BYTES + length)
+        const configuration = decodeConfiguration(data, { index: first + segment.terms.length, term } as LogId)
+        if (configuration) segment.configurations.push(configuration)
+      }
+      segment.terms.push(term)
       segment.sums.push(bytes.readUInt32BE(at + 20))
-      at += ENTRY_HEADER_BYTES + bytes.readUInt32BE(at + 12)
+      at += ENTRY_HEADER_BYTES + length
       segment.offsets.push(at)
     }
     return segment

@@ -1,5 +1,5 @@
 import type { Done } from '../../src/raft/closure.js'
-import type { File, FileStat, FileSystem, OpenOptions } from '../../src/raft/environment.js'
+import type { Executor, File, FileStat, FileSystem, OpenOptions } from '../../src/raft/environment.js'
 import { ErrorCode, Status } from '../../src/raft/errors.js'
 import { type SimDisk, SimInode } from './sim-disk.js'
 
@@ -8,6 +8,7 @@ import { type SimDisk, SimInode } from './sim-disk.js'
  * and not made. Completions run from `drain`, never from inside the call.
  */
 export class DurableFileSystem implements FileSystem {
+  readonly executor: Executor = { post: (fn) => this.later(fn) }
   private readonly queue: (() => void)[] = []
 
   constructor(private readonly disk: SimDisk) {}

@@ -1,4 +1,5 @@
-import type { RegisterMachine } from './register-machine.js'
+import { digestAfter, type RegisterMachine } from './register-machine.js'
+import type { RegisterState } from './register-state.js'
 
 /** A write as its client sees it. */
 export interface WriteRecord {
@@ -13,6 +14,18 @@ export interface WriteRecord {
 
 interface Committed {
   readonly term: number
+  readonly serial: number
+}
+
+/** The committed writes up to and with the one at `index`, in one number. */
+interface Digest {
+  readonly index: number
+  readonly digest: number
+}
+
+/** The write that a register holds from `index` on. */
+interface Held {
+  readonly index: number
   readonly serial: number
 }
 
@@ -32,6 +45,10 @@ export class History {
   /** No finished operation saw less than this. */
   private seen = 0
   private nextSerial = 1
+  /** The one true machine, at every committed index. */
+  private readonly digests: Digest[] = [{ index: 0, digest: 0 }]
+  private readonly registers = new Map<number, Held[]>()
+  private readonly lastApplied = new WeakMap<RegisterMachine, number>()
 
   constructor(private readonly fail: (invariant: string, detail: string) => void) {}
 
@@ -59,8 +76,10 @@ export class History {
       this.fail('refused means not applied', `write ${record.serial} was refused and is applied at ${record.index}`)
   }
 
-  /** A machine took the entry at `index`; `previous` is the index of the write it took before. */
-  applied(machine: RegisterMachine, who: string, previous: number, index: number, term: number, serial: number): void {
+  /** A machine took the write at `index`. */
+  applied(machine: RegisterMachine, who: string, index: number, term: number, serial: number): void {
+    const previous = this.lastApplied.get(machine) ?? 0
+    this.lastApplied.set(machine, index)
     if (index <= previous) this.fail('applied in order', `${who} applied ${index} after ${previous}`)
     const known = this.committed.get(index)
     if (known) {
@@ -75,6 +94,31 @@ export class History {
     } else this.commit(who, index, term, serial)
     for (let i = previous + 1; i < index; i++)
       if (this.committed.has(i)) this.fail('state machine safety', `${who} passed over the write at ${i}, digest ${machine.digest}`)
+  }
+
+  /** A machine took over a snapshot of everything up to `upTo`. */
+  loaded(machine: RegisterMachine, who: string, upTo: number): void {
+    const previous = this.lastApplied.get(machine) ?? 0
+    if (machine.lastWriteIndex < previous)
+      this.fail(
+        'snapshots do not go back',
+        `${who} had applied ${previous} and loaded a snapshot whose last write is ${machine.lastWriteIndex}`,
+      )
+    const problem = this.differenceAt(upTo, machine)
+    if (problem) this.fail('a snapshot is the state of the log', `${who} loaded a snapshot of ${upTo}: ${problem}`)
+    this.lastApplied.set(machine, machine.lastWriteIndex)
+  }
+
+  /** How `state` differs from what the committed writes up to `index` make; null when it does not. */
+  differenceAt(index: number, state: RegisterState): string | null {
+    const { index: lastWriteIndex, digest } = lastUpTo(this.digests, index)!
+    if (state.lastWriteIndex !== lastWriteIndex) return `its last write is ${state.lastWriteIndex}, not ${lastWriteIndex}`
+    if (state.digest !== digest) return `its digest is ${state.digest}, not ${digest}`
+    for (const [key, held] of this.registers) {
+      const serial = lastUpTo(held, index)?.serial
+      if (state.registers.get(key) !== serial) return `register ${key} holds ${state.registers.get(key)}, not ${serial}`
+    }
+    return null
   }
 
   beginRead(): number {
@@ -103,5 +147,21 @@ export class History {
     record.index = index
     this.committed.set(index, { term, serial })
     this.lastCommitted = index
+    this.digests.push({ index, digest: digestAfter(this.digests.at(-1)!.digest, index, serial) })
+    const held = this.registers.get(record.key)
+    if (held) held.push({ index, serial })
+    else this.registers.set(record.key, [{ index, serial }])
   }
+}
+
+/** The last of `items`, which rise by index, that does not lie above `index`. */
+function lastUpTo<T extends { readonly index: number }>(items: readonly T[], index: number): T | undefined {
+  let low = 0
+  let high = items.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (items[middle]!.index <= index) low = middle + 1
+    else high = middle
+  }
+  return items[low - 1]
 }

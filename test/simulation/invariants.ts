@@ -1,18 +1,23 @@
+import type { Configuration } from '../../src/raft/configuration.js'
 import type { RaftEvent } from '../../src/raft/events.js'
 import type {
   AppendEntriesRequest,
   AppendEntriesResponse,
   PeerMethod,
-  ReleaseRequest,
   RequestVoteRequest,
   RequestVoteResponse,
-  TimeoutNowRequest,
+  SettleRequest,
+  SettleResponse,
+  TimeoutNowResponse,
 } from '../../src/raft/messages.js'
-import type { NodeImpl } from '../../src/raft/node-impl.js'
-import type { LogIndex } from '../../src/raft/types.js'
+import { CommittedLog } from './committed-log.js'
+import { ConfigurationChecks } from './configuration-checks.js'
+import { DiskChecks } from './disk-checks.js'
+import type { History } from './history.js'
 import type { SimMember } from './member.js'
 import type { NetworkObserver } from './sim-network.js'
 import type { SimProcess } from './sim-process.js'
+import { VoteChecks } from './vote-checks.js'
 
 /** What a finished run is judged by besides its violations. */
 export interface InvariantCounts {
@@ -20,6 +25,7 @@ export interface InvariantCounts {
   commitsChecked: number
   messagesChecked: number
   entriesChecked: number
+  snapshotsChecked: number
 }
 
 interface KnownEntry {
@@ -28,6 +34,8 @@ interface KnownEntry {
   readonly previousTerm: number
 }
 
+export type Fail = (invariant: string, detail: string) => void
+
 /**
  * The promises of Raft, checked at the very event that could break them: when a message leaves its process, when a node
  * says that something changed, when a machine takes an entry. Names follow the Raft TLA+ models.
@@ -35,19 +43,28 @@ interface KnownEntry {
  * It believes no node: what is durable it reads from the disk images, with what a power loss at this moment would leave.
  */
 export class Invariants implements NetworkObserver {
-  readonly counts: InvariantCounts = { elections: 0, commitsChecked: 0, messagesChecked: 0, entriesChecked: 0 }
-  /** Every commit up to here was seen durable on a quorum of disk images. */
-  verifiedCommit = 0
+  readonly counts: InvariantCounts = { elections: 0, commitsChecked: 0, messagesChecked: 0, entriesChecked: 0, snapshotsChecked: 0 }
+  readonly committed: CommittedLog
   /** The highest index that each term committed, in order of terms. */
   private readonly commits: { readonly term: number; index: number }[] = []
-  private readonly leaders = new Map<number, string>()
-  private readonly votes = new Map<string, string>()
+  private readonly votes: VoteChecks
+  private readonly configurations: ConfigurationChecks
+  private readonly disks: DiskChecks
   private readonly entries = new Map<number, KnownEntry[]>()
+  private readonly byKey: ReadonlyMap<string, SimMember>
 
   constructor(
     private readonly members: readonly SimMember[],
-    private readonly fail: (invariant: string, detail: string) => void,
-  ) {}
+    founders: Configuration,
+    history: History,
+    private readonly fail: Fail,
+  ) {
+    this.byKey = new Map(members.map((member) => [member.peerId.key, member]))
+    this.committed = new CommittedLog(founders)
+    this.votes = new VoteChecks(fail)
+    this.configurations = new ConfigurationChecks(this.committed, fail)
+    this.disks = new DiskChecks(this.committed, history, this.counts, fail)
+  }
 
   // ---- what leaves a process ----
 
@@ -55,7 +72,7 @@ export class Invariants implements NetworkObserver {
     const member = this.memberOf(from)
     if (method === 'requestVote') {
       const { term } = request as RequestVoteRequest
-      const durable = member.durableMeta()
+      const durable = member.image.meta()
       this.counts.messagesChecked++
       if (durable.term !== term || durable.votedFor !== member.peerId.key) {
         this.fail(
@@ -63,10 +80,15 @@ export class Invariants implements NetworkObserver {
           `${member.name} asks for votes in term ${term}, its disk says term ${durable.term}, vote ${durable.votedFor}`,
         )
       }
-      this.recordVote(member, term, member.peerId.key)
-    } else if (method === 'preVote') this.termDurable(member, (request as RequestVoteRequest).term - 1, method)
-    else if (method === 'timeoutNow' || method === 'release')
-      this.termDurable(member, (request as TimeoutNowRequest | ReleaseRequest).term, method)
+      this.isMember(member, 'asks for votes')
+      this.votes.given(member, term, member.peerId.key)
+    } else if (method === 'preVote') {
+      this.isMember(member, 'asks for pre-votes')
+      this.termDurable(member, (request as RequestVoteRequest).term - 1, method)
+    } else if ('term' in request) {
+      this.termDurable(member, (request as { term: number }).term, method)
+      if (method === 'settle') this.settleSent(member, request as SettleRequest)
+    }
   }
 
   responseSent(from: SimProcess, _to: string, method: PeerMethod, request: object, response: object): void {
@@ -74,22 +96,27 @@ export class Invariants implements NetworkObserver {
     if (!('term' in response)) return
     const { term } = response as { term: number }
     this.termDurable(member, term, `an answer to ${method}`)
-    if (method !== 'requestVote' || !(response as RequestVoteResponse).granted) return
+    if (method === 'timeoutNow' && (response as TimeoutNowResponse).success) this.isMember(member, 'follows timeout_now')
+    if (method === 'settle' && (response as SettleResponse).settled) this.settled(member, request as SettleRequest)
+    if (method !== 'requestVote' && method !== 'preVote') return
+    if (!(response as RequestVoteResponse).granted) return
+    this.isMember(member, `grants a ${method}`)
+    if (method === 'preVote') return
     const vote = request as RequestVoteRequest
-    const durable = member.durableMeta()
+    const durable = member.image.meta()
     if (durable.term !== vote.term || durable.votedFor !== vote.serverId.key) {
       this.fail(
         'vote durable before it is granted',
         `${member.name} grants ${vote.serverId.key} term ${vote.term}, its disk says term ${durable.term}, vote ${durable.votedFor}`,
       )
     }
-    this.recordVote(member, vote.term, vote.serverId.key)
+    this.votes.given(member, vote.term, vote.serverId.key)
   }
 
   appendSent(from: SimProcess, _to: string, request: AppendEntriesRequest): void {
     const member = this.memberOf(from)
     this.termDurable(member, request.term, 'an append')
-    const leader = this.leaders.get(request.term)
+    const leader = this.votes.leaderOf(request.term)
     if (leader !== member.peerId.key)
       this.fail('election safety', `${member.name} appends in term ${request.term}, whose leader is ${leader ?? 'nobody'}`)
     const { entries } = request
@@ -104,22 +131,44 @@ export class Invariants implements NetworkObserver {
       this.logMatches(member.name, index, { term, sum: entries.bytes.readUInt32BE(at + 20), previousTerm })
       previousTerm = term
     }
+    this.configurations.sent(member.name, request.term, request.prevLogTerm, entries)
   }
 
   appendAnswered(from: SimProcess, _to: string, request: AppendEntriesRequest, response: AppendEntriesResponse): void {
     const member = this.memberOf(from)
     this.termDurable(member, response.term, 'an acknowledgement')
-    if (!response.success || !request.entries || response.rebuilding) return
+    if (!response.rebuilding) this.isMember(member, 'acknowledges without the flag of one')
+    if (!response.success || !request.entries) return
     if (response.term !== request.term)
       this.fail('a success carries the term of the leader', `${member.name} answers term ${response.term} to ${request.term}`)
     const last = request.entries.lastIndex
-    const stored = member.durableLog.entryAt(last)
-    if (stored?.term !== request.entries.termAt(last)) {
+    const stored = member.image.log.entryAt(last)
+    if (stored?.term !== request.entries.termAt(last) && member.image.snapshotIndex < last) {
       this.fail(
         'acknowledged means durable',
         `${member.name} acknowledges ${last} of term ${request.entries.termAt(last)}, its disk holds ${stored ? `term ${stored.term}` : 'nothing'} there`,
       )
     }
+  }
+
+  /** Whoever lost its past is told that it counts again only for what was committed without it. */
+  private settleSent(member: SimMember, { upTo, peerId }: SettleRequest): void {
+    if (upTo.index > this.committed.last || (upTo.index > 0 && this.committed.termAt(upTo.index) !== upTo.term)) {
+      this.fail(
+        'settled by what is committed',
+        `${member.name} settles ${peerId.key} with ${upTo.index} of term ${upTo.term}, committed is ${this.committed.last}`,
+      )
+    }
+  }
+
+  private settled(member: SimMember, { term, upTo }: SettleRequest): void {
+    this.isMember(member, 'says that it is settled')
+    const { log, snapshotIndex } = member.image
+    if (upTo.index > snapshotIndex && log.entryAt(upTo.index)?.term !== upTo.term)
+      this.fail('settled means durable', `${member.name} says that it is settled and lacks ${upTo.index} of term ${upTo.term}`)
+    const durable = member.image.meta()
+    if (durable.term === term && durable.votedFor === '')
+      this.fail('settled with a vote', `${member.name} is settled in term ${term} and could vote in it`)
   }
 
   // ---- what a node says ----
@@ -130,6 +179,11 @@ export class Invariants implements NetworkObserver {
     else if (event.name === 'log.truncated') this.logTruncated(member, event.lastKept)
     else if (event.name === 'term.raised' && event.term <= event.from)
       this.fail('terms only grow', `${member.name} went from term ${event.from} to ${event.term}`)
+  }
+
+  /** After an event in which the disk of a member changed for good. */
+  diskChanged(member: SimMember): void {
+    this.disks.check(member)
   }
 
   /** Cheap checks of a node's own numbers, after an event in which it said something. */
@@ -156,23 +210,23 @@ export class Invariants implements NetworkObserver {
     seen.applied = appliedIndex
   }
 
-  /** A machine took an entry: a leader must have shown it committed. */
+  /** A machine took an entry, or a snapshot up to it: a leader must have shown it committed. */
   appliedEntry(member: SimMember, index: number, term: number): void {
-    if (index > this.verifiedCommit)
+    const known = this.committed.termAt(index)
+    if (index > this.committed.last || (known !== 0 && known !== term)) {
       this.fail(
         'applied only what is committed',
-        `${member.name} applied ${index} of term ${term}, only ${this.verifiedCommit} is known committed`,
+        `${member.name} applied ${index} of term ${term}, committed is ${this.committed.last}, there of term ${known}`,
       )
+    }
   }
 
   private leaderElected(member: SimMember, term: number): void {
     this.counts.elections++
-    const known = this.leaders.get(term)
-    if (known !== undefined) this.fail('election safety', `${member.name} was elected in term ${term}, which ${known} leads`)
-    this.leaders.set(term, member.peerId.key)
+    const { lastId, configuration } = member.node!.status()
+    this.votes.elected(member, term, configuration)
     member.leadsTerm = term
     // A paused candidate may learn of its votes when a newer term has long committed more: only older terms bind it.
-    const { lastId } = member.node!.status()
     const committed = this.commits.findLast((commit) => commit.term < term)
     if (committed && (lastId.term < committed.term || (lastId.term === committed.term && lastId.index < committed.index))) {
       this.fail(
@@ -185,31 +239,30 @@ export class Invariants implements NetworkObserver {
   private commitAdvanced(member: SimMember, index: number): void {
     const status = member.node!.status()
     if (status.state !== 'LEADER' && status.state !== 'TRANSFERRING') {
-      if (index > this.verifiedCommit)
+      if (index > this.committed.last)
         this.fail(
           'followers learn what is committed',
-          `${member.name} committed ${index}, no leader committed more than ${this.verifiedCommit}`,
+          `${member.name} committed ${index}, no leader committed more than ${this.committed.last}`,
         )
       return
     }
     this.counts.commitsChecked++
-    // The entry's own: a newer one may be in force by now.
-    const configuration = (member.node!.handler as NodeImpl).log.configurations.at(index as LogIndex)
-    const holds = (key: string) =>
-      this.members.some((other) => other.peerId.key === key && other.durableLog.entryAt(index)?.term === status.term)
-    if (!configuration.hasQuorum((peer) => holds(peer.key))) {
-      const holders = this.members.filter((other) => holds(other.peerId.key)).map((other) => other.name)
+    const { term } = status
+    const holders = this.members.filter((other) => other.holds(index, term))
+    const live = holders.find((other) => other.image.log.entryAt(index)?.term === term)
+    const configuration = live?.image.log.configurationAt(index) ?? this.committed.configurationAt(index)
+    if (!configuration.hasQuorum((peer) => holders.includes(this.byKey.get(peer.key)!))) {
+      const old = configuration.isStable ? '' : ` and of ${configuration.old}`
       this.fail(
         'committed means durable on a quorum',
-        `${member.name} committed ${index} in term ${status.term}, only ${holders} hold it in that term, of ${configuration.conf}${configuration.isStable ? '' : ` and of ${configuration.old}`}`,
+        `${member.name} committed ${index} in term ${term}: of ${configuration.conf}${old} only the disks of ${holders.map((m) => m.name)} hold it in that term`,
       )
     }
-    if (index > this.verifiedCommit) {
-      this.verifiedCommit = index
-      const newest = this.commits.at(-1)
-      if (newest?.term === status.term) newest.index = index
-      else this.commits.push({ term: status.term, index })
-    }
+    if (index <= this.committed.last) return
+    if (live) this.committed.advance(index, live.image.log)
+    const newest = this.commits.at(-1)
+    if (newest?.term === term) newest.index = index
+    else this.commits.push({ term, index })
   }
 
   private logTruncated(member: SimMember, lastKept: number): void {
@@ -221,17 +274,15 @@ export class Invariants implements NetworkObserver {
 
   private termDurable(member: SimMember, term: number, what: string): void {
     this.counts.messagesChecked++
-    const durable = member.durableMeta()
+    const durable = member.image.meta()
     if (term > durable.term)
       this.fail('term durable before it is sent', `${member.name} sends ${what} of term ${term}, its disk says ${durable.term}`)
   }
 
-  private recordVote(member: SimMember, term: number, candidate: string): void {
-    const key = `${member.name}/${term}`
-    const earlier = this.votes.get(key)
-    if (earlier !== undefined && earlier !== candidate)
-      this.fail('one vote per term', `${member.name} voted for ${earlier} and for ${candidate} in term ${term}`)
-    this.votes.set(key, candidate)
+  /** Only a directory that has its whole past may do this. */
+  private isMember(member: SimMember, what: string): void {
+    if (member.image.isMember) return
+    this.fail('only members count', `${member.name} ${what}, its disk says ${member.image.identity()?.standing ?? 'nothing'}`)
   }
 
   /** Same index and term: same entry, and the same entry before it. */

@@ -1,8 +1,11 @@
 import { raftctl } from '../../src/generated/kv.js'
 import { KvStateMachine } from '../../src/machines/kv/state-machine.js'
+import type { Done } from '../../src/raft/closure.js'
 import type { Executor } from '../../src/raft/environment.js'
+import { Status } from '../../src/raft/errors.js'
+import type { SnapshotReader, SnapshotWriter } from '../../src/raft/storage.js'
 import type { LogIndex } from '../../src/raft/types.js'
-import { type ApplyListener, RegisterMachine } from './register-machine.js'
+import { type MachineListener, RegisterMachine } from './register-machine.js'
 
 /** One try of a client's put; a retry repeats client and sequence. */
 export interface KvPut {
@@ -19,13 +22,29 @@ export interface KvPut {
 export class KvMachine extends RegisterMachine {
   readonly kv: KvStateMachine
 
-  constructor(listener: ApplyListener, executor: Executor) {
+  constructor(listener: MachineListener, executor: Executor) {
     super(listener)
     this.kv = new KvStateMachine({ executor })
   }
 
   protected override applied(payload: Buffer, index: LogIndex): void {
     if (payload.length > 0) this.kv.applyCommand(payload, index)
+  }
+
+  override onSnapshotSave(writer: SnapshotWriter, done: Done): void {
+    // Side by side, not one after the other: both must pin the state of this moment.
+    let missing = 2
+    let failure = Status.OK
+    const part: Done = (status) => {
+      if (!status.ok) failure = status
+      if (--missing === 0) done(failure)
+    }
+    this.kv.onSnapshotSave(writer, part)
+    super.onSnapshotSave(writer, part)
+  }
+
+  override onSnapshotLoad(reader: SnapshotReader, done: Done): void {
+    this.kv.onSnapshotLoad(reader, (status) => (status.ok ? super.onSnapshotLoad(reader, done) : done(status)))
   }
 
   override stateHash(): string {

@@ -5,35 +5,36 @@ import { ErrorCode, type Status } from '../../src/raft/errors.js'
 import type { RaftEvent } from '../../src/raft/events.js'
 import { Node } from '../../src/raft/node.js'
 import type { PeerId } from '../../src/raft/peer-id.js'
-import type { RaftMeta } from '../../src/raft/storage.js'
 import { checksum } from '../../src/storage/checksum.js'
-import { DurableLog } from './disk-image.js'
-import { DurableFileSystem } from './durable-file-system.js'
-import type { ApplyListener, RegisterMachine } from './register-machine.js'
+import { MemberImage } from './member-image.js'
+import type { MachineListener, RegisterMachine } from './register-machine.js'
 import type { Scheduler } from './scheduler.js'
-import { SimDirectory, SimDisk } from './sim-disk.js'
+import { SimDisk } from './sim-disk.js'
 import { type DiskProfile, SimFileSystem } from './sim-file-system.js'
 import type { SimNetwork } from './sim-network.js'
 import { SimProcess } from './sim-process.js'
 import type { SimRandom } from './sim-random.js'
-import { DATA_DIRECTORY, GROUP, openStorages, PATHS, readMeta } from './storages.js'
+import { GROUP, openStorages } from './storages.js'
 
 export interface MemberOptions {
   readonly peerId: PeerId
   /** Empty: it waits to be added. */
   readonly initialConf: Configuration
-  readonly catchupMargin?: number
   readonly electionTimeoutMs: number
   /** A new segment of the log begins above this size. */
   readonly maxSegmentBytes: number
   readonly clockRate: number
   readonly timerLatenessMs: number
-  readonly createMachine: (listener: ApplyListener, executor: Executor) => RegisterMachine
+  readonly catchupMargin?: number
+  readonly createMachine: CreateMachine
+  /** 0: snapshots are taken on demand only. */
+  readonly snapshotIntervalMs: number
 }
 
+export type CreateMachine = (listener: MachineListener, executor: Executor) => RegisterMachine
+
 /** What those around a member are told. */
-export interface MemberListener {
-  readonly applied: ApplyListener
+export interface MemberListener extends MachineListener {
   event(member: SimMember, event: RaftEvent): void
   /** `init` ended: with OK the member takes part. */
   started(member: SimMember, status: Status): void
@@ -48,7 +49,8 @@ export class SimMember {
   readonly peerId: PeerId
   readonly disk: SimDisk
   readonly profile: DiskProfile
-  readonly durableLog: DurableLog
+  /** What its disk is sure to keep. */
+  readonly image: MemberImage
   process: SimProcess | null = null
   node: Node | null = null
   machine: RegisterMachine | null = null
@@ -63,9 +65,17 @@ export class SimMember {
   failed: Status | null = null
   /** Its disk was told to fail since it started: then it may stop with an error. */
   diskFaulted = false
+  /** What an empty disk is started as. */
+  standing: 'founding' | 'rebuilding' | 'member'
+  /** How often its disk was lost. */
+  life = 0
+  /** The disk image as it was checked last. */
+  checkedChanges = -1
+  /** It was told that it is removed, and stopped: only an empty disk can be added again. */
+  retired = false
+  /** What its lost disks held, by index: its acknowledgements of that may still be on their way. */
+  private readonly lost: ReadonlyMap<number, number>[] = []
   private incarnations = 0
-  private metaStamp = -1
-  private meta: { term: number; votedFor: string } = { term: 1, votedFor: '' }
 
   constructor(
     private readonly scheduler: Scheduler,
@@ -80,7 +90,8 @@ export class SimMember {
     this.peerId = options.peerId
     this.profile = profile
     this.disk = new SimDisk(random.fork('crash'))
-    this.durableLog = new DurableLog(this.disk, PATHS.log, checksum)
+    this.image = new MemberImage(this.disk)
+    this.standing = options.initialConf.isEmpty ? 'member' : 'founding'
   }
 
   get isUp(): boolean {
@@ -93,7 +104,7 @@ export class SimMember {
   }
 
   /** Starts a process on this machine's disk. */
-  start(standing: 'founding' | 'member' = this.options.initialConf.isEmpty ? 'member' : 'founding'): void {
+  start(): void {
     const incarnation = ++this.incarnations
     const random = this.random.fork(`process ${incarnation}`)
     const process = new SimProcess(this.scheduler, this.name, this.id, this.peerId.address, incarnation, random.fork('clock'), this.options)
@@ -107,7 +118,7 @@ export class SimMember {
       observer: { event: (event) => this.observe(process, event) },
       failpoints: { hit: () => null },
     }
-    const machine = this.options.createMachine(this.listener.applied, process.executor)
+    const machine = this.options.createMachine(this.listener, process.executor)
     const node = new Node(GROUP, this.peerId)
     Object.assign(this, { process, machine, node, leadsTerm: 0, failed: null, openClosures: 0, diskFaulted: this.diskFails })
     this.seen = { term: 0, committed: 0, applied: 0 }
@@ -120,9 +131,10 @@ export class SimMember {
         initialConf: this.options.initialConf,
         fsm: machine,
         ...storages,
-        standing,
+        standing: this.standing,
         bootId,
         electionTimeoutMs: this.options.electionTimeoutMs,
+        snapshotIntervalMs: this.options.snapshotIntervalMs,
         ...(this.options.catchupMargin === undefined ? {} : { catchupMargin: this.options.catchupMargin }),
       },
       (status) => {
@@ -163,27 +175,21 @@ export class SimMember {
     return this.disk.crash(options.keep)
   }
 
-  /** Term and vote as a power loss at this moment would leave them, read by the real storage. */
-  durableMeta(): { term: number; votedFor: string } {
-    const stamp = this.stampOf(DATA_DIRECTORY) + this.stampOf(PATHS.raftMeta) + this.stampOf(PATHS.integrity)
-    if (stamp === this.metaStamp) return this.meta
-    this.metaStamp = stamp
-    const fileSystem = new DurableFileSystem(this.disk)
-    let found: RaftMeta | null = null
-    readMeta(fileSystem, { post: (fn) => fileSystem.later(fn) }, (status, meta) => {
-      if (status.ok) found = meta!
-    })
-    fileSystem.drain()
-    this.meta = found ? { term: (found as RaftMeta).term, votedFor: (found as RaftMeta).votedFor.key } : { term: 0, votedFor: '' }
-    return this.meta
+  /** Its disk is lost, and with it everything it knew: the next start is one of an empty directory. */
+  wipe(): void {
+    this.end(false)
+    this.lost.push(this.image.log.copy())
+    this.disk.wipe()
+    this.standing = 'rebuilding'
+    this.life++
+    this.retired = false
   }
 
-  private stampOf(path: string): number {
-    const node = this.disk.lookupDurable(path)
-    if (!(node instanceof SimDirectory)) return 0
-    let stamp = node.durableVersion
-    for (const child of node.durableNames.values()) stamp += child.durableVersion
-    return stamp
+  /** Does a disk of this member count for the entry, or did one before it was lost? */
+  holds(index: number, term: number): boolean {
+    const { image } = this
+    if (image.isMember && (image.log.entryAt(index)?.term === term || image.snapshotIndex >= index)) return true
+    return this.lost.some((log) => log.get(index) === term)
   }
 
   private end(poweredOn: boolean): void {

@@ -3,12 +3,17 @@ import type { SimRandom } from './sim-random.js'
 
 export const SECTOR_BYTES = 512
 
+/** Counts the durable changes of a disk: a reader that kept its last value knows whether it must look again. */
+export interface DurableClock {
+  changes: number
+}
+
 /** A file's bytes, whatever its names: what readers see, and what a power loss is sure to leave. */
 export class SimInode {
   readonly isDirectory = false
   size = 0
   durableSize = 0
-  /** Grows whenever the durable bytes or size change. */
+  /** When on its disk's clock the durable bytes or size changed last. */
   durableVersion = 0
   /** Lowest durable offset changed since a reader last set this to Infinity. */
   durableChangedFrom = Infinity
@@ -18,7 +23,12 @@ export class SimInode {
   /** A sync failed: readers see what the disk does not hold and will not get. */
   private forgotten = false
 
-  constructor(readonly id: number) {}
+  constructor(
+    readonly id: number,
+    private readonly clock: DurableClock = { changes: 0 },
+  ) {
+    this.durableVersion = ++clock.changes
+  }
 
   get dirtySectors(): number {
     return this.dirty.size
@@ -139,7 +149,7 @@ export class SimInode {
   }
 
   private changed(from: number): void {
-    this.durableVersion++
+    this.durableVersion = ++this.clock.changes
     if (from < this.durableChangedFrom) this.durableChangedFrom = from
   }
 }
@@ -156,7 +166,7 @@ export class SimDirectory {
   readonly isDirectory = true
   readonly names = new Map<string, SimNode>()
   readonly durableNames = new Map<string, SimNode>()
-  /** Grows whenever the durable names change. */
+  /** When on its disk's clock the durable names changed last. */
   durableVersion = 0
   /** Names whose durable meaning changed since a reader last emptied this; null until a reader asks for it. */
   durableChanges: Set<string> | null = null
@@ -164,11 +174,16 @@ export class SimDirectory {
   setDurable(name: string, node: SimNode | null): void {
     if (node) this.durableNames.set(name, node)
     else this.durableNames.delete(name)
-    this.durableVersion++
+    this.durableVersion = ++this.clock.changes
     this.durableChanges?.add(name)
   }
 
-  constructor(readonly id: number) {}
+  constructor(
+    readonly id: number,
+    private readonly clock: DurableClock,
+  ) {
+    this.durableVersion = ++clock.changes
+  }
 }
 
 export type SimNode = SimInode | SimDirectory
@@ -199,7 +214,8 @@ interface NameChange {
  * - A failed sync drops what was dirty: the next sync answers OK and has not written it.
  */
 export class SimDisk {
-  readonly root = new SimDirectory(0)
+  readonly clock: DurableClock = { changes: 0 }
+  readonly root = new SimDirectory(0, this.clock)
   capacityBytes = Infinity
   private nextId = 1
   private pending: NameChange[] = []
@@ -222,7 +238,7 @@ export class SimDisk {
   create(path: string): SimInode | number {
     const at = this.parentOf(path)
     if (!at) return ErrorCode.ENOENT
-    const inode = new SimInode(this.nextId++)
+    const inode = new SimInode(this.nextId++, this.clock)
     this.change([{ directory: at.directory, name: at.name, node: inode }])
     return inode
   }
@@ -234,7 +250,7 @@ export class SimDisk {
       let next = directory.names.get(name)
       if (next && !next.isDirectory) return ErrorCode.EEXIST
       if (!next) {
-        next = new SimDirectory(this.nextId++)
+        next = new SimDirectory(this.nextId++, this.clock)
         directory.names.set(name, next)
       }
       if (directory.durableNames.get(name) !== next) {
@@ -377,6 +393,12 @@ export class SimDisk {
     return name && node?.isDirectory ? { directory: node, name } : null
   }
 
+  /** When on the disk's clock what lies durably under that path changed last; 0 when nothing does. */
+  durableStamp(path: string): number {
+    const node = this.lookupDurable(path)
+    return node ? stampOf(node) : 0
+  }
+
   private walk(path: string, names: (directory: SimDirectory) => ReadonlyMap<string, SimNode>): SimNode | null {
     let node: SimNode = this.root
     for (const name of segments(path)) {
@@ -386,6 +408,12 @@ export class SimDisk {
     }
     return node
   }
+}
+
+function stampOf(node: SimNode): number {
+  let stamp = node.durableVersion
+  if (node.isDirectory) for (const child of node.durableNames.values()) stamp = Math.max(stamp, stampOf(child))
+  return stamp
 }
 
 function persist(change: NameChange): void {

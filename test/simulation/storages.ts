@@ -1,10 +1,14 @@
 import type { Environment, Executor, FileSystem } from '../../src/raft/environment.js'
 import type { Status } from '../../src/raft/errors.js'
 import type { PeerId } from '../../src/raft/peer-id.js'
-import type { RaftMeta } from '../../src/raft/storage.js'
+import type { RaftMeta, SnapshotMeta } from '../../src/raft/storage.js'
 import { checksum } from '../../src/storage/checksum.js'
 import { DEFAULT_GROUP, type NodeStorage, openStorage, storagePaths } from '../../src/storage/open-storage.js'
+import { join } from '../../src/storage/paths.js'
+import { readWholeFile } from '../../src/storage/protobuf-file.js'
 import { FileRaftMetaStorage } from '../../src/storage/raft-meta.js'
+import { LocalSnapshotStorage } from '../../src/storage/snapshot.js'
+import { FILLER_FILE, STATE_FILE } from './register-machine.js'
 
 export const GROUP = DEFAULT_GROUP
 export const DATA_DIRECTORY = '/data'
@@ -34,4 +38,27 @@ export function openStorages(
 /** Term and vote as the real storage reads them from that file system. */
 export function readMeta(fileSystem: FileSystem, executor: Executor, done: (status: Status, meta?: RaftMeta) => void): void {
   new FileRaftMetaStorage({ fileSystem, executor, checksum, directory: PATHS.raftMeta, integrityDirectory: PATHS.integrity }).load(done)
+}
+
+export interface WholeSnapshot {
+  readonly meta: SnapshotMeta
+  readonly state: Buffer
+  readonly filler: Buffer
+}
+
+/** The newest snapshot as the real storage reads it from that file system; a text when it cannot be read, null without one. */
+export function readSnapshot(fileSystem: FileSystem, executor: Executor, done: (found: WholeSnapshot | string | null) => void): void {
+  const storage = new LocalSnapshotStorage({ fileSystem, executor, checksum, directory: PATHS.snapshot })
+  storage.init((status, newest) => {
+    if (!status.ok || !newest) return done(status.ok ? null : status.toString())
+    storage.open((opened, reader) => {
+      if (!opened.ok) return done(opened.toString())
+      readWholeFile(fileSystem, join(reader!.path, STATE_FILE), (stateRead, state) => {
+        if (!stateRead.ok) return done(stateRead.toString())
+        readWholeFile(fileSystem, join(reader!.path, FILLER_FILE), (fillerRead, filler) =>
+          done(fillerRead.ok ? { meta: reader!.meta, state: state!, filler: filler! } : fillerRead.toString()),
+        )
+      })
+    })
+  })
 }

@@ -5,6 +5,7 @@ export function frozen<T extends object>(message: T): T {
   const copy = { ...message } as Record<string, unknown>
   for (const [key, value] of Object.entries(copy)) {
     if (value instanceof Map) copy[key] = new Map(value)
+    else if (value instanceof Uint8Array) copy[key] = Buffer.from(value)
     else if (Array.isArray(value)) copy[key] = Object.freeze([...value])
   }
   return Object.freeze(copy) as T

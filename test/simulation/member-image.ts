@@ -1,0 +1,109 @@
+import type { ConfigurationEntry } from '../../src/raft/configuration.js'
+import type { LogId } from '../../src/raft/types.js'
+import { checksum } from '../../src/storage/checksum.js'
+import { decodeIdentity, type IdentityRecord } from '../../src/storage/identity-file.js'
+import { logMetaFile } from '../../src/storage/log-meta.js'
+import { DurableLog } from './disk-image.js'
+import { DurableFileSystem } from './durable-file-system.js'
+import { decodeState, fillerOf, type RegisterState } from './register-state.js'
+import type { SimDisk } from './sim-disk.js'
+import { DATA_DIRECTORY, PATHS, readMeta, readSnapshot, type WholeSnapshot } from './storages.js'
+
+/** A snapshot as it lies on a disk. */
+export interface StoredSnapshot {
+  readonly lastIncluded: LogId
+  readonly configuration: ConfigurationEntry
+  readonly state: RegisterState
+}
+
+/**
+ * What a power loss at this moment is sure to leave of a member: read with the decoders of the real storages, and again
+ * only when the disk changed there.
+ */
+export class MemberImage {
+  readonly log: DurableLog
+  private readonly kept = new Map<string, { stamp: number; value: unknown }>()
+
+  constructor(private readonly disk: SimDisk) {
+    this.log = new DurableLog(disk, PATHS.log, checksum)
+  }
+
+  /** Grows whenever anything of the image changes. */
+  get changes(): number {
+    return this.disk.clock.changes
+  }
+
+  meta(): { term: number; votedFor: string } {
+    return this.read('meta', [PATHS.raftMeta, PATHS.integrity], (fileSystem) => {
+      let found = { term: 0, votedFor: '' }
+      readMeta(fileSystem, fileSystem.executor, (status, meta) => {
+        if (status.ok) found = { term: meta!.term, votedFor: meta!.votedFor.key }
+      })
+      fileSystem.drain()
+      return found
+    })
+  }
+
+  /** Null while the directory has none. */
+  identity(): IdentityRecord | null {
+    const path = `${DATA_DIRECTORY}/raftctl/node.json`
+    return this.read('identity', [path], () => {
+      const node = this.disk.lookupDurable(path)
+      const decoded = node && !node.isDirectory ? decodeIdentity(Buffer.from(node.durableBytes()), checksum) : null
+      return typeof decoded === 'string' ? null : decoded
+    })
+  }
+
+  /** May what this disk holds count for anything? */
+  get isMember(): boolean {
+    return this.identity()?.standing === 'member'
+  }
+
+  /** Where the log says that it begins. */
+  firstLogIndex(): number {
+    return this.read('first index', [`${PATHS.log}/log_meta`], (fileSystem) => {
+      let first = 1
+      logMetaFile(fileSystem, PATHS.log).load((status, meta) => {
+        if (status.ok) first = Number(meta!.first_log_index)
+      })
+      fileSystem.drain()
+      return first
+    })
+  }
+
+  /** The newest snapshot; null without one, a text when it is not whole. */
+  snapshot(): StoredSnapshot | string | null {
+    return this.read('snapshot', [PATHS.snapshot], (fileSystem) => {
+      if (!this.disk.lookupDurable(PATHS.snapshot)) return null
+      let found: StoredSnapshot | string | null = 'it cannot be read'
+      readSnapshot(fileSystem, fileSystem.executor, (snapshot) => {
+        found = snapshot === null || typeof snapshot === 'string' ? snapshot : judge(snapshot)
+      })
+      fileSystem.drain()
+      return found
+    })
+  }
+
+  /** The last index of a whole snapshot; 0 without one. */
+  get snapshotIndex(): number {
+    const snapshot = this.snapshot()
+    return snapshot && typeof snapshot !== 'string' ? snapshot.lastIncluded.index : 0
+  }
+
+  private read<T>(what: string, paths: readonly string[], load: (fileSystem: DurableFileSystem) => T): T {
+    let stamp = 0
+    for (const path of paths) stamp = Math.max(stamp, this.disk.durableStamp(path))
+    const kept = this.kept.get(what)
+    if (kept?.stamp === stamp) return kept.value as T
+    const value = load(new DurableFileSystem(this.disk))
+    this.kept.set(what, { stamp, value })
+    return value
+  }
+}
+
+function judge({ meta, state: bytes, filler }: WholeSnapshot): StoredSnapshot | string {
+  const state = decodeState(bytes)
+  if (!state) return 'its state is damaged'
+  if (!fillerOf(state.digest, filler.length).equals(filler)) return 'its filler is damaged'
+  return { lastIncluded: meta.lastIncluded, configuration: meta.configuration, state }
+}
