@@ -62,8 +62,8 @@ export class Membership {
   /** Why leadership and members stay as they are for now; null when nothing is under way. */
   get busyWith(): Status | null {
     if (!this.isBusy) return null
-    if (this.stage === 'none') return Status.error(ErrorCode.EBUSY, 'the first entry of this term is not committed yet')
-    return Status.error(ErrorCode.EBUSY, `a change of the members is under way (${this.stage}): ${this.node.configuration.conf}`)
+    const why = this.stage === 'none' ? 'the first entry of this term is not committed yet' : `${this.stage}, to ${this.status().target}`
+    return Status.error(ErrorCode.EBUSY, `Doing another configuration change: ${why}`)
   }
 
   status(): MembershipStatus {
@@ -163,16 +163,18 @@ export class Membership {
       replicator.answeredOnce && env.clock.now() - replicator.lastAckedSentAt <= Math.max(electionTimeoutMs, 1)
     if (change.timeoutMs === null && late.every(isAlive)) return this.armDeadline(change)
     const waitedMs = Math.round(env.clock.now() - change.startedAt)
-    const reasons = late.map((joiner) => `${joiner.replicator.peerId} ${this.whyLate(joiner)}`).join('; ')
-    this.abandon(Status.error(ErrorCode.ECATCHUP, `did not catch up within ${waitedMs} ms: ${reasons}`))
+    const reasons = late.map(
+      (joiner) => `Peer ${joiner.replicator.peerId} failed to catch up within ${waitedMs} ms: ${this.whyLate(joiner)}`,
+    )
+    this.abandon(Status.error(ErrorCode.ECATCHUP, reasons.join('; ')))
   }
 
   private whyLate({ replicator }: Joiner): string {
     const { lastError, consecutiveErrors, rebuilding } = replicator.status()
-    if (!replicator.answeredOnce) return `never answered${lastError === '' ? '' : ` (${lastError})`}`
-    if (replicator.isInstallingSnapshot) return 'is installing a snapshot'
-    if (rebuilding) return 'is being rebuilt'
-    const behind = `is ${this.node.log.lastIndex - replicator.agreedIndex} entries behind`
+    if (!replicator.answeredOnce) return `it never answered${lastError === '' ? '' : ` (${lastError})`}`
+    if (replicator.isInstallingSnapshot) return 'it is installing a snapshot'
+    if (rebuilding) return 'it is being rebuilt'
+    const behind = `it is ${this.node.log.lastIndex - replicator.agreedIndex} entries behind`
     return consecutiveErrors > 0 ? `${behind} and answers no more (${lastError})` : behind
   }
 

@@ -1,21 +1,31 @@
 import { braft } from '../generated/braft.js'
+import { Configuration } from '../raft/configuration.js'
 import type { Executor } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
+import type { ChangeOptions } from '../raft/membership.js'
 import { PeerId } from '../raft/peer-id.js'
-import { BrpcCode } from './braft-error.js'
 import { optional, repeated, required } from './json-message.js'
 import type { ManagedNode, NodeManager } from './node-manager.js'
 import { type Reply, type RpcService, rpcMethod } from './service.js'
 
-export interface CliServiceOptions {
-  readonly nodes: NodeManager
-  readonly executor: Executor
+/** What administrators may ask of a node; the engine's Node is one. */
+export interface AdministeredNode extends ManagedNode {
+  /** The voters, on the leader; null elsewhere. */
+  listPeers(): Configuration | null
+  changePeers(conf: Configuration, options: ChangeOptions, done: (status: Status) => void): void
+  resetPeers(conf: Configuration): Status
+  /** Absent: it takes none. */
+  snapshot?(done: (status: Status) => void): void
 }
 
-/**
- * braft.CliService: what braft_cli and other administrators of braft ask. Checks come in braft's order and its words.
- * Members cannot be changed and snapshots cannot be taken here: both are refused after the checks.
- */
+export interface CliServiceOptions {
+  readonly nodes: NodeManager<AdministeredNode>
+  readonly executor: Executor
+  /** Whether braft members take part in a group: they dial IPv4 only. */
+  readonly allowBraftPeers?: (groupId: string) => boolean
+}
+
+/** braft.CliService: what braft_cli and other administrators of braft ask. Checks come in braft's order and its words. */
 export function cliService(options: CliServiceOptions): RpcService {
   const cli = new CliHandlers(options)
   const change = { old_peers: repeated('string'), new_peers: repeated('string') }
@@ -25,13 +35,13 @@ export function cliService(options: CliServiceOptions): RpcService {
       request: braft.AddPeerRequest,
       response: braft.AddPeerResponse,
       json: { request: ofMember, response: change },
-      handle: (request, _context, done) => cli.changeMember(request, done),
+      handle: (request, _context, done) => cli.addPeer(request, done),
     }),
     remove_peer: rpcMethod({
       request: braft.RemovePeerRequest,
       response: braft.RemovePeerResponse,
       json: { request: ofMember, response: change },
-      handle: (request, _context, done) => cli.changeMember(request, done),
+      handle: (request, _context, done) => cli.removePeer(request, done),
     }),
     change_peers: rpcMethod({
       request: braft.ChangePeersRequest,
@@ -75,36 +85,79 @@ export function cliService(options: CliServiceOptions): RpcService {
   return { name: 'braft.CliService', methods }
 }
 
-const SNAPSHOT_REFUSED = Status.error(ErrorCode.EINVAL, 'Snapshot is not supported')
-const CHANGE_REFUSED = new Status(BrpcCode.ENOMETHOD, 'this server does not change the members of a group')
+interface PeersChanged {
+  readonly old_peers: string[]
+  readonly new_peers: string[]
+}
 
 class CliHandlers {
   constructor(private readonly options: CliServiceOptions) {}
 
-  changeMember(request: { group_id: string; leader_id: string; peer_id: string }, done: Reply<never>): void {
-    this.withLeader(request.group_id, request.leader_id, done, () => {
-      if (!PeerId.parse(request.peer_id)) return done(invalid(`Fail to parse peer_id ${request.peer_id}`))
-      done(CHANGE_REFUSED)
+  addPeer(request: { group_id: string; leader_id: string; peer_id: string }, done: Reply<PeersChanged>): void {
+    this.withLeader(request, done, (node, peers) => {
+      const peer = PeerId.parse(request.peer_id)
+      if (!peer) return done(invalid(`Fail to parse peer_id ${request.peer_id}`))
+      const isKnown = peers.some((member) => member.equals(peer))
+      this.change(node, peers, isKnown ? peers : [...peers, peer], done)
     })
   }
 
-  changePeers(request: { group_id: string; leader_id: string; new_peers: readonly string[] }, done: Reply<never>): void {
-    this.withLeader(request.group_id, request.leader_id, done, () => done(unparsablePeer(request.new_peers) ?? CHANGE_REFUSED))
+  removePeer(request: { group_id: string; leader_id: string; peer_id: string }, done: Reply<PeersChanged>): void {
+    this.withLeader(request, done, (node, peers) => {
+      const peer = PeerId.parse(request.peer_id)
+      if (!peer) return done(invalid(`Fail to parse peer_id ${request.peer_id}`))
+      const kept = peers.filter((member) => !member.equals(peer))
+      this.change(node, peers, kept, done)
+    })
   }
 
-  resetPeer(request: { group_id: string; peer_id: string; new_peers: readonly string[] }, done: Reply<never>): void {
-    this.withNode(request.group_id, request.peer_id, done, () => done(unparsablePeer(request.new_peers) ?? CHANGE_REFUSED))
+  changePeers(request: { group_id: string; leader_id: string; new_peers: readonly string[] }, done: Reply<PeersChanged>): void {
+    this.withLeader(request, done, (node, peers) => {
+      const unparsable = unparsablePeer(request.new_peers)
+      if (unparsable) return done(unparsable)
+      this.change(node, peers, new Configuration(request.new_peers.map((text) => PeerId.parse(text)!)).peers, done)
+    })
   }
 
-  snapshot(request: { group_id: string; peer_id?: string | null }, done: Reply<never>): void {
-    this.withNode(request.group_id, request.peer_id ?? '', done, () => done(SNAPSHOT_REFUSED))
+  /** Answers when the change is over. */
+  private change(node: AdministeredNode, before: readonly PeerId[], after: readonly PeerId[], done: Reply<PeersChanged>): void {
+    const unreachable = this.unreachableByBraft(node.groupId, after)
+    if (unreachable) return done(unreachable)
+    node.changePeers(new Configuration(after), {}, (status) => {
+      if (status.ok) done(Status.OK, { old_peers: before.map(String), new_peers: after.map(String) })
+      // braft knows one answer for a leader that stepped down, whatever becomes of the change.
+      else done(status.code === ErrorCode.EOUTCOMEUNKNOWN ? Status.error(ErrorCode.EPERM, status.message) : status)
+    })
+  }
+
+  resetPeer(request: { group_id: string; peer_id: string; new_peers: readonly string[] }, done: Reply<object>): void {
+    this.withNode(request.group_id, request.peer_id, done, (node) => {
+      const peers = request.new_peers.map((text) => PeerId.parse(text))
+      const refusal = unparsablePeer(request.new_peers) ?? this.unreachableByBraft(node.groupId, peers)
+      const status = refusal ?? node.resetPeers(new Configuration(peers as PeerId[]))
+      if (status.ok) done(Status.OK, {})
+      else done(status)
+    })
+  }
+
+  /** Answers when the snapshot is finished. */
+  snapshot(request: { group_id: string; peer_id?: string | null }, done: Reply<object>): void {
+    this.withNode(request.group_id, request.peer_id ?? '', done, (node) => {
+      if (!node.snapshot) return done(invalid('Snapshot is not supported'))
+      node.snapshot((status) => (status.ok ? done(Status.OK, {}) : done(status)))
+    })
+  }
+
+  private unreachableByBraft(groupId: string, peers: readonly (PeerId | null)[]): Status | null {
+    const bad = this.options.allowBraftPeers?.(groupId) ? peers.find((peer) => peer !== null && !peer.isIpv4) : undefined
+    return bad ? invalid(`${bad} is no IPv4 address: the braft members of group ${groupId} cannot dial it`) : null
   }
 
   /** Whoever the asked node, or any node of the group in this process, follows. */
   getLeader(request: { group_id: string; peer_id?: string | null }, done: Reply<{ leader_id: string }>): void {
     const { nodes, executor } = this.options
     executor.post(() => {
-      let asked: ManagedNode[] = nodes.nodesOf(request.group_id)
+      let asked: AdministeredNode[] = nodes.nodesOf(request.group_id)
       if (request.peer_id != null) {
         const peer = PeerId.parse(request.peer_id)
         if (!peer) return done(invalid(`Fail to parse ${request.peer_id}`))
@@ -137,15 +190,20 @@ class CliHandlers {
     })
   }
 
-  private withLeader(groupId: string, leaderId: string, done: Reply<never>, then: () => void): void {
-    this.withNode(groupId, leaderId, done, (node) => {
-      if (node.isLeader()) then()
+  private withLeader(
+    request: { group_id: string; leader_id: string },
+    done: Reply<never>,
+    then: (node: AdministeredNode, peers: readonly PeerId[]) => void,
+  ): void {
+    this.withNode(request.group_id, request.leader_id, done, (node) => {
+      const conf = node.listPeers()
+      if (conf) then(node, conf.peers)
       else done(Status.error(ErrorCode.EPERM, 'Not leader'))
     })
   }
 
   /** Runs `then` with the node that `id` names, or the only one of the group when it names none; on the executor. */
-  private withNode(groupId: string, id: string, done: Reply<never>, then: (node: ManagedNode) => void): void {
+  private withNode(groupId: string, id: string, done: Reply<never>, then: (node: AdministeredNode) => void): void {
     const { nodes, executor } = this.options
     executor.post(() => {
       if (id !== '') {

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import type { RaftEvent } from '../raft/events.js'
+import type { Node } from '../raft/node.js'
 import { callGuard } from '../rpc/call-guard.js'
-import type { ControlledNode } from '../rpc/control-service.js'
 import { EventLog } from '../rpc/event-log.js'
 import { Faults } from '../rpc/faults.js'
 import { ProcessIdentity } from '../rpc/identity.js'
@@ -50,7 +50,7 @@ export interface ProcessRequests {
  */
 export class NodeProcess {
   private readonly identity: ProcessIdentity
-  private readonly nodes = new NodeManager<ControlledNode>()
+  private readonly nodes = new NodeManager<Node>()
   private readonly events = new EventLog()
   private readonly faults: Faults
   private readonly names: MemberNames
@@ -103,7 +103,8 @@ export class NodeProcess {
       requestStop,
     })
     const isStarting = (groupId: string) => this.group === null && groupId === configuration.group
-    addNodeServices(this.server, { host, executor, checksum, peerService: this.peerService, metrics, groupOf, isStarting })
+    const { peerService } = this
+    addNodeServices(this.server, { host, nodes, executor, checksum, peerService, metrics, groupOf, isStarting })
   }
 
   /** Resolves once the node takes part in its group. Throws StartError; nothing is left running or behind then. */

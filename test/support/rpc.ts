@@ -2,11 +2,12 @@ import { readFileSync } from 'node:fs'
 import * as net from 'node:net'
 import { Configuration, ConfigurationEntry } from '../../src/raft/configuration.js'
 import { ErrorCode, Status } from '../../src/raft/errors.js'
+import type { ChangeOptions } from '../../src/raft/membership.js'
 import type { PeerHandler } from '../../src/raft/messages.js'
 import type { NodeStatus } from '../../src/raft/node-status.js'
 import { PeerId } from '../../src/raft/peer-id.js'
 import { asTerm, logIndex } from '../../src/raft/types.js'
-import type { ManagedNode } from '../../src/rpc/node-manager.js'
+import type { AdministeredNode } from '../../src/rpc/cli-service.js'
 
 export const FIXTURES = new URL('../../../test/fixtures/braft/', import.meta.url)
 
@@ -95,8 +96,12 @@ export function nodeStatus(overrides: Partial<NodeStatus> = {}): NodeStatus {
 }
 
 /** A node without an engine: status and handler are the test's. */
-export class FakeNode implements ManagedNode {
+export class FakeNode implements AdministeredNode {
   readonly transfers: (PeerId | null)[] = []
+  /** `change`, `reset` and the peers, or `snapshot`. */
+  readonly asked: string[] = []
+  /** What comes of changes, resets and snapshots. */
+  outcome = Status.OK
   transferRefusal: Status | null = null
   current: NodeStatus
 
@@ -119,6 +124,25 @@ export class FakeNode implements ManagedNode {
 
   isLeader(): boolean {
     return this.current.state === 'LEADER'
+  }
+
+  listPeers(): Configuration | null {
+    return this.isLeader() ? this.current.configuration.conf : null
+  }
+
+  changePeers(conf: Configuration, _options: ChangeOptions, done: (status: Status) => void): void {
+    this.asked.push(`change ${conf}`)
+    done(this.outcome)
+  }
+
+  resetPeers(conf: Configuration): Status {
+    this.asked.push(`reset ${conf}`)
+    return this.outcome
+  }
+
+  snapshot(done: (status: Status) => void): void {
+    this.asked.push('snapshot')
+    done(this.outcome)
   }
 
   transferLeadershipTo(target: PeerId | null, done: (status: Status) => void): void {

@@ -131,7 +131,6 @@ async function everywhere(
 
 const NOT_FOUND = { code: ErrorCode.ENOENT, grpc: grpc.status.INTERNAL, http: 500 }
 const INVALID = { code: ErrorCode.EINVAL, grpc: grpc.status.INVALID_ARGUMENT, http: 400 }
-const REFUSED = { code: 1002, grpc: grpc.status.UNIMPLEMENTED, http: 404 }
 
 test('get_leader answers with whom the asked node, or any node of the group, follows', async () => {
   const { protocols } = await start(follower({ leaderId: PeerId.EMPTY }), leader())
@@ -172,28 +171,87 @@ test('transfer_leader begins a transfer on the node it names, to anyone when it 
   await everywhere(protocols, 'transfer_leader', at, { ...denied, text: 'Fail to invoke transfer_leadership_to : is not leader' })
 })
 
-test('a change of members is refused: not found, then not leader, then not readable, then not done here', async () => {
+const PEERS = ['127.0.0.1:8500:0:0', '127.0.0.1:8501:0:0', '127.0.0.1:8503:0:0']
+const to = (port: number) => ({ group_id: 'Counter', leader_id: `127.0.0.1:${port}:0:0` })
+
+test('a change of members is refused: not found, then not leader, then not readable', async () => {
   const { protocols } = await start(follower(), leader())
   const notLeader = { code: ErrorCode.EPERM, grpc: grpc.status.PERMISSION_DENIED, http: 403, text: 'Not leader' }
-  const to = (port: number) => ({ group_id: 'Counter', leader_id: `127.0.0.1:${port}:0:0` })
   for (const method of ['add_peer', 'remove_peer'] as const) {
-    await everywhere(protocols, method, { ...to(1), peer_id: 'x' }, NOT_FOUND)
+    await everywhere(protocols, method, { ...to(1), peer_id: 'x' }, { ...NOT_FOUND, text: 'Fail to find node 127.0.0.1:1:0:0 in group' })
     await everywhere(protocols, method, { ...to(8500), peer_id: 'x' }, notLeader)
     await everywhere(protocols, method, { ...to(8501), peer_id: 'x' }, { ...INVALID, text: 'Fail to parse peer_id x' })
-    await everywhere(protocols, method, { ...to(8501), peer_id: '127.0.0.1:9' }, REFUSED)
   }
   await everywhere(protocols, 'change_peers', { ...to(8500), new_peers: [] }, notLeader)
   await everywhere(protocols, 'change_peers', { ...to(8501), new_peers: ['127.0.0.1:9', 'x'] }, { ...INVALID, text: 'Fail to parse x' })
-  await everywhere(protocols, 'change_peers', { ...to(8501), new_peers: ['127.0.0.1:9'] }, REFUSED)
-  const reset = { group_id: 'Counter', peer_id: '127.0.0.1:8500:0:0', old_peers: [] }
-  await everywhere(protocols, 'reset_peer', { ...reset, new_peers: ['x'] }, INVALID)
-  await everywhere(protocols, 'reset_peer', { ...reset, new_peers: ['127.0.0.1:8500'] }, REFUSED)
 })
 
-test('a snapshot is refused in braft’s words, after the node was found', async () => {
-  const { protocols } = await start(leader())
-  await everywhere(protocols, 'snapshot', { group_id: 'Counter' }, { ...INVALID, text: 'Snapshot is not supported' })
+test('members are added, removed and replaced; the answer names them before and after', async () => {
+  const node = leader()
+  const { protocols } = await start(node)
+  const answers = async (method: MethodName, request: object, old_peers: string[], new_peers: string[]) => {
+    node.asked.length = 0
+    await everywhere(protocols, method, request, { code: 0, response: { old_peers, new_peers } })
+    assert.equal([...new Set(node.asked)], [`change ${[...new_peers].sort().join()}`])
+  }
+  await answers('add_peer', { ...to(8501), peer_id: '127.0.0.1:8502' }, PEERS, [...PEERS, '127.0.0.1:8502:0:0'])
+  await answers('add_peer', { ...to(8501), peer_id: '127.0.0.1:8503' }, PEERS, PEERS)
+  await answers('remove_peer', { ...to(8501), peer_id: '127.0.0.1:8500' }, PEERS, PEERS.slice(1))
+  await answers('remove_peer', { ...to(8501), peer_id: '127.0.0.1:8509' }, PEERS, PEERS)
+  const changed = ['127.0.0.1:8501:0:0', '127.0.0.1:8509:0:0']
+  await answers('change_peers', { ...to(8501), new_peers: [...changed].reverse() }, PEERS, changed)
+})
+
+test('what becomes of a change is told by braft’s numbers', async () => {
+  const node = leader()
+  const { protocols } = await start(node)
+  const internal = { grpc: grpc.status.INTERNAL, http: 500 }
+  const cases = [
+    { status: Status.error(ErrorCode.EBUSY, 'Doing another configuration change'), code: ErrorCode.EBUSY, ...internal },
+    { status: Status.error(ErrorCode.ECATCHUP, 'Peer x failed to catch up'), code: ErrorCode.ECATCHUP, ...internal },
+    {
+      status: Status.error(ErrorCode.EOUTCOMEUNKNOWN, 'leader stepped down: of another term'),
+      code: ErrorCode.EPERM,
+      grpc: grpc.status.PERMISSION_DENIED,
+      http: 403,
+    },
+  ]
+  for (const { status, ...expected } of cases) {
+    node.outcome = status
+    await everywhere(protocols, 'add_peer', { ...to(8501), peer_id: '127.0.0.1:9' }, { ...expected, text: status.message })
+  }
+})
+
+test('reset_peer sets the members of the node it names, leader or not', async () => {
+  const node = follower()
+  const { protocols } = await start(node, leader())
+  const reset = { group_id: 'Counter', peer_id: '127.0.0.1:8500:0:0', old_peers: PEERS }
+  await everywhere(protocols, 'reset_peer', { ...reset, new_peers: ['127.0.0.1:8500'] }, { code: 0, response: {} })
+  assert.equal([...new Set(node.asked)], ['reset 127.0.0.1:8500:0:0'])
+  await everywhere(protocols, 'reset_peer', { ...reset, new_peers: ['x'] }, { ...INVALID, text: 'Fail to parse x' })
+  node.outcome = Status.error(ErrorCode.EINVAL, 'a group needs at least one member')
+  await everywhere(protocols, 'reset_peer', { ...reset, new_peers: [] }, { ...INVALID, text: 'a group needs at least one member' })
+})
+
+test('snapshot answers when the snapshot is there', async () => {
+  const node = leader()
+  const { protocols } = await start(node)
+  await everywhere(protocols, 'snapshot', { group_id: 'Counter' }, { code: 0, response: {} })
+  assert.equal([...new Set(node.asked)], ['snapshot'])
   await everywhere(protocols, 'snapshot', { group_id: 'Nope' }, { ...NOT_FOUND, text: 'Fail to find node in group Nope' })
+  node.outcome = Status.error(ErrorCode.EBUSY, 'Is saving another snapshot')
+  const busy = { code: ErrorCode.EBUSY, grpc: grpc.status.INTERNAL, http: 500, text: 'Is saving another snapshot' }
+  await everywhere(protocols, 'snapshot', { group_id: 'Counter' }, busy)
+})
+
+test('a group with braft members takes nobody whom they cannot dial', async () => {
+  const node = leader()
+  const { protocols } = await start(node)
+  const refused = { ...INVALID, text: 'n4.example:8504:0:0 is no IPv4 address' }
+  await everywhere(protocols, 'add_peer', { ...to(8501), peer_id: 'n4.example:8504' }, refused)
+  await everywhere(protocols, 'change_peers', { ...to(8501), new_peers: ['n4.example:8504'] }, refused)
+  await everywhere(protocols, 'reset_peer', { group_id: 'Counter', peer_id: '', old_peers: [], new_peers: ['n4.example:8504'] }, refused)
+  assert.equal(node.asked, [])
 })
 
 test('a request without a required field is EREQUEST on every protocol', async () => {
