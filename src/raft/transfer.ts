@@ -22,6 +22,8 @@ interface Transfer {
   readonly leaving: Status | null
   readonly done: Done
   readonly timer: Timer
+  /** Everything up to `lastIndex` was applied here: whoever proposed it has been told. */
+  settled: boolean
   asked: boolean
   call: Call | null
 }
@@ -99,14 +101,24 @@ export class LeadershipTransfer {
     node.fsmCaller.onLeaderStop(leaving ?? Status.error(ErrorCode.ETRANSFERLEADERSHIP, 'leadership is being handed over'))
     node.observe({ name: 'leader.handover', target, term: node.meta.term, reason })
     const timer = node.env.clock.schedule(node.electionTimeoutMs, () => this.giveUp(), 'transfer')
-    this.current = { target, term: node.meta.term, lastIndex: node.log.lastIndex, leaving, done, timer, asked: false, call: null }
-    this.onProgress(replicator)
+    const { term } = node.meta
+    const { lastIndex } = node.log
+    const settled = node.fsmCaller.appliedIndex >= lastIndex
+    const transfer: Transfer = { target, term, lastIndex, leaving, done, timer, settled, asked: false, call: null }
+    this.current = transfer
+    if (settled) return this.onProgress(replicator)
+    node.fsmCaller.whenApplied(lastIndex, (status) => {
+      if (!status.ok || this.current !== transfer) return
+      transfer.settled = true
+      this.onProgress(replicator)
+    })
   }
 
   /** A follower acknowledged entries. */
   onProgress(replicator: Replicator): void {
     const transfer = this.current
-    if (!transfer || transfer.asked || !replicator.peerId.equals(transfer.target) || replicator.matchIndex < transfer.lastIndex) return
+    if (!transfer?.settled || transfer.asked || !replicator.peerId.equals(transfer.target)) return
+    if (replicator.matchIndex < transfer.lastIndex) return
     transfer.asked = true
     this.releaseFollowers(() => {
       if (this.current === transfer && this.node.state === 'TRANSFERRING') this.timeoutNow(transfer)
