@@ -14,8 +14,7 @@ export interface AdministeredNode extends ManagedNode {
   listPeers(): Configuration | null
   changePeers(conf: Configuration, options: ChangeOptions, done: (status: Status) => void): void
   resetPeers(conf: Configuration): Status
-  /** Absent: it takes none. */
-  snapshot?(done: (status: Status) => void): void
+  snapshot(done: (status: Status) => void): void
 }
 
 export interface CliServiceOptions {
@@ -142,10 +141,9 @@ class CliHandlers {
 
   /** Answers when the snapshot is finished. */
   snapshot(request: { group_id: string; peer_id?: string | null }, done: Reply<object>): void {
-    this.withNode(request.group_id, request.peer_id ?? '', done, (node) => {
-      if (!node.snapshot) return done(invalid('Snapshot is not supported'))
-      node.snapshot((status) => (status.ok ? done(Status.OK, {}) : done(status)))
-    })
+    this.withNode(request.group_id, request.peer_id ?? '', done, (node) =>
+      node.snapshot((status) => (status.ok ? done(Status.OK, {}) : done(status))),
+    )
   }
 
   private unreachableByBraft(groupId: string, peers: readonly (PeerId | null)[]): Status | null {
