@@ -31,7 +31,7 @@ export default class DataInspect extends BaseCommand {
     const { damageError } = await import('../../src/admin/data-findings.js')
     const { printDirectory } = await import('../../src/terminal/data-view.js')
     const directory = await openDataDirectory(args.dir, flags.group ?? null)
-    const view = await inspectDirectory(directory, { machineOf: machineCheck(directory) })
+    const view = await inspectDirectory(directory, { machine: machineCheck(directory) })
     return this.result(view, (out) => printDirectory(out, view), {
       error: damageError(
         view.directory,

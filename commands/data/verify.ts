@@ -23,7 +23,7 @@ export default class DataVerify extends BaseCommand {
     const { damageError, tornWarning } = await import('../../src/admin/data-findings.js')
     const { printFindings, verdictText } = await import('../../src/terminal/data-view.js')
     const directory = await openDataDirectory(args.dir, flags.group ?? null)
-    const found = await verifyDirectory(directory, { machineOf: machineCheck(directory) })
+    const found = await verifyDirectory(directory, { machine: machineCheck(directory) })
     const { checked, findings, verdict } = found
     return this.result(
       found,

@@ -32,7 +32,7 @@ export async function readDirectoryLog(directory: DataDirectory, options: Direct
   const place = directory.groups[0]!
   const { log } = await settledLook(directory, () => {
     using contents = readGroup(place)
-    const all = findingsOf(directory, contents, { machineOf: () => null })
+    const all = findingsOf(directory, contents, { machine: null })
     const findings = all.filter(({ severity, index }) => severity !== 'warning' && index !== null)
     const [firstIndex, lastIndex] = [firstIndexOf(contents), lastIndexOf(contents)]
     const problem = outOfRange(options, { directory, firstIndex, lastIndex })

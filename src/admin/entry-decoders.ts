@@ -1,4 +1,5 @@
 import { example } from '../generated/braft.js'
+import { describeCommand } from '../machines/kv/describe.js'
 import { fromInt64 } from '../raft/types.js'
 import { CliError } from '../terminal/errors.js'
 import type { CommandDecoder, EntryKind, LogFilter } from './entry-summary.js'
@@ -9,7 +10,13 @@ export type DecoderName = (typeof DECODERS)[number]
 
 export function decoderOf(name: DecoderName, kind: 'raftctl' | 'braft'): CommandDecoder | null {
   if (name === 'none' || (name === 'auto' && kind === 'braft')) return null
-  return name === 'counter' ? decodeCounter : null
+  return name === 'counter' ? decodeCounter : decodeKv
+}
+
+/** A command of the key-value machine. */
+export function decodeKv(data: Buffer) {
+  const { type, summary, timeMs } = describeCommand(data)
+  return { operation: type, summary, timeMs }
 }
 
 /** A command of braft's counter example. */

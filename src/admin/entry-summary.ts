@@ -1,6 +1,7 @@
-import { type ConfigurationEntry, decodeConfiguration } from '../raft/configuration.js'
+import { decodeConfiguration } from '../raft/configuration.js'
 import { EntryType } from '../raft/log-entry.js'
 import { type LogIndex, logIndex, type Term } from '../raft/types.js'
+import { configurationText } from '../rpc/configuration-text.js'
 
 /** What a machine says about one of its commands. */
 export interface CommandSummary {
@@ -45,17 +46,9 @@ export function summarize(
   if (entry.type === EntryType.NO_OP) return { operation: 'no-op', summary: '', timeMs: null }
   if (entry.type === EntryType.CONFIGURATION) {
     const configuration = decodeConfiguration(entry.data, { index: entry.index, term: entry.term })
-    return { operation: 'config', summary: configuration ? describeConfiguration(configuration) : 'no configuration', timeMs: null }
+    return { operation: 'config', summary: configuration ? configurationText(configuration, () => '') : 'no configuration', timeMs: null }
   }
   return decode?.(entry.data) ?? { operation: 'data', summary: '', timeMs: null }
-}
-
-/** `voters a b c`, with `+learner d`, and `(joint, from a b)` while two configurations are in force. */
-export function describeConfiguration(entry: ConfigurationEntry): string {
-  const voters = `voters ${entry.conf.peers.map((peer) => peer.address).join(' ')}`
-  const learners = entry.learners.map((peer) => ` +learner ${peer.address}`).join('')
-  const joint = entry.isStable ? '' : ` (joint, from ${entry.old.peers.map((peer) => peer.address).join(' ')})`
-  return `${voters}${learners}${joint}`
 }
 
 /** Which rows are wanted; null takes all. */

@@ -255,6 +255,15 @@ export class LogManager {
     this.readStorage({ from, last: onDisk, disturbed: false }, maxBytes, done)
   }
 
+  /** As `read`, for those who do not know the range: ERANGE when `from` is not there yet, ELOGDELETED when not any more. */
+  readForOthers(from: LogIndex, last: LogIndex, maxBytes: number, done: (status: Status, batch?: EntryBatch) => void): void {
+    const end = minIndex(last, this.last)
+    if (from >= this.first && from <= end) return this.read(from, end, maxBytes, done)
+    const beyond = Status.error(ErrorCode.ERANGE, `entry ${from} is not there, the log ends at ${this.last}`)
+    const status = this.unusable ?? this.outOfReach(from) ?? beyond
+    this.options.environment.executor.post(() => done(status), 'log.out-of-range')
+  }
+
   /** Everything up to `index` was applied: it may leave memory once it is durable. An older word changes nothing. */
   setApplied(index: LogIndex): void {
     assert(index <= this.last, 'applied beyond the log', { index, lastIndex: this.last })

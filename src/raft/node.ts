@@ -1,6 +1,7 @@
 import type { Done } from './closure.js'
 import { Configuration } from './configuration.js'
 import { ErrorCode, Status } from './errors.js'
+import type { EntryBatch } from './log-entry.js'
 import type { ChangeOptions } from './membership.js'
 import type { PeerHandler } from './messages.js'
 import { NodeImpl } from './node-impl.js'
@@ -58,6 +59,15 @@ export class Node {
   /** `done` once this member has applied `index`. */
   whenApplied(index: LogIndex, done: Done): void {
     this.impl.fsmCaller.whenApplied(index, done)
+  }
+
+  /**
+   * Entries from `from` on, at least one, as many as fit `maxBytes` and lie at or below `last`, committed or not. ELOGDELETED:
+   * cut off at the front. ERANGE: not there yet. ECANCELED: replaced while it was read. EAGAIN: the node is starting.
+   */
+  readLog(from: LogIndex, last: LogIndex, maxBytes: number, done: (status: Status, batch?: EntryBatch) => void): void {
+    if (this.impl.state === 'UNINITIALIZED') return done(Status.error(ErrorCode.EAGAIN, 'the node is starting'))
+    this.impl.log.readForOthers(from, last, maxBytes, done)
   }
 
   /** Hands leadership to `target`, or to the best candidate. OK once it took over; ERAFTTIMEDOUT when it did not within T. */

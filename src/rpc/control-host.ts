@@ -1,15 +1,27 @@
 import type { raftctl } from '../generated/raftctl.js'
 import type { Executor } from '../raft/environment.js'
 import type { Status } from '../raft/errors.js'
+import type { EntryBatch } from '../raft/log-entry.js'
 import type { PeerId } from '../raft/peer-id.js'
+import type { LogIndex } from '../raft/types.js'
 import type { GroupFacts } from './control-status.js'
 import type { EventLog } from './event-log.js'
 import type { Faults } from './faults.js'
 import type { ProcessIdentity } from './identity.js'
 import type { ManagedNode, NodeManager } from './node-manager.js'
 
+/** A command of a state machine in words. */
+export interface CommandText {
+  /** put, delete, … */
+  readonly operation: string
+  readonly summary: string
+  /** Wall clock of the leader that proposed it; null where the command carries none. */
+  readonly timeMs: number | null
+}
+
 /** What the control service needs of a node; the engine's Node is one. */
 export interface ControlledNode extends ManagedNode {
+  readLog(from: LogIndex, last: LogIndex, maxBytes: number, done: (status: Status, batch?: EntryBatch) => void): void
   readIndex(timeoutMs: number, done: (status: Status) => void): void
 }
 
@@ -23,6 +35,10 @@ export interface ControlHost {
   readonly uptimeMs: () => number
   /** Since this member, as leader, last acknowledged a write of the group; null when it never did. */
   sinceLastAckMs(groupId: string): number | null
+  /** What the group's machine says about one of its commands; null when it is none. */
+  describeCommand(groupId: string, data: Buffer): CommandText | null
+  /** Files that hold the group's log. */
+  logSegments(groupId: string): Promise<number>
   facts(groupId: string): Promise<GroupFacts>
   nameOf(peer: PeerId): string
   /** Starts a graceful stop; the answer to the caller goes out first. */

@@ -7,6 +7,7 @@ import { DEFAULT_GROUP, failure, nodeOf, onExecutor, unary, unimplemented, usage
 import { Control } from './control-definition.js'
 import type { ControlHost, ControlledNode } from './control-host.js'
 import { leadershipHandlers } from './control-leadership.js'
+import { logHandlers } from './control-log.js'
 import { membershipOf, nodeStatusOf, peerText } from './control-status.js'
 import { eventFields, type LoggedEvent } from './event-log.js'
 import type { Handlers } from './grpc.js'
@@ -27,6 +28,7 @@ export class ControlService {
     return {
       ...unsupportedMethods(),
       ...leadershipHandlers(this.host),
+      ...logHandlers(this.host),
       GetNodeStatus: unary((request) => this.nodeStatus(request.group)),
       ListGroups: unary(() => this.listGroups()),
       Probe: unary(() => this.probe()),

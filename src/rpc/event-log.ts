@@ -18,12 +18,14 @@ const ROUTINE: ReadonlySet<RaftEvent['name']> = new Set(['log.durable', 'commit.
  */
 export class EventLog {
   private readonly events: LoggedEvent[] = []
+  private readonly watchers = new Set<(event: RaftEvent) => void>()
   private readonly listeners = new Set<(event: LoggedEvent) => void>()
   private seq = 0
 
   constructor(private readonly capacity = 4096) {}
 
   add(event: RaftEvent): void {
+    for (const watcher of this.watchers) watcher(event)
     if (ROUTINE.has(event.name)) return
     const logged = { seq: ++this.seq, timeMs: Date.now(), event }
     this.events.push(logged)
@@ -40,6 +42,12 @@ export class EventLog {
   subscribe(listener: (event: LoggedEvent) => void): () => void {
     this.listeners.add(listener)
     return () => this.listeners.delete(listener)
+  }
+
+  /** Calls `watcher` at once for every event, those that are never listed too: it must be quick. Answers how to end it. */
+  watch(watcher: (event: RaftEvent) => void): () => void {
+    this.watchers.add(watcher)
+    return () => this.watchers.delete(watcher)
   }
 
   /** `done(true)` when `condition` holds, looked at now and after every event; `done(false)` after `timeoutMs`. */

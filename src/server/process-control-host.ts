@@ -1,14 +1,17 @@
 import { randomBytes } from 'node:crypto'
-import { open, rm, statfs } from 'node:fs/promises'
+import { open, readdir, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { raftctl } from '../generated/raftctl.js'
+import { describeCommand } from '../machines/kv/describe.js'
 import type { Environment } from '../raft/environment.js'
 import type { PeerId } from '../raft/peer-id.js'
-import type { ControlHost } from '../rpc/control-service.js'
+import type { CommandText, ControlHost } from '../rpc/control-host.js'
 import type { GroupFacts } from '../rpc/control-status.js'
 import type { EventLog } from '../rpc/event-log.js'
 import type { Faults } from '../rpc/faults.js'
 import type { ProcessIdentity } from '../rpc/identity.js'
+import { groupDirectory, storagePaths } from '../storage/open-storage.js'
+import { parseSegmentName } from '../storage/segment.js'
 import { describeConfiguration, LOG_LEVELS, type NodeConfiguration } from './configuration.js'
 import type { DataDirectory } from './data-directory.js'
 import type { GroupHost } from './group-host.js'
@@ -69,6 +72,17 @@ export class ProcessControlHost implements ControlHost {
   sinceLastAckMs(groupId: string): number | null {
     const at = this.options.groupOf(groupId)?.service.router.lastAcknowledgedAt ?? null
     return at === null ? null : this.options.environment.clock.now() - at
+  }
+
+  describeCommand(groupId: string, data: Buffer): CommandText | null {
+    if (this.options.groupOf(groupId) === null) return null
+    const { type, summary, timeMs } = describeCommand(data)
+    return { operation: type, summary, timeMs }
+  }
+
+  async logSegments(groupId: string): Promise<number> {
+    const { log } = storagePaths(groupDirectory(this.options.configuration.dataDir, groupId))
+    return (await readdir(log)).filter((name) => parseSegmentName(name) !== null).length
   }
 
   async facts(groupId: string): Promise<GroupFacts> {

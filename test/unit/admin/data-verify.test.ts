@@ -16,7 +16,7 @@ import { BRAFT_NODES, DataDirectories, ENTRY_BYTES, everyFile, flip, LAST_INDEX,
 const directories = new DataDirectories()
 test.after(() => directories.remove())
 
-const none = { machineOf: () => null }
+const none = { machine: null }
 
 async function verify(path: string): Promise<Verification> {
   return await verifyDirectory(await openDataDirectory(path, null), none)

@@ -120,6 +120,8 @@ async function serve(initial: NodeStatus, options: { readonly faultsEnabled?: bo
     checkDisk: async () => ({ p50Ms: 1, p99Ms: 2, freeBytes: 3, totalBytes: 4 }),
     checkPeers: async () => [],
     flipByte: () => false,
+    describeCommand: () => null,
+    logSegments: async () => 1,
   }
   const server = new RpcServer()
   server.addGrpcService(Control, new ControlService(host).handlers)
@@ -357,8 +359,8 @@ test('what it does for an operator: stop, log level, configuration, checks', asy
 
 test('every method that is not built says so with E_UNSUPPORTED', async () => {
   const { client } = await serve(following)
-  assert.equal((await refusal(client.call('Mark', {}))).detail!.code, 'E_UNSUPPORTED')
-  const stream = client.serverStream('ReadLog', {})
+  assert.equal((await refusal(client.call('CompactLog', {}))).detail!.code, 'E_UNSUPPORTED')
+  const stream = client.serverStream('StreamSnapshot', {})
   stream.on('data', () => {})
   const error = await new Promise<grpc.ServiceError>((resolve) => stream.on('error', resolve as never))
   assert.equal([error.code, readErrorDetail(error)!.code], [grpc.status.UNIMPLEMENTED, 'E_UNSUPPORTED'])
