@@ -50,6 +50,15 @@ test('what does not fit into the top is added up as well', () => {
   assert.is(total.keys, 4)
 })
 
+test('prefixes under which no more keys can come are not held', () => {
+  const count = new PrefixCount({ depth: 2, top: 3 })
+  const { open } = count as unknown as { open: Map<string, unknown> }
+  for (let i = 0; i < 1000; i++) {
+    count.add({ key: { key: b(`${i % 10}/${String(i).padStart(4, '0')}/x`), versions: [{ value: b('v') }] } })
+    assert.ok(open.size <= 2, `${open.size} are open`)
+  }
+})
+
 test('sums are those of a count that holds every prefix', () => {
   const key = fc.array(fc.constantFrom('a', 'b', 'a!', '/'), { minLength: 1, maxLength: 6 }).map((parts) => parts.join(''))
   const write = fc.record({ key, value: fc.option(fc.string({ unit: 'binary-ascii', maxLength: 3 }), { nil: null }) })

@@ -150,6 +150,26 @@ test('blocks that were swapped, doubled or left out are found though each is who
   assert.match(damage(read(build([0, 1, 2]))).message, 'the footer counts something else')
 })
 
+test('a block that was exchanged for another one with right checksums is found by the hash of the state', () => {
+  const { bytes } = fileOf([header, keyOf('a')])
+  const end = bytes.length - FOOTER_BYTES
+  bytes[end - 1]! ^= 1
+  bytes.writeUInt32LE(crc32c(bytes.subarray(HEADER_BYTES + BLOCK_HEADER_BYTES, end)), HEADER_BYTES + 12)
+  bytes.writeUInt32LE(crc32c(bytes.subarray(HEADER_BYTES, HEADER_BYTES + 16)), HEADER_BYTES + 16)
+  assert.is(damage(read(bytes)).message, `the SHA-256 of the state does not match, at byte ${end}`)
+})
+
+test('a footer that counts something else is found, whichever number it is', () => {
+  const { bytes } = snapshotOf(busyMachine())
+  const footer = bytes.length - FOOTER_BYTES
+  for (const at of [4, 8, 16, 24, 32, 40, 48]) {
+    const changed = Buffer.from(bytes)
+    changed[footer + at]! += 1
+    changed.writeUInt32LE(crc32c(changed.subarray(footer, bytes.length - 4)), bytes.length - 4)
+    assert.is(damage(read(changed)).message, `the footer counts something else than what stands before it, at byte ${footer}`)
+  }
+})
+
 test('a block that claims too much is refused before it is waited for', () => {
   const { bytes } = snapshotOf(busyMachine())
   bytes.writeUInt32LE(0x7fffffff, HEADER_BYTES)

@@ -1,0 +1,82 @@
+import fc from 'fast-check'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { runSliced, SLICE_BYTES, SLICE_STEPS, sortSliced } from '../../../src/machines/kv/slices.js'
+import { ManualClock, ManualExecutor } from '../../support/fake-environment.js'
+
+/** Work of `steps` steps of `bytes` each. */
+function* work(steps: number, bytes: number, each: () => void = () => {}): Generator<number, string> {
+  for (let i = 0; i < steps; i++) {
+    each()
+    yield bytes
+  }
+  return 'done'
+}
+
+test('a slice ends when it has dealt with enough, by bytes or by steps', () => {
+  for (const [steps, bytes, slices] of [
+    [10, SLICE_BYTES, 11],
+    [10, SLICE_BYTES / 2, 6],
+    [3 * SLICE_STEPS, 1, 4],
+    [3, 1, 1],
+  ] as const) {
+    const executor = new ManualExecutor()
+    const results: string[] = []
+    runSliced({ executor }, work(steps, bytes), (result) => results.push(result))
+    assert.is(executor.run(), slices)
+    assert.equal(results, ['done'])
+  }
+})
+
+test('with a clock a slice ends when its time is over, and the next one waits a little', () => {
+  const executor = new ManualExecutor()
+  let now = 0
+  const clock = new ManualClock(executor)
+  const slow = { now: () => now, schedule: clock.schedule.bind(clock) }
+  const results: string[] = []
+  runSliced(
+    { executor, clock: slow },
+    work(64, 1, () => (now += 1)),
+    (result) => results.push(result),
+  )
+  executor.run()
+  assert.is(now, 16, 'it looked at the clock')
+  assert.equal(clock.scheduled, ['kv-slice'])
+  clock.advance(1)
+  assert.is(now, 32)
+  clock.advance(10)
+  assert.equal(results, ['done'])
+})
+
+test('work that was cancelled does nothing more', () => {
+  const executor = new ManualExecutor()
+  let steps = 0
+  const run = runSliced(
+    { executor },
+    work(10, SLICE_BYTES, () => steps++),
+    () => assert.unreachable('it was cancelled'),
+  )
+  executor.runOne()
+  run.cancel()
+  executor.run()
+  assert.is(steps, 1)
+})
+
+test('sorting in slices sorts, and keeps the order of equals', () => {
+  const items = fc.array(fc.record({ at: fc.nat(50) }), { maxLength: 5000, size: 'max' })
+  fc.assert(
+    fc.property(items, (unsorted) => {
+      const sorting = sortSliced([...unsorted], (a, b) => a.at - b.at)
+      for (;;) {
+        const step = sorting.next()
+        if (!step.done) continue
+        const expected = [...unsorted].sort((a, b) => a.at - b.at)
+        assert.ok(step.value.length === expected.length && step.value.every((item, i) => item === expected[i]))
+        return
+      }
+    }),
+    { numRuns: 50 },
+  )
+})
+
+test.run()
