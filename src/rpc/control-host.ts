@@ -3,6 +3,7 @@ import type { Executor } from '../raft/environment.js'
 import type { Status } from '../raft/errors.js'
 import type { EntryBatch } from '../raft/log-entry.js'
 import type { PeerId } from '../raft/peer-id.js'
+import type { SnapshotMeta, SnapshotReader } from '../raft/storage.js'
 import type { LogIndex } from '../raft/types.js'
 import type { GroupFacts } from './control-status.js'
 import type { EventLog } from './event-log.js'
@@ -23,6 +24,9 @@ export interface CommandText {
 export interface ControlledNode extends ManagedNode {
   readLog(from: LogIndex, last: LogIndex, maxBytes: number, done: (status: Status, batch?: EntryBatch) => void): void
   readIndex(timeoutMs: number, done: (status: Status) => void): void
+  whenApplied(index: LogIndex, done: (status: Status) => void): void
+  snapshot(done: (status: Status, meta?: SnapshotMeta) => void): void
+  openSnapshot(done: (status: Status, reader?: SnapshotReader) => void): void
 }
 
 /** What the control service needs of the process. */
@@ -48,6 +52,17 @@ export interface ControlHost {
   effectiveConfig(): { values: Record<string, string>; origins: Record<string, string> }
   checkDisk(samples: number): Promise<{ p50Ms: number; p99Ms: number; freeBytes: number; totalBytes: number }>
   checkPeers(samples: number): Promise<raftctl.v1.CheckPeersResponse.Peer.$Properties[]>
+  /** Proposes a mark: each member remembers its state there. EINVAL: the machine of the group knows no marks. On the executor. */
+  mark(groupId: string, done: (status: Status, index?: LogIndex) => void): void
+  /** The hash of the state at a mark that was applied here. ENOENT: there is no such mark any more. On the executor. */
+  hashAt(groupId: string, index: LogIndex, done: (status: Status, hash?: StateHashFacts) => void): void
   /** Flips one byte in the state of a group's machine; false when that group has no such machine. */
   flipByte(groupId: string): boolean
+}
+
+/** What the state of a machine was at a mark. */
+export interface StateHashFacts {
+  /** In hex. */
+  readonly sha256: string
+  readonly keys: number
 }

@@ -4,13 +4,16 @@ import type { Status } from '../raft/errors.js'
 import { PeerId } from '../raft/peer-id.js'
 import { fromInt64 } from '../raft/types.js'
 import { DEFAULT_GROUP, failure, nodeOf, onExecutor, unary, unimplemented, usage } from './control-common.js'
+import { consistencyHandlers } from './control-consistency.js'
 import { Control } from './control-definition.js'
 import type { ControlHost, ControlledNode } from './control-host.js'
 import { leadershipHandlers } from './control-leadership.js'
 import { logHandlers } from './control-log.js'
+import { SnapshotControl } from './control-snapshot.js'
 import { membershipOf, nodeStatusOf, peerText } from './control-status.js'
 import { eventFields, type LoggedEvent } from './event-log.js'
 import type { Handlers } from './grpc.js'
+import { SnapshotInfos } from './snapshot-info.js'
 
 export type { ControlHost, ControlledNode } from './control-host.js'
 
@@ -21,7 +24,13 @@ const CONFIRM_TIMEOUT_MS = 2000
  * Methods that this version does not offer answer UNIMPLEMENTED with E_UNSUPPORTED.
  */
 export class ControlService {
-  constructor(private readonly host: ControlHost) {}
+  private readonly snapshotInfos: SnapshotInfos
+  private readonly snapshots: SnapshotControl
+
+  constructor(private readonly host: ControlHost) {
+    this.snapshotInfos = new SnapshotInfos((start) => onExecutor(host, start))
+    this.snapshots = new SnapshotControl(host, this.snapshotInfos)
+  }
 
   /** For RpcServer.addGrpcService. */
   get handlers(): Handlers<(typeof Control)['methods']> {
@@ -29,6 +38,8 @@ export class ControlService {
       ...unsupportedMethods(),
       ...leadershipHandlers(this.host),
       ...logHandlers(this.host),
+      ...consistencyHandlers(this.host),
+      ...this.snapshots.handlers,
       GetNodeStatus: unary((request) => this.nodeStatus(request.group)),
       ListGroups: unary(() => this.listGroups()),
       Probe: unary(() => this.probe()),
@@ -56,7 +67,12 @@ export class ControlService {
   private async nodeStatus(group: string): Promise<raftctl.v1.NodeStatus.$Properties> {
     const { identity, faults, uptimeMs, nameOf } = this.viewParts()
     const facts = await this.host.facts(group || DEFAULT_GROUP)
-    return nodeStatusOf(nodeOf(this.host, group).status(), { identity, facts, nameOf, uptimeMs, faultsEnabled: faults.enabled })
+    const node = nodeOf(this.host, group)
+    const snapshot = await this.snapshotInfos.newest(node)
+    return {
+      ...nodeStatusOf(node.status(), { identity, facts, nameOf, uptimeMs, faultsEnabled: faults.enabled }),
+      ...(snapshot ? { snapshot } : {}),
+    }
   }
 
   private viewParts() {

@@ -15,6 +15,8 @@ export interface GroupFacts {
   /** Of the key-value machine; null for others. */
   readonly machineRevision: number | null
   readonly alarms: readonly string[]
+  /** A snapshot is taken every so often; 0: only on demand. */
+  readonly snapshotIntervalMs: number
 }
 
 /** Labels of members; '' for one without a name. */
@@ -106,6 +108,10 @@ export function nodeStatusOf(status: NodeStatus, view: ProcessView): raftctl.v1.
     machine: facts.machine,
     ...whole('machine_revision', facts.machineRevision),
     mixed: false,
+    snapshot_state: status.snapshot.state,
+    snapshot_bytes_done: status.snapshot.bytesDone,
+    snapshot_bytes_total: status.snapshot.bytesTotal,
+    snapshot_interval_ms: facts.snapshotIntervalMs,
   }
 }
 

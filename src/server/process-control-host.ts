@@ -3,9 +3,13 @@ import { open, readdir, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { raftctl } from '../generated/raftctl.js'
 import { describeCommand } from '../machines/kv/describe.js'
+import { encodeMark } from '../machines/kv/mark.js'
+import { KvClosure } from '../machines/kv/state-machine.js'
 import type { Environment } from '../raft/environment.js'
+import { ErrorCode, Status } from '../raft/errors.js'
 import type { PeerId } from '../raft/peer-id.js'
-import type { CommandText, ControlHost } from '../rpc/control-host.js'
+import { fromInt64, type LogIndex, logIndex } from '../raft/types.js'
+import type { CommandText, ControlHost, StateHashFacts } from '../rpc/control-host.js'
 import type { GroupFacts } from '../rpc/control-status.js'
 import type { EventLog } from '../rpc/event-log.js'
 import type { Faults } from '../rpc/faults.js'
@@ -22,6 +26,8 @@ import type { Metrics } from './metrics.js'
 
 const SAMPLE_BYTES = 4096
 const DIAL_TIMEOUT_MS = 1000
+
+const NO_MARKS = Status.error(ErrorCode.EINVAL, 'the state of this machine cannot be hashed')
 
 export interface ProcessControlHostOptions {
   readonly configuration: NodeConfiguration
@@ -96,6 +102,7 @@ export class ProcessControlHost implements ControlHost {
       machine: 'kv',
       machineRevision: groupOf(groupId)?.machine.store.revision ?? null,
       alarms: groupOf(groupId)?.alarms ?? [],
+      snapshotIntervalMs: configuration.snapshotIntervalMs,
     }
   }
 
@@ -151,6 +158,22 @@ export class ProcessControlHost implements ControlHost {
     for (const node of this.nodes.all())
       for (const peer of node.status().configuration.voters) if (!peer.equals(own)) peers.set(peer.address, peer)
     return Promise.all([...peers.values()].map((peer) => this.checkPeer(peer, samples)))
+  }
+
+  mark(groupId: string, done: (status: Status, index?: LogIndex) => void): void {
+    const group = this.options.groupOf(groupId)
+    if (!group) return done(NO_MARKS)
+    const applied = new KvClosure((status, answer) => {
+      if (status.ok && answer?.mark) done(status, logIndex(fromInt64(answer.mark.index)))
+      else done(status.ok ? NO_MARKS : status)
+    })
+    group.node.apply({ data: encodeMark(Date.now()), done: applied })
+  }
+
+  hashAt(groupId: string, index: LogIndex, done: (status: Status, hash?: StateHashFacts) => void): void {
+    const group = this.options.groupOf(groupId)
+    if (group) group.machine.hashAt(index, done)
+    else done(NO_MARKS)
   }
 
   flipByte(groupId: string): boolean {

@@ -14,6 +14,11 @@ export const ERRORS = {
     meaning: 'raftctl met a state it does not know: a bug, here or in the node.',
     act: 'Run it again with --verbose and report what it prints.',
   },
+  E_SNAPSHOT_FAILED: {
+    exitCode: 1,
+    meaning: 'The node could not write a snapshot, or not read it again.',
+    act: 'Read the log of the node; the message names what failed.',
+  },
   E_USAGE: {
     exitCode: 2,
     meaning: 'The command line is wrong: an unknown flag, a bad value, a missing argument.',
@@ -134,6 +139,11 @@ export const ERRORS = {
     meaning: 'The key does not exist.',
     act: 'List what exists: raftctl kv list.',
   },
+  E_NO_SNAPSHOT: {
+    exitCode: 7,
+    meaning: 'The node has no snapshot, or not the one that was asked for.',
+    act: 'Take one: raftctl snapshot create.',
+  },
   E_COMPACTED: {
     exitCode: 7,
     meaning: 'The asked revision or index is gone: it has been compacted.',
@@ -216,7 +226,7 @@ export const ERRORS = {
   },
   E_CORRUPT: {
     exitCode: 10,
-    meaning: 'Data on disk is damaged; the node stopped instead of serving it.',
+    meaning: 'Data is damaged: a node stops instead of serving it, and a file is not used.',
     act: 'Do what the message says; it names the file, the offset and the command that mends it.',
   },
   E_DIVERGED: {

@@ -103,7 +103,16 @@ async function serve(initial: NodeStatus, options: { readonly faultsEnabled?: bo
   }
   nodes.add(node as ControlledNode)
   const events = new EventLog()
-  const facts = { dataDir: '/d', logBytes: 10, dataBytes: 20, syncP99Ms: null, machine: 'kv', machineRevision: 7, alarms: [] }
+  const facts = {
+    dataDir: '/d',
+    logBytes: 10,
+    dataBytes: 20,
+    syncP99Ms: null,
+    machine: 'kv',
+    machineRevision: 7,
+    alarms: [],
+    snapshotIntervalMs: 3_600_000,
+  }
   const host: ControlHost = {
     identity: new ProcessIdentity(n1, 'n1', 'boot', '0.1.0', 'c'.repeat(32)),
     nodes,
@@ -119,6 +128,8 @@ async function serve(initial: NodeStatus, options: { readonly faultsEnabled?: bo
     effectiveConfig: () => ({ values: { group: 'kv' }, origins: { group: 'flag' } }),
     checkDisk: async () => ({ p50Ms: 1, p99Ms: 2, freeBytes: 3, totalBytes: 4 }),
     checkPeers: async () => [],
+    mark: (_group, done) => done(Status.error(ErrorCode.EINVAL, 'no marks')),
+    hashAt: (_group, _index, done) => done(Status.error(ErrorCode.EINVAL, 'no marks')),
     flipByte: () => false,
     describeCommand: () => null,
     logSegments: async () => 1,
@@ -360,7 +371,7 @@ test('what it does for an operator: stop, log level, configuration, checks', asy
 test('every method that is not built says so with E_UNSUPPORTED', async () => {
   const { client } = await serve(following)
   assert.equal((await refusal(client.call('CompactLog', {}))).detail!.code, 'E_UNSUPPORTED')
-  const stream = client.serverStream('StreamSnapshot', {})
+  const stream = client.serverStream('ChangeMembers', {})
   stream.on('data', () => {})
   const error = await new Promise<grpc.ServiceError>((resolve) => stream.on('error', resolve as never))
   assert.equal([error.code, readErrorDetail(error)!.code], [grpc.status.UNIMPLEMENTED, 'E_UNSUPPORTED'])
