@@ -1,6 +1,7 @@
 import { ErrorCode, Status } from './errors.js'
 import type { Answer, AppendEntriesRequest, AppendEntriesResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
+import type { PeerId } from './peer-id.js'
 import { type LogIndex, maxIndex, minIndex, plus, type Term } from './types.js'
 
 /** How far back the hint of a refused append looks for the start of a conflicting term. */
@@ -18,36 +19,17 @@ export class AppendHandler {
     const { node } = this
     const refuse = node.refusal()
     if (refuse) return answer(refuse)
-    if (request.term < node.meta.term) return this.reject(answer, node.log.lastIndex)
-    this.followLeader(request)
-    // A closure that was told of a lost leadership may have stopped this node.
-    const stopped = node.refusal()
-    if (stopped) return answer(stopped)
-    if (!request.serverId.equals(node.leaderId)) return this.refuseSecondLeader(request, answer)
+    if (!isFollowed(node, request)) {
+      // A closure that was told of a lost leadership may have stopped this node.
+      const stopped = node.refusal()
+      return stopped ? answer(stopped) : this.reject(answer, node.log.lastIndex)
+    }
     node.stickiness.noteContact()
+    if (request.entries && node.snapshots.installer.isInstalling) return answer(Status.error(ErrorCode.EBUSY, 'Is installing snapshot'))
     if (!this.matches(request)) return this.reject(answer, this.conflictHint(request))
     if (!request.entries) return this.acceptEmpty(request, answer)
     if (node.isOutOfSpace) return answer(Status.error(ErrorCode.ENOSPC, 'the disk runs short'))
     this.store(request, answer)
-  }
-
-  /** Steps down to the sender when it leads a newer term, or this one and no leader was known. */
-  private followLeader(request: AppendEntriesRequest): void {
-    const { node } = this
-    const newer = request.term > node.meta.term
-    if (newer || node.state !== 'FOLLOWER') {
-      if (!newer && (node.state === 'LEADER' || node.state === 'TRANSFERRING')) return
-      node.stepDown(request.term, Status.error(ErrorCode.ENEWLEADER, `${request.serverId} leads term ${request.term}`))
-    }
-    if (node.leaderId.isEmpty && node.isActive()) node.follow(request.serverId)
-  }
-
-  /** Two leaders in one term: somebody is broken. Leave the term, so that neither goes on in it (braft ELEADERCONFLICT). */
-  private refuseSecondLeader(request: AppendEntriesRequest, answer: Answer<AppendEntriesResponse>): void {
-    const { node } = this
-    const status = Status.error(ErrorCode.ELEADERCONFLICT, `${request.serverId} and ${node.leaderId} both lead term ${request.term}`)
-    node.stepDown((request.term + 1) as Term, status)
-    this.reject(answer, node.log.lastIndex)
   }
 
   private matches(request: AppendEntriesRequest): boolean {
@@ -114,4 +96,22 @@ export class AppendHandler {
   private response(fields: Pick<AppendEntriesResponse, 'success' | 'lastLogIndex'>): AppendEntriesResponse {
     return { term: this.node.meta.term, readonly: false, rebuilding: this.node.identity?.standing === 'rebuilding', ...fields }
   }
+}
+
+/**
+ * Whether the sender is the leader that is followed here, after stepping down to it where that is due; false: its word counts
+ * for nothing. Two leaders in one term: somebody is broken; the term is left, so that neither goes on in it (ELEADERCONFLICT).
+ */
+export function isFollowed(node: NodeImpl, { term, serverId }: { readonly term: Term; readonly serverId: PeerId }): boolean {
+  if (term < node.meta.term) return false
+  const newer = term > node.meta.term
+  const leads = node.state === 'LEADER' || node.state === 'TRANSFERRING'
+  if (newer || (node.state !== 'FOLLOWER' && !leads))
+    node.stepDown(term, Status.error(ErrorCode.ENEWLEADER, `${serverId} leads term ${term}`))
+  if (node.leaderId.isEmpty && node.isActive()) node.follow(serverId)
+  if (!node.isActive()) return false
+  if (serverId.equals(node.leaderId)) return true
+  const what = `${serverId} and ${node.leaderId} both lead term ${term}`
+  node.stepDown((term + 1) as Term, Status.error(ErrorCode.ELEADERCONFLICT, what))
+  return false
 }

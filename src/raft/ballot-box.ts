@@ -85,7 +85,7 @@ export class BallotBox {
     }
   }
 
-  /** What `peer` held does not count any more: it was removed, and may come back with an empty log. */
+  /** What `peer` held does not count any more: it was removed, or lost it. */
   forget(peer: PeerId): void {
     this.matchIndexes.delete(peer.key)
   }

@@ -124,6 +124,7 @@ export class Election {
     this.arm('election', this.retryDelay())
     node.loseLeader(node.stickiness.lossReason)
     if (!node.configuration.contains(node.serverId)) return node.removal.onSilence()
+    if (node.isUnfitToLead) return
     // A disk that has not even saved this term is no candidate's; the timer asks again.
     if (!node.meta.isDurable) return
     // Grants of an earlier, undecided round in the same term still hold: peers slower than the retry must count too.
@@ -141,7 +142,7 @@ export class Election {
   /** Raises the term and asks for votes (braft elect_self). */
   electSelf(reason: string, disruptedLeader: TermLeader | null): void {
     const { node } = this
-    if (!node.configuration.contains(node.serverId)) return
+    if (!node.configuration.contains(node.serverId) || node.isUnfitToLead) return
     this.abandonRound()
     node.loseLeader(Status.error(ErrorCode.ERAFTTIMEDOUT, reason))
     node.setState('CANDIDATE', Status.OK)
@@ -247,7 +248,7 @@ export class Election {
     if (refuse) return answer(refuse)
     const removed = node.removal.refusalOf(request)
     if (removed) return answer(removed)
-    const grantable = request.term >= node.meta.term && this.isUpToDate(request)
+    const grantable = request.term >= node.meta.term && this.isUpToDate(request) && !node.isRebuilding
     if (!grantable) return this.answerVote(answer, { granted: false })
     node.stickiness.check(request.disruptedLeader, (sticky) => {
       if (node.refusal()) return answer(node.refusal()!)
@@ -269,14 +270,15 @@ export class Election {
     const disrupted = request.term > node.meta.term && (node.state === 'LEADER' || node.state === 'TRANSFERRING')
     if (request.term > node.meta.term)
       node.stepDown(request.term, Status.error(ErrorCode.EHIGHERTERMREQUEST, `${request.serverId} asks for votes in a higher term`))
-    if (upToDate && node.meta.votedFor.isEmpty && node.state === 'FOLLOWER') {
+    // What it voted before it lost its past it does not know: it could vote twice.
+    if (upToDate && !node.isRebuilding && node.meta.votedFor.isEmpty && node.state === 'FOLLOWER') {
       node.stepDown(request.term, Status.error(ErrorCode.EVOTEFORCANDIDATE, `votes for ${request.serverId}`))
       node.meta.update(request.term, request.serverId)
       node.observe({ name: 'vote.granted', term: request.term, candidate: request.serverId })
     }
     node.meta.whenDurable((status) => {
       if (!status.ok) return answer(status)
-      const granted = request.term === node.meta.term && node.meta.votedFor.equals(request.serverId)
+      const granted = request.term === node.meta.term && node.meta.votedFor.equals(request.serverId) && !node.isRebuilding
       this.answerVote(answer, { granted, disrupted, previousTerm })
     })
   }

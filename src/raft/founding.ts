@@ -104,8 +104,9 @@ export function establishIdentity(node: NodeImpl, done: Done): void {
     if (!status.ok) return done(status)
     node.identity = identity!
     if (node.isStopping()) return done(Status.error(ErrorCode.ESHUTDOWN, 'the node is stopping'))
-    if (identity!.standing === 'rebuilding') return done(Status.error(ErrorCode.EREBUILD, 'this directory is being rebuilt'))
-    if (identity!.standing === 'member') return done(Status.OK)
+    // Who the members are it hears from a leader; a list given at the start may be long out of date.
+    if (identity!.standing === 'rebuilding') node.log.configurations.forgetInitial()
+    if (identity!.standing !== 'founding') return done(Status.OK)
     node.founding = new Founding(node, identity!, (founded, next) => {
       node.founding = null
       if (!founded.ok) {

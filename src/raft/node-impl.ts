@@ -20,9 +20,11 @@ import type { NodeStatus } from './node-status.js'
 import { statusOf } from './node-view.js'
 import { PeerId } from './peer-id.js'
 import { ReadIndexService } from './read-index.js'
+import { handleSettle } from './rebuilding.js'
 import { Removal } from './removal.js'
 import type { Replicator } from './replicator.js'
 import { ReplicatorGroup } from './replicator-group.js'
+import { Settling } from './settling.js'
 import { SnapshotExecutor } from './snapshot-executor.js'
 import { Stickiness } from './stickiness.js'
 import type { NodeIdentity } from './storage.js'
@@ -64,6 +66,7 @@ export class NodeImpl implements m.PeerHandler {
   transfer!: LeadershipTransfer
   replicators!: ReplicatorGroup
   snapshots!: SnapshotExecutor
+  settling!: Settling
   readonly closures = new ClosureQueue()
   applyQueue!: ApplyQueue
 
@@ -131,6 +134,7 @@ export class NodeImpl implements m.PeerHandler {
     })
     this.replicators = new ReplicatorGroup(this)
     this.snapshots = new SnapshotExecutor(this)
+    this.settling = new Settling(this)
     this.stickiness = new Stickiness(this)
     this.election = new Election(this)
     this.reads = new ReadIndexService(this)
@@ -182,6 +186,16 @@ export class NodeImpl implements m.PeerHandler {
 
   isActive(): boolean {
     return this.state === 'LEADER' || this.state === 'TRANSFERRING' || this.state === 'CANDIDATE' || this.state === 'FOLLOWER'
+  }
+
+  /** This directory lost its past: it grants no vote, and its answers count for nothing. */
+  get isRebuilding(): boolean {
+    return this.identity?.standing === 'rebuilding'
+  }
+
+  /** It must not campaign now. */
+  get isUnfitToLead(): boolean {
+    return this.isRebuilding || this.snapshots.installer.isInstalling
   }
 
   isStopping(): boolean {
@@ -280,11 +294,13 @@ export class NodeImpl implements m.PeerHandler {
     const { state: from } = this
     this.setState(to, reason)
     this.loseLeader(reason)
+    this.snapshots.installer.interrupt(reason)
     if (from !== 'LEADER' && from !== 'TRANSFERRING') return
     this.leadership++
     this.leaderReadySince = null
     this.checkQuorum.stop()
     this.replicators.stopAll()
+    this.settling.stop()
     this.ballotBox.clearPending()
     if (from === 'LEADER') this.fsmCaller.onLeaderStop(reason)
     this.applyQueue.rejectAll(Status.error(ErrorCode.EPERM, 'is not leader'))
@@ -392,16 +408,18 @@ export class NodeImpl implements m.PeerHandler {
     this.appendHandler.handle(request, answer)
   }
 
-  handleInstallSnapshot(_request: m.InstallSnapshotRequest, answer: m.Answer<m.InstallSnapshotResponse>): void {
-    answer(Status.error(ErrorCode.EINVAL, 'Not support snapshot'))
+  handleInstallSnapshot(request: m.InstallSnapshotRequest, answer: m.Answer<m.InstallSnapshotResponse>): void {
+    this.snapshots.installer.handle(request, answer)
   }
 
-  handleGetFile(_request: m.GetFileRequest, answer: m.Answer<m.GetFileResponse>): void {
-    answer(Status.error(ErrorCode.ENOENT, 'no snapshot is being read here'))
+  handleGetFile({ readerId, filename, offset, count }: m.GetFileRequest, answer: m.Answer<m.GetFileResponse>): void {
+    this.snapshots.readers.read(readerId, filename, offset, count, (status, piece) =>
+      status.ok ? answer(status, { ...piece!, crc32c: this.env.checksum.crc32c(piece!.data) }) : answer(status),
+    )
   }
 
-  handleSettle(_request: m.SettleRequest, answer: m.Answer<m.SettleResponse>): void {
-    answer(Status.error(ErrorCode.EINVAL, 'is not being rebuilt'))
+  handleSettle(request: m.SettleRequest, answer: m.Answer<m.SettleResponse>): void {
+    handleSettle(this, request, answer)
   }
 
   handleTimeoutNow(request: m.TimeoutNowRequest, answer: m.Answer<m.TimeoutNowResponse>): void {

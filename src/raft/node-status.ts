@@ -9,7 +9,7 @@ import type { LogId, LogIndex, Term } from './types.js'
 /** How a leader sees one of its peers. */
 export interface PeerStatus {
   readonly peerId: PeerId
-  /** Newest index the peer is known to hold durably. */
+  /** Newest index the peer is known to hold durably; for one that is being rebuilt, what it holds and is not counted for. */
   readonly matchIndex: LogIndex
   readonly nextIndex: LogIndex
   readonly inflightRequests: number
@@ -19,7 +19,11 @@ export interface PeerStatus {
   readonly lastContactMs: number | null
   readonly consecutiveErrors: number
   readonly lastError: string
+  /** It lost its past: it counts for nothing until it holds again what it may have acknowledged. */
   readonly rebuilding: boolean
+  /** Of the snapshot that it is sent; both 0 when it is sent none, the total also where it is unknown. */
+  readonly snapshotBytesSent: number
+  readonly snapshotBytesTotal: number
 }
 
 /** One timer as raft_stat prints it. */

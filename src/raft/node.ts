@@ -10,6 +10,7 @@ import type { NodeStatus } from './node-status.js'
 import type { PeerId } from './peer-id.js'
 import type { Task } from './raft.js'
 import type { ReadDone } from './read-index.js'
+import type { Piece } from './snapshot-readers.js'
 import type { SnapshotMeta, SnapshotReader } from './storage.js'
 import type { LogIndex } from './types.js'
 
@@ -118,6 +119,14 @@ export class Node {
   /** The voters, on the leader; null elsewhere. While joint the new ones. */
   listPeers(): Configuration | null {
     return this.isLeader() ? this.impl.configuration.conf : null
+  }
+
+  /**
+   * A piece of a file of a snapshot that a member was offered under `readerId`. ENOENT: no such reader. EREQUEST: no such
+   * range. EPERM: no such file.
+   */
+  readFile(readerId: string, filename: string, offset: number, count: number, done: (status: Status, piece?: Piece) => void): void {
+    this.impl.snapshots.readers.read(readerId, filename, offset, count, done)
   }
 
   /** Campaigns now, past the stickiness of nobody: for tests and operators. EPERM unless this is a follower. */

@@ -133,7 +133,7 @@ export class ReplicatorGroup {
       const values = half.peers.map((peer) => {
         if (peer.equals(this.node.serverId)) return self
         const replicator = this.replicators.get(peer.key)
-        return replicator ? of(replicator) : Number.NEGATIVE_INFINITY
+        return replicator && !replicator.rebuilding ? of(replicator) : Number.NEGATIVE_INFINITY
       })
       values.sort((a, b) => b - a)
       value = Math.min(value, values[half.quorum - 1] ?? Number.NEGATIVE_INFINITY)

@@ -5,6 +5,8 @@ import type { AppendEntriesRequest, AppendEntriesResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
 import type { PeerStatus } from './node-status.js'
 import type { PeerId } from './peer-id.js'
+import { SnapshotSender } from './snapshot-sender.js'
+import type { SnapshotMeta } from './storage.js'
 import { type LogIndex, maxIndex, minIndex, NO_INDEX, NO_TERM, plus, type Term } from './types.js'
 
 const REQUEST_BYTES_MAX = 512 * 1024
@@ -41,12 +43,14 @@ interface Beat {
  *
  * - probe: one empty request looks for the point where the logs agree; nothing else is under way.
  * - replicate: entries are sent ahead of their answers, bounded by count and bytes.
+ * - snapshot: the log no longer holds what the peer needs next; heartbeats go on while it installs one.
  * - blocked: after an error, until the back-off ends; then probe.
  *
  * Invariants
  * - matchIndex: newest index the peer said it holds durably; only answers to entries move it. matchIndex < nextIndex.
  * - nextIndex: the next index to send. What is in flight ends just below it; what is lost in flight takes it back no further
  *   than that, so that a stream that breaks costs what was under way and never the whole log again.
+ * - a peer that is being rebuilt counts for nothing: its matchIndex is 0, what it holds stands in heldIndex.
  * - an answer counts only in the leadership it was sent in: events of a closed stream do not arrive.
  */
 export class Replicator {
@@ -59,11 +63,13 @@ export class Replicator {
   consecutiveErrors = 0
   answeredOnce = false
   rebuilding = false
-
   /** The peer was told, and has answered, that everything up to here is committed. */
   toldCommitted: LogIndex = NO_INDEX
 
-  private state: 'probe' | 'replicate' | 'blocked' = 'probe'
+  private state: PeerStatus['state'] = 'probe'
+  private readonly sender: SnapshotSender
+  /** What the process at the other end of this stream acknowledged, flagged or not. */
+  private heldIndex: LogIndex = NO_INDEX
   private stream: AppendStream | null = null
   private seq = 0
   private readonly inflight: Inflight[] = []
@@ -82,6 +88,10 @@ export class Replicator {
     private readonly node: NodeImpl,
     readonly peerId: PeerId,
   ) {
+    this.sender = new SnapshotSender(node, peerId, {
+      installed: (meta) => this.onInstalled(meta),
+      failed: (status, retryAfterMs) => this.onInstallFailed(status, retryAfterMs),
+    })
     this.nextIndex = plus(node.log.lastIndex, 1)
     this.lastAckedSentAt = node.env.clock.now()
   }
@@ -94,7 +104,7 @@ export class Replicator {
 
   /** It lacks entries that are in no log any more. */
   get isInstallingSnapshot(): boolean {
-    return this.nextIndex < this.node.log.firstIndex
+    return this.state === 'snapshot' || this.nextIndex < this.node.log.firstIndex
   }
 
   start(): void {
@@ -106,6 +116,7 @@ export class Replicator {
     this.stopped = true
     this.heartbeatTimer?.cancel()
     this.blockTimer?.cancel()
+    this.sender.stop()
     this.stream?.close()
     this.stream = null
   }
@@ -113,6 +124,7 @@ export class Replicator {
   /** Sends what there is to send. Called whenever the log grew or room was made. */
   replicate(): void {
     if (this.stopped || this.state !== 'replicate') return
+    if (this.needsSnapshot) return this.installSnapshot()
     const { log } = this.node
     while (!this.reading && this.nextIndex <= log.lastIndex && this.hasRoom()) {
       const batch = log.cached(this.nextIndex, log.lastIndex, REQUEST_BYTES_MAX)
@@ -127,13 +139,13 @@ export class Replicator {
     if (this.stopped || !this.openStream()) return
     if (this.isSilent()) return this.fail(Status.error(ErrorCode.ETIMEDOUT, 'the peer answers nothing'), this.node.heartbeatMs)
     if (this.heartbeats.size >= HEARTBEATS_UNANSWERED_MAX) return
-    const prev = this.matchIndex
-    this.beat(prev)
+    this.beat(maxIndex(this.agreedIndex, this.heldIndex))
   }
 
   private beat(prev: LogIndex): number {
     const seq = this.send(prev, null)
-    const committed = minIndex(prev, this.node.ballotBox.lastCommittedIndex)
+    const known = this.isKnown(prev) ? prev : NO_INDEX
+    const committed = minIndex(known, this.node.ballotBox.lastCommittedIndex)
     this.heartbeats.set(seq, { sentAt: this.node.env.clock.now(), round: this.node.reads.currentRound, committed })
     return seq
   }
@@ -142,7 +154,7 @@ export class Replicator {
     const { clock } = this.node.env
     return {
       peerId: this.peerId,
-      matchIndex: this.matchIndex,
+      matchIndex: maxIndex(this.matchIndex, this.heldIndex),
       nextIndex: this.nextIndex,
       inflightRequests: this.inflight.length,
       inflightBytes: this.inflightBytes,
@@ -151,7 +163,41 @@ export class Replicator {
       consecutiveErrors: this.consecutiveErrors,
       lastError: this.lastError,
       rebuilding: this.rebuilding,
+      snapshotBytesSent: this.sender.progress?.sentBytes ?? 0,
+      snapshotBytesTotal: this.sender.progress?.totalBytes ?? 0,
     }
+  }
+
+  /** What comes next was cut off, or what it follows is not known any more. */
+  private get needsSnapshot(): boolean {
+    const { log } = this.node
+    return this.nextIndex < log.firstIndex || !this.isKnown(plus(this.nextIndex, -1))
+  }
+
+  private installSnapshot(): void {
+    if (this.inflight.length > 0) this.closeStream()
+    this.state = 'snapshot'
+    this.sender.send()
+  }
+
+  private onInstalled({ lastIncluded: { index } }: SnapshotMeta): void {
+    this.entriesRefused = false
+    this.noteSuccess()
+    if (this.rebuilding) this.heldIndex = maxIndex(this.heldIndex, index)
+    else this.matchIndex = maxIndex(this.matchIndex, index)
+    this.nextIndex = maxIndex(this.nextIndex, plus(index, 1))
+    if (this.state !== 'snapshot') return
+    this.state = 'replicate'
+    this.node.transfer.onProgress(this)
+    this.replicate()
+  }
+
+  private onInstallFailed(status: Status, retryAfterMs: number): void {
+    this.noteError(status)
+    this.entriesRefused = true
+    if (this.state !== 'snapshot') return
+    this.blockTimer?.cancel()
+    this.blockTimer = this.node.env.clock.schedule(retryAfterMs, () => this.probe(), 'replicator.snapshot')
   }
 
   private isSilent(): boolean {
@@ -167,7 +213,11 @@ export class Replicator {
     if (this.stopped) return
     this.state = 'probe'
     if (!this.openStream()) return
-    this.probeSeq = this.beat((this.nextIndex - 1) as LogIndex)
+    this.probeSeq = this.beat(plus(this.nextIndex, -1))
+  }
+
+  private isKnown(prev: LogIndex): boolean {
+    return prev === NO_INDEX || this.node.log.termAt(prev) !== NO_TERM
   }
 
   private readFromDisk(): void {
@@ -177,6 +227,7 @@ export class Replicator {
     log.read(from, log.lastIndex, REQUEST_BYTES_MAX, (status, batch) => {
       this.reading = false
       if (this.stopped) return
+      if (status.code === ErrorCode.ELOGDELETED) return this.replicate()
       if (!status.ok) return this.fail(status, this.node.heartbeatMs)
       if (this.state !== 'replicate' || from !== this.nextIndex) return this.replicate()
       this.sendEntries(batch!)
@@ -198,15 +249,14 @@ export class Replicator {
 
   private send(prev: LogIndex, entries: EntryBatch | null): number {
     const { node } = this
-    const prevTerm = node.log.termAt(prev)
-    const known = prev === 0 || prevTerm !== 0
+    const known = this.isKnown(prev)
     const request: AppendEntriesRequest = {
       groupId: node.groupId,
       serverId: node.serverId,
       peerId: this.peerId,
       term: node.meta.term,
       prevLogIndex: known ? prev : NO_INDEX,
-      prevLogTerm: known ? prevTerm : NO_TERM,
+      prevLogTerm: known ? node.log.termAt(prev) : NO_TERM,
       committedIndex: node.ballotBox.lastCommittedIndex,
       entries,
     }
@@ -237,12 +287,25 @@ export class Replicator {
     if (term > this.node.meta.term) return this.onHigherTerm(term)
     if (term < this.node.meta.term) return this.failFaulty(`answered as of term ${term}`)
     this.answeredOnce = true
-    this.rebuilding = rebuilding
+    if (rebuilding !== this.rebuilding) this.onFlag(rebuilding)
+    if (rebuilding) this.node.settling.onFlagged(this)
     if (!beat && success) this.entriesRefused = false
     if (!this.entriesRefused) this.noteSuccess()
     if (beat) this.onEmptyAnswer(seq, beat, response!)
     else this.onEntriesAnswer(seq, response!)
     if (!this.stopped) this.node.onPeerContact(this)
+  }
+
+  /** The peer turned out to have lost its past, or counts again. */
+  private onFlag(rebuilding: boolean): void {
+    this.rebuilding = rebuilding
+    if (rebuilding) {
+      this.matchIndex = NO_INDEX
+      this.node.ballotBox.forget(this.peerId)
+    } else {
+      this.matchIndex = maxIndex(this.matchIndex, this.heldIndex)
+      this.node.ballotBox.commitAt(this.matchIndex, this.peerId)
+    }
   }
 
   private onRefused(seq: number, isEmpty: boolean, status: Status): void {
@@ -297,6 +360,7 @@ export class Replicator {
     this.inflight.shift()
     this.inflightBytes -= sent.bytes
     this.toldCommitted = maxIndex(this.toldCommitted, sent.committed)
+    this.heldIndex = maxIndex(this.heldIndex, sent.last)
     if (!this.rebuilding) {
       this.matchIndex = maxIndex(this.matchIndex, sent.last)
       this.node.ballotBox.commitAt(this.matchIndex, this.peerId)
@@ -324,6 +388,7 @@ export class Replicator {
     this.stream = null
     this.heartbeats.clear()
     this.probeSeq = 0
+    this.heldIndex = NO_INDEX
     if (this.inflight.length > 0) this.nextIndex = this.inflight[0]!.first
     this.inflight.length = 0
     this.inflightBytes = 0

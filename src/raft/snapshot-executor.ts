@@ -2,6 +2,9 @@ import type { Done } from './closure.js'
 import type { Timer } from './environment.js'
 import { ErrorCode, ErrorType, RaftError, Status } from './errors.js'
 import type { NodeImpl } from './node-impl.js'
+import { SnapshotInstaller } from './snapshot-installer.js'
+import { SnapshotReaders } from './snapshot-readers.js'
+import { SnapshotThrottle } from './snapshot-throttle.js'
 import type { SnapshotMeta, SnapshotReader, SnapshotStorage, SnapshotWriter } from './storage.js'
 import { type LogId, NO_INDEX, NO_TERM } from './types.js'
 
@@ -31,7 +34,12 @@ export interface SnapshotProgress {
  * - a snapshot whose save failed leaves everything as it was; a failing disk ends the node.
  */
 export class SnapshotExecutor {
-  private activity: SnapshotProgress['state'] = 'idle'
+  activity: SnapshotProgress['state'] = 'idle'
+  readonly installer: SnapshotInstaller
+  /** What others read here. */
+  readonly readers: SnapshotReaders
+  /** How fast this member copies from others. */
+  readonly receiving: SnapshotThrottle
   private last: SnapshotMeta | null = null
   private timer: Timer | null = null
   private isStopped = false
@@ -39,17 +47,23 @@ export class SnapshotExecutor {
   private pending = 0
   private onRest: Done | null = null
 
-  constructor(private readonly node: NodeImpl) {}
+  constructor(private readonly node: NodeImpl) {
+    const bytesPerSecond = node.options.snapshotThrottleBytesPerSecond ?? 0
+    this.installer = new SnapshotInstaller(node, this)
+    this.readers = new SnapshotReaders(node.env, new SnapshotThrottle(node.env.clock, bytesPerSecond))
+    this.receiving = new SnapshotThrottle(node.env.clock, bytesPerSecond)
+  }
 
   get lastId(): LogId {
     return this.last?.lastIncluded ?? { index: NO_INDEX, term: NO_TERM }
   }
 
   get progress(): SnapshotProgress {
-    return { id: this.lastId, state: this.activity, bytesDone: 0, bytesTotal: 0 }
+    const { bytesDone, bytesTotal } = this.installer
+    return { id: this.lastId, state: this.activity, bytesDone, bytesTotal }
   }
 
-  private get storage(): SnapshotStorage | null {
+  get storage(): SnapshotStorage | null {
     return this.node.options.snapshotStorage ?? null
   }
 
@@ -148,7 +162,7 @@ export class SnapshotExecutor {
   }
 
   /** The state machine holds this snapshot, which is durable: log and commit index follow. */
-  private adopt(meta: SnapshotMeta): void {
+  adopt(meta: SnapshotMeta): void {
     this.last = meta
     this.node.log.setSnapshot(meta)
     this.node.ballotBox.setLastCommitted(meta.lastIncluded.index)
@@ -200,12 +214,21 @@ export class SnapshotExecutor {
 
   /** A storage call that a stopping node waits for. */
   private track<T>(call: (done: (status: Status, value?: T) => void) => void, done: (status: Status, value?: T) => void): void {
-    this.pending++
+    this.hold()
     call((status, value) => {
-      this.pending--
       done(status, value)
-      this.rest()
+      this.release()
     })
+  }
+
+  /** A stopping node waits until what is held is released. */
+  hold(): void {
+    this.pending++
+  }
+
+  release(): void {
+    this.pending--
+    this.rest()
   }
 
   private rest(): void {

@@ -196,7 +196,12 @@ export class LeadershipTransfer {
     if (refuse) return answer(refuse)
     if (request.term > node.meta.term)
       node.stepDown(request.term, Status.error(ErrorCode.EHIGHERTERMREQUEST, 'timeout_now of a higher term'))
-    else if (request.term === node.meta.term && node.state === 'FOLLOWER' && node.configuration.contains(node.serverId)) {
+    else if (
+      request.term === node.meta.term &&
+      node.state === 'FOLLOWER' &&
+      node.configuration.contains(node.serverId) &&
+      !node.isUnfitToLead
+    ) {
       const oldLeader = { peerId: request.serverId, term: request.term }
       node.election.electSelf('timeout_now', oldLeader)
       return node.meta.whenDurable((status) => (status.ok ? answer(status, { term: node.meta.term, success: true }) : answer(status)))

@@ -1,23 +1,13 @@
 import type { Done } from '../raft/closure.js'
 import type { Checksum, File, FileSystem } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
+import { formatChecksum, parseChecksum } from '../raft/snapshot-checksum.js'
 import { SNAPSHOT_LIST, type SnapshotFileMeta } from '../raft/storage.js'
 import { join, parentOf } from './paths.js'
 import { forEachInOrder, inSequence } from './steps.js'
 
 /** Read at a time while a file is checked: other work goes on in between. */
 const SLICE_BYTES = 1024 * 1024
-
-/** `crc32c:` and eight hex digits, as SnapshotFileMeta writes a checksum. */
-export function formatChecksum(crc32c: number): string {
-  return `crc32c:${crc32c.toString(16).padStart(8, '0')}`
-}
-
-/** The CRC-32C in a checksum; null when it is of another kind. */
-export function parseChecksum(checksum: string | undefined): number | null {
-  const hex = checksum === undefined ? null : /^crc32c:([0-9a-f]{8})$/.exec(checksum)
-  return hex ? Number.parseInt(hex[1]!, 16) : null
-}
 
 /** CRC-32C and length of a whole file, read in slices. */
 export function checksumOfFile(

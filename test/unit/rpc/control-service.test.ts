@@ -85,6 +85,8 @@ const leading: NodeStatus = {
       consecutiveErrors: 0,
       lastError: '',
       rebuilding: false,
+      snapshotBytesSent: 0,
+      snapshotBytesTotal: 0,
     },
   ],
 }

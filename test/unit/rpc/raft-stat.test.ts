@@ -20,7 +20,17 @@ function configurationAt(index: number, term: number): ConfigurationEntry {
 
 function peerStatus(text: string, overrides: Partial<PeerStatus> = {}): PeerStatus {
   const base = { matchIndex: logIndex(82), nextIndex: logIndex(83), inflightRequests: 0, inflightBytes: 0, state: 'replicate' as const }
-  return { peerId: peer(text), ...base, lastContactMs: 5, consecutiveErrors: 0, lastError: '', rebuilding: false, ...overrides }
+  return {
+    peerId: peer(text),
+    ...base,
+    lastContactMs: 5,
+    consecutiveErrors: 0,
+    lastError: '',
+    rebuilding: false,
+    snapshotBytesSent: 0,
+    snapshotBytesTotal: 0,
+    ...overrides,
+  }
 }
 
 /** What the captured nodes knew of themselves. */
