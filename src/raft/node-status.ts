@@ -83,6 +83,7 @@ export interface NodeStatus {
   readonly electionTimer: TimerStatus
   readonly voteTimer: TimerStatus
   readonly stepdownTimer: TimerStatus
+  readonly snapshotTimer: TimerStatus
   readonly electionTimeoutMs: number
   readonly heartbeatMs: number
   readonly standing: Standing

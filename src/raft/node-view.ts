@@ -32,6 +32,7 @@ export function statusOf(node: NodeImpl): NodeStatus {
     machineActivity: node.fsmCaller.activity,
     electionTimer: node.election.timerStatus('election'),
     voteTimer: node.election.timerStatus('vote'),
+    snapshotTimer: node.snapshots.timerStatus,
     stepdownTimer: node.checkQuorum.status(),
     electionTimeoutMs: node.electionTimeoutMs,
     heartbeatMs: node.heartbeatMs,

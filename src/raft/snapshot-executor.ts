@@ -2,6 +2,7 @@ import type { Done } from './closure.js'
 import type { Timer } from './environment.js'
 import { ErrorCode, ErrorType, RaftError, Status } from './errors.js'
 import type { NodeImpl } from './node-impl.js'
+import type { TimerStatus } from './node-status.js'
 import { SnapshotInstaller } from './snapshot-installer.js'
 import { SnapshotReaders } from './snapshot-readers.js'
 import { SnapshotThrottle } from './snapshot-throttle.js'
@@ -42,6 +43,7 @@ export class SnapshotExecutor {
   readonly receiving: SnapshotThrottle
   private last: SnapshotMeta | null = null
   private timer: Timer | null = null
+  private firesAt = 0
   private isStopped = false
   /** Storage calls under way; a stopping node waits for them. */
   private pending = 0
@@ -61,6 +63,15 @@ export class SnapshotExecutor {
   get progress(): SnapshotProgress {
     const { bytesDone, bytesTotal } = this.installer
     return { id: this.lastId, state: this.activity, bytesDone, bytesTotal }
+  }
+
+  get timerStatus(): TimerStatus {
+    const firesInMs = this.timer && !this.isStopped ? Math.max(0, Math.round(this.firesAt - this.node.env.clock.now())) : null
+    return { timeoutMs: this.storage ? this.intervalMs : 0, firesInMs }
+  }
+
+  private get intervalMs(): number {
+    return this.node.options.snapshotIntervalMs ?? INTERVAL_MS
   }
 
   get storage(): SnapshotStorage | null {
@@ -88,11 +99,12 @@ export class SnapshotExecutor {
 
   /** Takes snapshots by interval from now on; the first after a random part of it, so that members do not all save at once. */
   start(): void {
-    const intervalMs = this.node.options.snapshotIntervalMs ?? INTERVAL_MS
+    const { intervalMs } = this
     if (!this.storage || intervalMs <= 0 || this.isStopped) return
     const { node } = this
     const { clock, random } = node.env
     const arm = (delayMs: number) => {
+      this.firesAt = clock.now() + delayMs
       this.timer = clock.schedule(
         delayMs,
         () => {

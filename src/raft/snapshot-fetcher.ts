@@ -22,7 +22,7 @@ const HOPELESS: ReadonlySet<number> = new Set([ErrorCode.ENOENT, ErrorCode.EPERM
 export class SnapshotFetcher {
   private readonly calls = new Set<Call>()
   private readonly timers = new Set<Timer>()
-  private readonly queued = new Set<() => void>()
+  private readonly queued = new Set<{ forget: () => void }>()
   private failures = 0
   private stopped = false
 
@@ -37,7 +37,7 @@ export class SnapshotFetcher {
     this.stopped = true
     for (const call of this.calls) call.cancel()
     for (const timer of this.timers) timer.cancel()
-    for (const forget of this.queued) forget()
+    for (const waiting of this.queued) waiting.forget()
   }
 
   fetchWhole(filename: string, done: (status: Status, data?: Buffer) => void): void {
@@ -46,13 +46,12 @@ export class SnapshotFetcher {
 
   /** A piece from `offset` on, at most `count` bytes; the failure that ended the tries. */
   fetch(filename: string, offset: number, count: number, done: (status: Status, piece?: GetFileResponse) => void): void {
-    let isOff = false
-    const forget = this.node.snapshots.receiving.take(count === WHOLE ? 1 : count, () => {
-      isOff = true
-      this.queued.delete(forget)
+    const waiting = { forget: () => {} }
+    this.queued.add(waiting)
+    waiting.forget = this.node.snapshots.receiving.take(count === WHOLE ? 1 : count, () => {
+      this.queued.delete(waiting)
       if (!this.stopped) this.ask(filename, offset, count, done)
     })
-    if (!isOff) this.queued.add(forget)
   }
 
   private ask(filename: string, offset: number, count: number, done: (status: Status, piece?: GetFileResponse) => void): void {

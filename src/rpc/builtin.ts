@@ -10,7 +10,7 @@ import type { RpcServer } from './server.js'
 export function addBraftServices(server: RpcServer, options: RaftServiceOptions & CliServiceOptions): void {
   server.addService(raftService(options))
   server.addService(cliService(options))
-  server.addService(fileService())
+  server.addService(fileService(options.nodes, options.executor))
   server.addService(raftStatService(options.nodes))
   server.addRoute('/raft_stat', raftStatHandler(options.nodes))
   server.addRoute('/raft_stat/', raftStatHandler(options.nodes))

@@ -2,6 +2,7 @@ import type { Status } from '../raft/errors.js'
 import type { PeerHandler } from '../raft/messages.js'
 import type { NodeStatus } from '../raft/node-status.js'
 import type { PeerId } from '../raft/peer-id.js'
+import type { Piece } from '../raft/snapshot-readers.js'
 
 /** What the services need of a node; the engine's Node is one. */
 export interface ManagedNode {
@@ -12,6 +13,7 @@ export interface ManagedNode {
   /** PeerId.EMPTY when unknown. */
   leaderId(): PeerId
   isLeader(): boolean
+  readFile(readerId: string, filename: string, offset: number, count: number, done: (status: Status, piece?: Piece) => void): void
   transferLeadershipTo(target: PeerId | null, done: (status: Status) => void): void
 }
 

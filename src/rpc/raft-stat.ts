@@ -9,7 +9,7 @@ import { type RpcService, rpcMethod } from './service.js'
 /**
  * braft's `/raft_stat` page, line by line: scripts that read braft's read ours. Lines end in CR LF, but the lines of the
  * log and of the state machine in LF alone, as braft prints them. Where braft has a number that does not exist here it
- * says what braft says of a feature that is off: `snapshot_timer` is stopped, `last_msg_to_now` is -1 without a leader.
+ * says what braft says of a feature that is off: `last_msg_to_now` is -1 without a leader.
  */
 export type PageForm = 'plain' | 'html'
 
@@ -87,7 +87,7 @@ function describe(status: NodeStatus, form: PageForm): string {
     `election_timer: ${timer(status.electionTimer)}`,
     `vote_timer: ${timer(status.voteTimer)}`,
     `stepdown_timer: ${timer(status.stepdownTimer)}`,
-    `snapshot_timer: ${timer({ timeoutMs: 0, firesInMs: null })}`,
+    `snapshot_timer: ${timer(status.snapshotTimer)}`,
   ]
   const short = [
     `storage: [${status.firstIndex}, ${status.lastId.index}]`,
@@ -101,7 +101,7 @@ function describe(status: NodeStatus, form: PageForm): string {
     ...(status.pendingTasks > 0 ? [`pending_index: ${status.pendingIndex}`, `pending_queue_size: ${status.pendingTasks}`] : []),
     `last_snapshot_index: ${status.snapshotId.index}`,
     `last_snapshot_term: ${status.snapshotId.term}`,
-    'snapshot_status: IDLE',
+    `snapshot_status: ${status.snapshot.state.toUpperCase()}`,
     ...status.peers.map((peer, i) => replicatorLine(peer, i + 1, status)),
   ]
   const end = newline(form)

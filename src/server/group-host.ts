@@ -165,7 +165,7 @@ export class GroupHost {
         return new StartError(
           'E_CORRUPT',
           `${dataDir} is damaged: ${status.message}`,
-          'Restore the directory from a copy; the other members go on without this one.',
+          `Move ${dataDir} aside and start this node with --rebuild: it fetches everything from the others, who go on without it.`,
         )
       case ErrorCode.EREBUILD:
         return new StartError(

@@ -84,6 +84,7 @@ export function nodeStatus(overrides: Partial<NodeStatus> = {}): NodeStatus {
     machineActivity: 'Idle',
     electionTimer: { timeoutMs: 1000, firesInMs: 198 },
     voteTimer: { ...TIMER_OFF, timeoutMs: 2000 },
+    snapshotTimer: { timeoutMs: 0, firesInMs: null },
     stepdownTimer: TIMER_OFF,
     electionTimeoutMs: 1000,
     heartbeatMs: 100,
@@ -143,6 +144,16 @@ export class FakeNode implements AdministeredNode {
   snapshot(done: (status: Status) => void): void {
     this.asked.push('snapshot')
     done(this.outcome)
+  }
+
+  readFile(
+    readerId: string,
+    _filename: string,
+    _offset: number,
+    _count: number,
+    done: (status: Status, piece?: { data: Buffer; eof: boolean }) => void,
+  ): void {
+    done(Status.error(ErrorCode.ENOENT, `no reader ${readerId}`))
   }
 
   transferLeadershipTo(target: PeerId | null, done: (status: Status) => void): void {

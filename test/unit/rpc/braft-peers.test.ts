@@ -125,7 +125,7 @@ test('every captured request of braft, replayed, gets one answer with its correl
   const requests = [...capturedFrames('cli-and-client'), ...capturedFrames('counter-4-peers')].filter((frame) => frame.kind === 'request')
   const connection = await RawConnection.open(port)
   const client = { pre_vote: 0, timeout_now: 0, append_entries: 0, get_leader: 0, transfer_leader: 0 } as Record<string, number>
-  const expected: Record<string, number> = { ...client, request_vote: 1, install_snapshot: 22, get_file: 1002, fetch_add: 1002 }
+  const expected: Record<string, number> = { ...client, request_vote: 1, install_snapshot: 22, get_file: ErrorCode.ENOENT, fetch_add: 1002 }
   Object.assign(expected, { snapshot: 0, add_peer: 1, remove_peer: 1, change_peers: 1, reset_peer: 0 })
   for (const request of requests) {
     connection.send(wireBytes(request))

@@ -59,6 +59,7 @@ const following: NodeStatus = {
   machineActivity: 'Idle',
   electionTimer: timer,
   voteTimer: timer,
+  snapshotTimer: { timeoutMs: 0, firesInMs: null },
   stepdownTimer: timer,
   electionTimeoutMs: 1000,
   heartbeatMs: 100,

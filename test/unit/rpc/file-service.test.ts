@@ -1,0 +1,96 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { ErrorCode, Status } from '../../../src/raft/errors.js'
+import { SNAPSHOT_LIST } from '../../../src/raft/storage.js'
+import { fileService } from '../../../src/rpc/file-service.js'
+import { NodeManager } from '../../../src/rpc/node-manager.js'
+import { FakeNode, peer } from '../../support/rpc.js'
+
+type Piece = { data: Buffer; eof: boolean }
+
+const READER = '-34208353187694'
+const FILES: Record<string, Buffer> = { a: Buffer.from('0123456789'), b: Buffer.from('b'), [SNAPSHOT_LIST]: Buffer.from('list') }
+
+/** A node with one reader, whose reads are answered at once or when the test says so. */
+class ReadingNode extends FakeNode {
+  held: (() => void)[] | null = null
+
+  override readFile(id: string, name: string, offset: number, count: number, done: (status: Status, piece?: Piece) => void): void {
+    const answer = () => {
+      if (id !== READER) return done(Status.error(ErrorCode.ENOENT, 'no reader'))
+      if (count <= 0 || offset < 0) return done(Status.error(ErrorCode.EREQUEST, 'no range'))
+      const file = FILES[name]
+      if (!file) return done(Status.error(ErrorCode.EPERM, 'no file'))
+      if (name === SNAPSHOT_LIST) return done(Status.OK, { data: file, eof: true })
+      done(Status.OK, { data: file.subarray(offset, offset + count), eof: offset + count >= file.length })
+    }
+    if (this.held) this.held.push(answer)
+    else answer()
+  }
+}
+
+function bench() {
+  const nodes = new NodeManager()
+  const other = new FakeNode('other', peer('127.0.0.1:1'))
+  const node = new ReadingNode('g', peer('127.0.0.1:2'))
+  nodes.add(other)
+  nodes.add(node)
+  const { handle } = fileService(nodes, { post: (fn) => fn() }).methods['get_file']!
+  const ask = (filename: string, offset: number, count: number, readerId: string = READER) => {
+    const told: { code?: number; eof?: boolean; size?: number; attachment?: string } = {}
+    handle({ reader_id: readerId, filename, offset, count }, {} as never, (status, response, attachment) =>
+      Object.assign(told, { code: status.code, eof: response?.eof, size: response?.read_size, attachment: attachment?.toString('hex') }),
+    )
+    return told
+  }
+  return { ask, node }
+}
+
+const header = (offset: number, length: number) => offset.toString(16).padStart(16, '0') + length.toString(16).padStart(8, '0')
+
+test('the bytes travel as one segment of FileSegData', () => {
+  const { ask } = bench()
+  assert.equal(ask('a', 0, 4), { code: 0, eof: false, size: 4, attachment: `${header(0, 4)}30313233` })
+  assert.equal(ask('a', 4, 100), { code: 0, eof: true, size: 6, attachment: `${header(4, 6)}343536373839` })
+  assert.equal(ask('a', 10, 1), { code: 0, eof: true, size: 0, attachment: '' }, 'a range at the end succeeds, without an attachment')
+})
+
+test('a file is read from its start, and to its end before the next', () => {
+  const { ask } = bench()
+  assert.is(ask('a', 2, 2).code, ErrorCode.EINVAL)
+  assert.is(ask('a', 0, 2).code, 0)
+  assert.is(ask('a', 1, 2).code, 0, 'any offset of the current file')
+  assert.is(ask('b', 0, 2).code, ErrorCode.EINVAL)
+  assert.equal(ask(SNAPSHOT_LIST, 3, 1), {
+    code: 0,
+    eof: true,
+    size: 4,
+    attachment: `${header(3, 4)}${'list'
+      .split('')
+      .map((c) => c.charCodeAt(0).toString(16))
+      .join('')}`,
+  })
+  assert.is(ask('a', 3, 100).eof, true)
+  assert.is(ask('b', 0, 2).code, 0)
+})
+
+test('refusals come in the order of braft', () => {
+  const { ask } = bench()
+  assert.is(ask('a', -1, 0, '7').code, ErrorCode.ENOENT, 'the reader before the range')
+  assert.is(ask('a', 0, 0).code, ErrorCode.EREQUEST)
+  assert.is(ask('a', -1, 5).code, ErrorCode.EREQUEST)
+  for (const name of ['./a', '../a', 'c']) assert.is(ask(name, 0, 5).code, ErrorCode.EPERM)
+})
+
+test('a reader is asked for one piece at a time', () => {
+  const { ask, node } = bench()
+  node.held = []
+  const first = ask('a', 0, 2)
+  assert.is(ask('a', 0, 2).code, ErrorCode.EAGAIN)
+  for (const answer of node.held.splice(0)) answer()
+  assert.is(first.code, 0)
+  node.held = null
+  assert.is(ask('a', 2, 2).code, 0)
+})
+
+test.run()
