@@ -81,13 +81,17 @@ export type PlanDraft<Action extends PlanAction> = Omit<Plan<Action>, 'schema' |
 export interface DraftedPlan<Action extends PlanAction = PlanAction> {
   readonly plan: Plan<Action>
   readonly refusal: CliError | null
+  /** What a dry run answers although the plan may be executed: the execution waits for it. */
+  readonly awaited: CliError | null
 }
+
+/** A gate of this code does not stand in the way: executing the plan begins with waiting for it. */
+const AWAITED = 'E_WAIT_TIMEOUT'
 
 /** Stamps a draft. Gates that may be overridden are, with `force`, and the plan is severe then. */
 export function makePlan<Action extends PlanAction>(draft: PlanDraft<Action>, now: Date = new Date()): DraftedPlan<Action> {
   const { force, ...rest } = draft
-  const failing = rest.gates.filter((gate) => !gate.passed)
-  const forced = force && failing.some((gate) => gate.forcible)
+  const forced = force && rest.gates.some((gate) => !gate.passed && gate.forcible)
   const plan: Plan<Action> = {
     schema: 'raftctl.plan/1',
     id: randomUUID().slice(0, 8),
@@ -97,8 +101,15 @@ export function makePlan<Action extends PlanAction>(draft: PlanDraft<Action>, no
     createdAt: now.toISOString(),
     expiresAt: new Date(now.getTime() + PLAN_LIFE_MS).toISOString(),
   }
-  const standing = failing.find((gate) => !(forced && gate.forcible))
-  return { plan, refusal: standing ? refusalOf(standing, plan) : null }
+  return judged(plan)
+}
+
+/** What stands in the way of a plan by its own gates. */
+export function judged<Action extends PlanAction>(plan: Plan<Action>): DraftedPlan<Action> {
+  const failing = plan.gates.filter((gate) => !gate.passed)
+  const standing = failing.find((gate) => gate.code !== AWAITED && !(plan.forced && gate.forcible))
+  const awaited = failing.find((gate) => gate.code === AWAITED)
+  return { plan, refusal: standing ? refusalOf(standing, plan) : null, awaited: awaited ? refusalOf(awaited, plan) : null }
 }
 
 function refusalOf(gate: PlanGate, plan: Plan): CliError {

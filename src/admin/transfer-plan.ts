@@ -111,13 +111,15 @@ export function leadsAlready({ action: { from, to } }: TransferPlan): boolean {
   return from.peerId === to.peerId
 }
 
-interface Leading {
+/** The leader, by its own word and by that of a quorum. */
+export interface Leading {
   readonly claim: LeaderClaim
   readonly report: NodeReport
   readonly leader: NodeRow & { readonly peerId: string }
 }
 
-function leaderIn(status: ClusterStatus, claim: LeaderClaim | null, direct: boolean): Leading {
+/** Throws E_NO_LEADER, E_NOT_LEADER with --direct, E_UNREACHABLE when the leader does not answer from here. */
+export function leaderIn(status: ClusterStatus, claim: LeaderClaim | null, direct: boolean): Leading {
   const leader = status.nodes.find((row): row is NodeRow & { peerId: string } => row.peerId !== null && row.id === status.leader)
   if (claim === null || !leader) throw new CliError('E_NO_LEADER', 'no member that answers knows a leader')
   if (claim.report !== null) return { claim, report: claim.report, leader }

@@ -1,4 +1,5 @@
 import type { raftctl } from '../generated/raftctl.js'
+import type { Configuration } from '../raft/configuration.js'
 import type { Executor } from '../raft/environment.js'
 import type { Status } from '../raft/errors.js'
 import type { EntryBatch } from '../raft/log-entry.js'
@@ -27,6 +28,11 @@ export interface ControlledNode extends ManagedNode {
   whenApplied(index: LogIndex, done: (status: Status) => void): void
   snapshot(done: (status: Status, meta?: SnapshotMeta) => void): void
   openSnapshot(done: (status: Status, reader?: SnapshotReader) => void): void
+  changePeers(
+    conf: Configuration,
+    options: { readonly expectConfigIndex?: LogIndex; readonly catchupTimeoutMs?: number },
+    done: (status: Status) => void,
+  ): void
 }
 
 /** What the control service needs of the process. */
@@ -45,6 +51,8 @@ export interface ControlHost {
   logSegments(groupId: string): Promise<number>
   facts(groupId: string): Promise<GroupFacts>
   nameOf(peer: PeerId): string
+  /** A member is called so from now on; '' changes nothing. */
+  learnName(peer: PeerId, name: string): void
   /** Starts a graceful stop; the answer to the caller goes out first. */
   shutdown(graceMs: number): void
   /** Answers the level in force; null when `level` is none. */

@@ -9,6 +9,7 @@ import { Control } from './control-definition.js'
 import type { ControlHost, ControlledNode } from './control-host.js'
 import { leadershipHandlers } from './control-leadership.js'
 import { logHandlers } from './control-log.js'
+import { membershipHandlers } from './control-membership.js'
 import { SnapshotControl } from './control-snapshot.js'
 import { membershipOf, nodeStatusOf, peerText } from './control-status.js'
 import { eventFields, type LoggedEvent } from './event-log.js'
@@ -40,6 +41,7 @@ export class ControlService {
       ...logHandlers(this.host),
       ...consistencyHandlers(this.host),
       ...this.snapshots.handlers,
+      ...membershipHandlers(this.host),
       GetNodeStatus: unary((request) => this.nodeStatus(request.group)),
       ListGroups: unary(() => this.listGroups()),
       Probe: unary(() => this.probe()),
@@ -99,6 +101,7 @@ export class ControlService {
       name: identity.name,
       groups: [...new Set(all.map((node) => node.groupId))],
       log_empty: first ? first.lastId.index === 0 : true,
+      last_log_index: first?.lastId.index ?? 0,
     }
   }
 

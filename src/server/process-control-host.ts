@@ -110,6 +110,10 @@ export class ProcessControlHost implements ControlHost {
     return this.options.names.nameOf(peer)
   }
 
+  learnName(peer: PeerId, name: string): void {
+    this.options.names.learn(peer, name)
+  }
+
   shutdown(graceMs: number): void {
     this.options.requestStop(graceMs)
   }

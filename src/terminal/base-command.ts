@@ -11,7 +11,7 @@ import { Output } from './output.js'
 import type { Drafted } from './plan-decision.js'
 import type { PlanPicture } from './plan-view.js'
 import type { Question } from './prompt.js'
-import { confirm, confirmByName } from './prompt.js'
+import { confirm, confirmByName, mayPrompt } from './prompt.js'
 import type { ResultOptions } from './result.js'
 import { Result } from './result.js'
 import type { SettingLayers, SettingName } from './settings.js'
@@ -120,7 +120,7 @@ export abstract class BaseCommand extends Command {
    * be executed. Throws what stands in its way, E_NOT_CONFIRMED when nobody agreed.
    */
   protected async decide<P extends PlanPicture>(
-    { plan, refusal }: Drafted<P>,
+    { plan, refusal, awaited = null }: Drafted<P>,
     flags: MutationFlagValues,
     presentation: PlanPresentation<P>,
   ): Promise<PlanDecision<P>> {
@@ -128,8 +128,9 @@ export abstract class BaseCommand extends Command {
     const { data, save, dryRunExitCode = 0 } = presentation
     const answer = (error: CliError | null, exitCode: 0 | 3) =>
       this.result(data(plan), (out) => printPlan(out, plan), { error, exitCode, clusterId: plan.clusterId })
-    if (flags['dry-run']) return { plan: null, answer: answer(refusal, dryRunExitCode) }
-    if (refusal) throw new CliError(refusal.code, refusal.message, { ...refusal, data: data(plan) })
+    if (flags['dry-run']) return { plan: null, answer: answer(refusal ?? awaited, dryRunExitCode) }
+    const standing = refusal ?? (flags.wait ? null : awaited)
+    if (standing) throw new CliError(standing.code, standing.message, { ...standing, data: data(plan) })
     if (flags['plan-out'] !== undefined) {
       save(plan, flags['plan-out'])
       this.out.note(`plan written; execute it within 5 minutes:  raftctl apply ${flags['plan-out']}`)
@@ -349,6 +350,11 @@ export abstract class BaseCommand extends Command {
       noHeaders: flags['no-headers'] === true,
       ...(flags.columns === undefined ? {} : { columns: flags.columns.split(',').map((name) => name.trim()) }),
     })
+  }
+
+  /** A question may be asked here. */
+  protected get mayAsk(): boolean {
+    return mayPrompt(this.promptRules())
   }
 
   private promptRules() {

@@ -37,6 +37,11 @@ export abstract class ClusterCommand extends BaseCommand {
     return { ...super.envelope(), context: connection?.context?.name ?? null, clusterId: connection?.clusterId ?? null }
   }
 
+  /** The context is marked `env: production`: every confirmation is one level higher. */
+  protected get production(): boolean {
+    return this.resolved?.context?.env === 'production'
+  }
+
   /** Throws E_NO_CONTEXT when nothing says where, E_READ_ONLY when the context only allows reads. */
   protected connection(flags: ConnectionFlagValues): Connection {
     const directory = (name: Parameters<typeof this.directorySetting>[0]) => this.directorySetting(name)

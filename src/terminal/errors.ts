@@ -69,6 +69,12 @@ export const ERRORS = {
     meaning: 'The member is too far behind for what was asked of it.',
     act: 'Wait until it is level: raftctl wait member=NAME:caught-up.',
   },
+  E_NOT_JOINABLE: {
+    exitCode: 6,
+    meaning:
+      'What runs at the address cannot become a member: it founds a group of its own, holds a foreign log, or is of another version.',
+    act: 'Stop it and start it on an empty directory with raftctl node start --join MEMBER.',
+  },
   E_READ_ONLY: {
     exitCode: 6,
     meaning: 'This context, this shell (RAFTCTL_READ_ONLY) or this node only allows reads.',
@@ -262,7 +268,7 @@ export const ERRORS = {
   E_WAIT_TIMEOUT: {
     exitCode: 124,
     meaning: 'The awaited condition was not met in time.',
-    act: 'Give it longer with --for, or see what is missing: raftctl status.',
+    act: 'Give it longer (--for, --catchup-timeout), or see what is missing: raftctl status.',
   },
   E_COMMAND: {
     exitCode: 127,

@@ -13,6 +13,8 @@ export interface DecisionFlags {
 export interface Drafted<P extends PlanPicture> {
   readonly plan: P
   readonly refusal: CliError | null
+  /** What a dry run answers although the plan may be executed: the execution waits for it. */
+  readonly awaited?: CliError | null
 }
 
 export interface ConfirmationOptions<P extends PlanPicture> {

@@ -1,4 +1,5 @@
-import type { NodeReport } from '../node-report.js'
+import type { MembershipReport, NodeReport } from '../node-report.js'
+import type { PlanGate } from '../plan.js'
 
 export interface NodeCall {
   /** `host:port` of the node. */
@@ -31,6 +32,45 @@ export interface TransferAnswer {
   readonly lastAcknowledgedAtMs: number | null
 }
 
+/** A member by its label and its identity. */
+export interface NamedPeer {
+  readonly id: string
+  readonly peerId: string
+}
+
+export interface ChangeMembersCall extends NodeCall {
+  readonly add: readonly NamedPeer[]
+  readonly remove: readonly NamedPeer[]
+  /** The change is refused (E_PLAN_STALE) unless the members were last changed by this entry; null: whatever they are. */
+  readonly expectConfigIndex: number | null
+  /** Only the gates. */
+  readonly dryRun: boolean
+  readonly force: boolean
+  readonly catchupTimeoutMs: number
+  readonly reason: string | null
+  readonly signal?: AbortSignal
+}
+
+/** How far a change of members is. */
+export interface ChangeProgress {
+  /** gates, catching_up, joint, stable, done */
+  readonly stage: string
+  /** Who catches up; null in the other stages. */
+  readonly peerId: string | null
+  readonly matchIndex: number
+  readonly lastIndex: number
+  /** How the leader sees it: probe, replicate, snapshot, blocked. */
+  readonly state: string
+  readonly snapshotBytesSent: number
+  readonly snapshotBytesTotal: number
+  /** Why it does not move on; null while it does. */
+  readonly stalled: string | null
+  readonly rebuilding: boolean
+  /** In force once it is done; what the gates were decided upon before. */
+  readonly membership: MembershipReport | null
+  readonly gates: readonly PlanGate[]
+}
+
 /**
  * One kind of cluster as the commands see it. What a kind cannot do throws E_UNSUPPORTED.
  * Every call goes to exactly one node and throws a CliError of the registry; reads are answered without a leader too.
@@ -44,4 +84,6 @@ export interface ClusterEngine extends Disposable {
   transferLeader(call: TransferCall): Promise<TransferAnswer>
   /** How long the members take to answer the node, in milliseconds by PeerId; those that do not are left out. */
   roundTrips(call: NodeCall, timeoutMs: number): Promise<ReadonlyMap<string, number>>
+  /** Asks the leader to change the members and follows it; the last thing it says is the answer. */
+  changeMembers(call: ChangeMembersCall, listener: (progress: ChangeProgress) => void): Promise<ChangeProgress>
 }

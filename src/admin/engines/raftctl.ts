@@ -1,16 +1,11 @@
 import type { raftctl } from '../../generated/raftctl.js'
 import { fromInt64 } from '../../raft/types.js'
 import type { Connection } from '../../terminal/connection.js'
-import {
-  isEmptyPeer,
-  type MemberReport,
-  type MemberRole,
-  type MembershipReport,
-  type NodeReport,
-  type ProgressReport,
-} from '../node-report.js'
+import { isEmptyPeer, type NodeReport, type ProgressReport } from '../node-report.js'
+import { changeMembers } from './change-members.js'
 import { ControlCalls } from './control-calls.js'
-import type { ClusterEngine, LeaderReport, NodeCall, TransferAnswer, TransferCall } from './engine.js'
+import type { ChangeMembersCall, ChangeProgress, ClusterEngine, LeaderReport, NodeCall, TransferAnswer, TransferCall } from './engine.js'
+import { membershipReport } from './membership-report.js'
 
 type Int64 = Parameters<typeof fromInt64>[0]
 
@@ -57,6 +52,10 @@ export class RaftctlEngine implements ClusterEngine {
       startedAtMs: receivedAtMs - response.paused_ms,
       lastAcknowledgedAtMs: age == null ? null : receivedAtMs - age,
     }
+  }
+
+  changeMembers(call: ChangeMembersCall, listener: (progress: ChangeProgress) => void): Promise<ChangeProgress> {
+    return changeMembers(this.calls, call, listener)
   }
 
   async roundTrips({ endpoint }: NodeCall, timeoutMs: number): Promise<ReadonlyMap<string, number>> {
@@ -110,24 +109,6 @@ function nodeReport(endpoint: string, status: raftctl.v1.NodeStatus): NodeReport
     machine: status.machine,
     mixed: status.mixed,
   }
-}
-
-function membershipReport(membership: raftctl.v1.Membership.$Properties): MembershipReport {
-  return {
-    members: (membership.members ?? []).map(memberReport),
-    oldMembers: (membership.old_members ?? []).map(memberReport),
-    configIndex: fromInt64(membership.config_index as Int64),
-    stage: membership.stage || 'none',
-    committed: membership.committed === true,
-  }
-}
-
-function memberReport(member: raftctl.v1.Member.$Properties): MemberReport {
-  return { peerId: member.peer_id ?? '', name: member.name ?? '', role: roleOf(member.role) }
-}
-
-function roleOf(role: string | null | undefined): MemberRole {
-  return role === 'learner' || role === 'witness' ? role : 'voter'
 }
 
 function progressReport(progress: raftctl.v1.PeerProgress.$Properties): ProgressReport {

@@ -13,10 +13,11 @@ const directory = mkdtempSync(join(tmpdir(), 'raftctl-plan-'))
 test.after(() => rmSync(directory, { recursive: true }))
 
 const action = {
-  kind: 'change-members',
+  kind: 'members.change',
   add: [],
-  remove: [{ id: 'n3', peerId: '10.0.0.3:7003:0:0' }],
+  remove: [{ id: 'n3', address: '10.0.0.3:7003', peerId: '10.0.0.3:7003:0:0' }],
   transferTo: null,
+  target: [{ id: 'n1', address: '10.0.0.1:7001', peerId: '10.0.0.1:7001:0:0' }],
   force: false,
   catchupTimeoutMs: 600_000,
 }
@@ -88,6 +89,11 @@ test('--force overrides what may be overridden, makes the plan severe, and nothi
   assert.equal([pending.refusal?.code, pending.refusal?.exitCode], ['E_CONFIG_PENDING', 8])
   const unneeded = makePlan(draft([], true))
   assert.equal([unneeded.plan.level, unneeded.plan.forced], ['moderate', false])
+})
+
+test('what the execution waits for refuses nothing, but a dry run', () => {
+  const { refusal, awaited } = makePlan(draft([gate('G6', false, false, 'E_WAIT_TIMEOUT')]))
+  assert.equal([refusal, awaited?.code, awaited?.exitCode], [null, 'E_WAIT_TIMEOUT', 124])
 })
 
 test('a plan is read back as it was written, for its owner only', () => {

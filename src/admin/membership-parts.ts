@@ -1,0 +1,41 @@
+import type { ClusterClient } from './cluster-client.js'
+import type { ChangeProgress } from './engines/engine.js'
+import { changeMembership, type MembershipResult } from './membership-change.js'
+import { type DeclaredRequest, planDeclared } from './membership-declared.js'
+import { changesNothing, type MembershipPlan, type MembershipRequest, planMembership, questionOf } from './membership-plan.js'
+import { addressOf, peerKey } from './node-report.js'
+import { confirmationName } from './plan.js'
+import { writePlan } from './plan-file.js'
+
+export interface ExecutionSettings {
+  /** False: the leader's word is enough (--no-wait). */
+  readonly verify: boolean
+  readonly signal: AbortSignal
+}
+
+/** Everything that a command which changes members does, by `request`. */
+export function membershipParts(client: ClusterClient, request: MembershipRequest, settings: ExecutionSettings) {
+  return {
+    draft: () => planMembership(client, request),
+    question: questionOf,
+    name: confirmationName,
+    save: writePlan,
+    nothing: changesNothing,
+    ...executionParts(client, settings),
+  }
+}
+
+/** The same for a file that says who the members shall be. */
+export function declaredParts(client: ClusterClient, request: DeclaredRequest, settings: ExecutionSettings) {
+  return { ...membershipParts(client, { ...request, add: [], remove: [] }, settings), draft: () => planDeclared(client, request) }
+}
+
+/** The part that a plan from a file needs. */
+export function executionParts(client: ClusterClient, settings: ExecutionSettings) {
+  return {
+    execute: (plan: MembershipPlan, listener: (progress: ChangeProgress) => void): Promise<MembershipResult> =>
+      changeMembership(client, plan, { ...settings, listener }),
+    nameOf: ({ action }: MembershipPlan, peerId: string): string =>
+      [...action.add, ...action.target].find((member) => peerKey(member.peerId) === peerKey(peerId))?.id ?? addressOf(peerId),
+  }
+}

@@ -1,0 +1,75 @@
+import { CliError } from '../terminal/errors.js'
+import type { ClusterClient } from './cluster-client.js'
+import { survey } from './discovery.js'
+import { findLeader } from './leader-claims.js'
+import { type ExecutionSettings, executionParts } from './membership-parts.js'
+import { gatesOf, type MembershipPlan, questionOf } from './membership-plan.js'
+import { checkPlan, confirmationName, type DraftedPlan, judged, type Plan } from './plan.js'
+import { statusOf } from './status.js'
+import { type TransferOutcome, transfer } from './transfer.js'
+import { leaderIn, type TransferPlan } from './transfer-plan.js'
+
+/** A plan from a file, looked at again and ready to be confirmed. */
+export interface SavedPlan {
+  readonly drafted: DraftedPlan
+  readonly question: string
+  readonly name: string
+  /** Looks at it again while its question is open. */
+  readonly recheck: () => Promise<DraftedPlan>
+  /** Null when it is of another kind. */
+  readonly members: MembershipPlan | null
+  readonly parts: ReturnType<typeof executionParts>
+  readonly transfer: () => Promise<TransferOutcome>
+}
+
+/**
+ * Takes a plan that somebody made before. Throws E_PLAN_STALE when it is too old or the members are others by now,
+ * E_CLUSTER_MISMATCH on another cluster, E_USAGE for a kind that this version does not execute.
+ */
+export async function savedPlan(client: ClusterClient, plan: Plan, settings: ExecutionSettings): Promise<SavedPlan> {
+  if (plan.group !== client.connection.group)
+    throw new CliError('E_USAGE', `plan ${plan.id} is for group ${plan.group}, not ${client.connection.group}`, {
+      hint: `Add --group ${plan.group}.`,
+    })
+  const members = isOfMembers(plan) ? plan : null
+  if (members === null && !isOfLeadership(plan))
+    throw new CliError('E_USAGE', `plan ${plan.id} is of kind ${plan.action.kind}, which this version does not execute`, {
+      hint: `Run the command that made it: raftctl ${plan.command}`,
+    })
+  const recheck = () => checked(client, plan)
+  return {
+    drafted: await recheck(),
+    question: members ? questionOf(members) : `${plan.title}?`,
+    name: confirmationName(plan),
+    recheck,
+    members,
+    parts: executionParts(client, settings),
+    transfer: () => transfer(client, plan as TransferPlan, { wait: settings.verify, signal: settings.signal }),
+  }
+}
+
+function isOfMembers(plan: Plan): plan is MembershipPlan {
+  return plan.action.kind === 'members.change'
+}
+
+function isOfLeadership(plan: Plan): plan is TransferPlan {
+  return plan.action.kind === 'leader.transfer'
+}
+
+/** The plan with its gates as they are now. What was forced is what the person who planned it saw. */
+async function checked(client: ClusterClient, plan: Plan): Promise<DraftedPlan> {
+  const found = await survey(client)
+  const { status, error } = statusOf(found)
+  checkPlan(plan, { clusterId: found.clusterId })
+  if (error) throw error
+  if (status.configIndex !== plan.configIndex)
+    throw new CliError(
+      'E_PLAN_STALE',
+      `the members were last changed by entry ${status.configIndex}, and plan ${plan.id} was made upon entry ${plan.configIndex}`,
+    )
+  if (!isOfMembers(plan)) return judged(plan)
+  const { leader } = leaderIn(status, findLeader(found), client.connection.direct)
+  const { add, remove } = plan.action
+  const gates = await gatesOf(client, leader.address, { add, remove, configIndex: plan.configIndex })
+  return judged({ ...plan, gates: gates.filter((gate) => gate.gate.startsWith('G')) })
+}

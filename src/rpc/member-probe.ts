@@ -1,0 +1,58 @@
+import type * as grpc from '@grpc/grpc-js'
+import type { PeerId } from '../raft/peer-id.js'
+import { fromInt64 } from '../raft/types.js'
+import { Channels } from './channel.js'
+import { Control } from './control-definition.js'
+import type { Faults } from './faults.js'
+import { ServiceClient } from './grpc.js'
+import type { PeerAnswer } from './membership-gates.js'
+
+const PROBE_TIMEOUT_MS = 1000
+
+/** What runs at an address, asked before it becomes a member; nothing about it is believed yet. */
+export class MemberProbe {
+  private readonly channels = new Channels({ reconnectBackoffMaxMs: 200 })
+
+  constructor(private readonly faults: Faults) {}
+
+  close(): void {
+    this.channels.close()
+  }
+
+  /** What it says of itself and of its node of `groupId`, or why it said nothing. */
+  async ask(peer: PeerId, groupId: string): Promise<{ readonly answer: PeerAnswer | null; readonly problem: string }> {
+    if (this.faults.isCut(peer)) return { answer: null, problem: 'cut off on purpose' }
+    const { host, port } = this.faults.dialTarget(peer)
+    const client = new ServiceClient(Control, this.channels.grpc(`${host}:${port}`))
+    const options = { timeoutMs: PROBE_TIMEOUT_MS }
+    try {
+      const [probe, { groups }, disk] = await Promise.all([
+        client.call('Probe', {}, options),
+        client.call('ListGroups', {}, options),
+        client.call('CheckDisk', { samples: 1 }, options).catch(() => null),
+      ])
+      return {
+        answer: {
+          version: probe.version,
+          clusterId: probe.cluster_id || null,
+          standing: probe.standing,
+          lastLogIndex: fromInt64(probe.last_log_index),
+          groups: probe.groups,
+          peerId: groups.find((one) => one.group === groupId)?.peer_id ?? null,
+          freeBytes: disk ? fromInt64(disk.free_bytes) : null,
+        },
+        problem: '',
+      }
+    } catch (error) {
+      return { answer: null, problem: problemOf(error as grpc.ServiceError) }
+    }
+  }
+}
+
+function problemOf({ details, message }: grpc.ServiceError): string {
+  const text = details || message
+  if (/ECONNREFUSED/.test(text)) return 'connection refused'
+  if (/ENOTFOUND|Name resolution failed/.test(text)) return 'unknown host'
+  if (/Deadline exceeded/i.test(text)) return `no answer within ${PROBE_TIMEOUT_MS} ms`
+  return text
+}

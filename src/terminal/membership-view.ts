@@ -1,0 +1,44 @@
+import * as format from './format.js'
+import type { Output } from './output.js'
+import type { PlanPicture } from './plan-view.js'
+
+interface Ref {
+  readonly id: string
+}
+
+/** A change of members as far as its outcome is printed. */
+export interface MembershipPlanPicture extends PlanPicture {
+  readonly action: { readonly add: readonly Ref[]; readonly remove: readonly Ref[] }
+}
+
+export interface MembershipResultPicture {
+  readonly configIndex: number
+  readonly verified: readonly { readonly id: string; readonly ok: boolean; readonly problem: string | null }[]
+  readonly tookMs: number
+}
+
+/** What was done, on whom it was seen, and how long it took; then what there is to do about a member that is gone. */
+export function printMembership(out: Output, plan: MembershipPlanPicture, result: MembershipResultPicture): void {
+  const ok = out.paint('green', out.symbol('ok'))
+  const seen = result.verified.filter((row) => row.ok).map((row) => row.id)
+  const parts = [
+    `${ok} ${whatWasDone(plan)} (config ${format.count(result.configIndex)})`,
+    ...(seen.length === 0 ? [] : [`${ok} verified on ${seen.join(' ')}`]),
+    `took ${format.duration(result.tookMs)}`,
+  ]
+  out.line(parts.join('   '))
+  for (const { id } of plan.action.remove)
+    out.note(`${id} stops by itself. To use its directory again: raftctl node wipe DIR, then raftctl member add ${id}=HOST:PORT`)
+}
+
+/** Members that could not confirm it, for the warnings. */
+export function unverified({ verified }: MembershipResultPicture): string[] {
+  return verified.filter((row) => !row.ok).map((row) => `${row.id} could not confirm it: ${row.problem}`)
+}
+
+function whatWasDone({ action: { add, remove } }: MembershipPlanPicture): string {
+  const names = (members: readonly Ref[]) => members.map(({ id }) => id).join(' ')
+  if (remove.length === 0) return `${names(add)} added`
+  if (add.length === 0) return `${names(remove)} removed`
+  return `${names(remove)} replaced by ${names(add)}`
+}

@@ -1,0 +1,244 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Configuration, ConfigurationEntry } from '../../../src/raft/configuration.js'
+import { ErrorCode, Status } from '../../../src/raft/errors.js'
+import type { PeerStatus } from '../../../src/raft/node-status.js'
+import { PeerId } from '../../../src/raft/peer-id.js'
+import { asTerm, logIndex } from '../../../src/raft/types.js'
+import {
+  type AddedPeer,
+  type Gate,
+  type GateFacts,
+  membershipGates,
+  type PeerAnswer,
+  standing,
+  WAITING,
+} from '../../../src/rpc/membership-gates.js'
+
+const n = [1, 2, 3, 4, 5, 6, 7].map((i) => PeerId.parse(`10.0.0.${i}:7000`)!)
+const [n1, n2, n3, n4, n5] = n as [PeerId, PeerId, PeerId, PeerId, PeerId]
+const CLUSTER = '7f3a00000000000000000000000000c1'
+const COMMIT = 1_284_511
+
+function follower(peerId: PeerId, changes: Partial<PeerStatus> = {}): PeerStatus {
+  return {
+    peerId,
+    matchIndex: logIndex(COMMIT),
+    nextIndex: logIndex(COMMIT + 1),
+    inflightRequests: 0,
+    inflightBytes: 0,
+    state: 'replicate',
+    lastContactMs: 12,
+    consecutiveErrors: 0,
+    lastError: '',
+    rebuilding: false,
+    ...changes,
+  } as PeerStatus
+}
+
+const down = (peer: PeerId) => follower(peer, { lastContactMs: 252_000, consecutiveErrors: 9 })
+
+const answering: PeerAnswer = {
+  version: '0.1.0',
+  clusterId: CLUSTER,
+  standing: 'rebuilding',
+  lastLogIndex: 0,
+  groups: ['kv'],
+  peerId: null,
+  freeBytes: 210e9,
+}
+
+const add = (peer: PeerId, changes: Partial<PeerAnswer> | null = {}): AddedPeer => ({
+  peer,
+  name: `n${n.indexOf(peer) + 1}`,
+  answer: changes === null ? null : { ...answering, ...changes },
+  problem: changes === null ? 'connection refused' : '',
+})
+
+interface Case {
+  readonly voters?: readonly PeerId[]
+  readonly peers?: readonly PeerStatus[]
+  readonly added?: readonly AddedPeer[]
+  readonly removed?: readonly PeerId[]
+  readonly stage?: 'none' | 'catching_up' | 'joint' | 'stable'
+  readonly committed?: boolean
+  readonly old?: readonly PeerId[]
+  readonly confirmed?: Status
+  readonly dataBytes?: number
+}
+
+function facts(given: Case): GateFacts {
+  const voters = given.voters ?? [n1, n2, n3]
+  const conf = new Configuration(voters)
+  return {
+    groupId: 'kv',
+    status: {
+      peerId: n1,
+      configuration: new ConfigurationEntry({ index: logIndex(12), term: asTerm(8) }, conf, new Configuration(given.old ?? [])),
+      configurationCommitted: given.committed ?? true,
+      committedIndex: logIndex(COMMIT),
+      electionTimeoutMs: 1000,
+      peers: given.peers ?? voters.filter((peer) => peer !== n1).map((peer) => follower(peer)),
+      membership: { stage: given.stage ?? 'none', target: null },
+    },
+    confirmed: given.confirmed ?? Status.OK,
+    clusterId: CLUSTER,
+    version: '0.1.0',
+    added: given.added ?? [],
+    removed: given.removed ?? [],
+    dataBytes: given.dataBytes ?? 400e6,
+    nameOf: (peer) => `n${n.indexOf(peer) + 1}`,
+  }
+}
+
+const gatesOf = (given: Case) => membershipGates(facts(given))
+const inTheWay = (given: Case, force = false) => standing(gatesOf(given), { force })
+const warnings = (given: Case) => gatesOf(given).filter((gate) => gate.gate.startsWith('W'))
+const find = (gates: readonly Gate[], name: string) => gates.find((gate) => gate.gate === name)
+
+/** What stands in the way first: gate, code, whether it may be forced; null: nothing does. */
+const table: readonly (Case & { readonly name: string; readonly expected: readonly [string, string, boolean] | null })[] = [
+  { name: 'a fourth to three', added: [add(n4)], expected: null },
+  { name: 'two at once to three', added: [add(n4), add(n5)], expected: null },
+  { name: 'a second to one', voters: [n1], added: [add(n2)], expected: null },
+  { name: 'one of three, all up', removed: [n3], expected: null },
+  { name: 'the leader', removed: [n1], expected: null },
+  { name: 'down to one, all up', removed: [n2, n3], expected: null },
+  { name: 'the dead one of three', peers: [follower(n2), down(n3)], removed: [n3], expected: null },
+  { name: 'the dead one of three for a new one', peers: [follower(n2), down(n3)], removed: [n3], added: [add(n4)], expected: null },
+  {
+    name: 'G1: no quorum confirms',
+    confirmed: Status.error(ErrorCode.ETIMEDOUT, 'no'),
+    added: [add(n4)],
+    expected: ['G1', 'E_NO_QUORUM', false],
+  },
+  { name: 'G2: two of three are down', peers: [down(n2), down(n3)], removed: [n3], expected: ['G2', 'E_NO_QUORUM', false] },
+  {
+    name: 'G2: a rebuilding voter counts for nothing',
+    peers: [follower(n2, { rebuilding: true }), down(n3)],
+    removed: [n3],
+    expected: ['G2', 'E_NO_QUORUM', false],
+  },
+  {
+    name: 'G3: one more than the quorum allows',
+    peers: [follower(n2), down(n3)],
+    removed: [n2],
+    expected: ['G3', 'E_QUORUM_AT_RISK', true],
+  },
+  {
+    name: 'G3: a voter is heard for two election timeouts and no longer',
+    peers: [follower(n2), follower(n3, { lastContactMs: 2001 })],
+    removed: [n2],
+    expected: ['G3', 'E_QUORUM_AT_RISK', true],
+  },
+  { name: 'G3: heard just in time', peers: [follower(n2), follower(n3, { lastContactMs: 2000 })], removed: [n2], expected: null },
+  { name: 'G3: the last one', voters: [n1], removed: [n1], expected: ['G3', 'E_QUORUM_AT_RISK', false] },
+  {
+    name: 'G3: replacing a live one while another is dead',
+    peers: [follower(n2), down(n3)],
+    removed: [n2],
+    added: [add(n4)],
+    expected: null,
+  },
+  { name: 'G4: another change catches up', stage: 'catching_up', added: [add(n4)], expected: ['G4', 'E_CONFIG_PENDING', false] },
+  { name: 'G4: joint', old: [n1, n2], stage: 'joint', added: [add(n4)], expected: ['G4', 'E_CONFIG_PENDING', false] },
+  { name: 'G4: not committed', committed: false, added: [add(n4)], expected: ['G4', 'E_CONFIG_PENDING', false] },
+  {
+    name: 'G5: the new quorum needs one that is far behind',
+    peers: [follower(n2), follower(n3, { matchIndex: logIndex(COMMIT - 1001) })],
+    removed: [n2],
+    expected: ['G5', 'E_NOT_CAUGHT_UP', true],
+  },
+  {
+    name: 'G5: a thousand entries are level',
+    peers: [follower(n2), follower(n3, { matchIndex: logIndex(COMMIT - 1000) })],
+    removed: [n2],
+    expected: null,
+  },
+  {
+    name: 'G5: it is behind, and nobody needs it',
+    peers: [follower(n2), follower(n3, { matchIndex: logIndex(1) })],
+    added: [add(n4), add(n5)],
+    expected: null,
+  },
+  { name: 'G6: another cluster', added: [add(n4, { clusterId: 'f'.repeat(32) })], expected: ['G6', 'E_CLUSTER_MISMATCH', false] },
+  { name: 'G6: no cluster yet, empty log', added: [add(n4, { clusterId: null })], expected: null },
+  { name: 'G6: a log of no cluster', added: [add(n4, { clusterId: null, lastLogIndex: 7 })], expected: ['G6', 'E_NOT_JOINABLE', false] },
+  { name: 'G6: a log of ours', added: [add(n4, { standing: 'member', lastLogIndex: 900 })], expected: null },
+  { name: 'G6: another version', added: [add(n4, { version: '0.2.0' })], expected: ['G6', 'E_NOT_JOINABLE', false] },
+  { name: 'G6: the same version family', added: [add(n4, { version: '0.1.7' })], expected: null },
+  { name: 'G6: founds a group of its own', added: [add(n4, { standing: 'founding' })], expected: ['G6', 'E_NOT_JOINABLE', false] },
+  { name: 'G6: another group', added: [add(n4, { groups: ['other'] })], expected: ['G6', 'E_NOT_JOINABLE', false] },
+  { name: 'G6: it calls itself otherwise', added: [add(n4, { peerId: '127.0.0.1:7000:0:0' })], expected: ['G6', 'E_NOT_JOINABLE', false] },
+  { name: 'G6: it calls itself so', added: [add(n4, { peerId: '10.0.0.4:7000:0:0' })], expected: null },
+  { name: 'G6: it does not run: that is waited for', added: [add(n4, null)], expected: null },
+]
+
+for (const { name, expected, ...given } of table) {
+  test(name, () => {
+    const gate = inTheWay(given)
+    assert.equal(gate && [gate.gate, gate.code, gate.forcible], expected && [...expected])
+    if (expected?.[2]) assert.is(inTheWay(given, true), null, 'it may be forced')
+    else if (expected) assert.ok(inTheWay(given, true), 'it may not be forced')
+  })
+}
+
+test('pain 24: what is tolerated afterwards is said in words, even counts and pairs are warned of', () => {
+  const said = (given: Case) => warnings(given).map(({ gate, message }) => `${gate} ${message}`)
+  assert.equal(said({ added: [add(n4)] }), ['W2 4 voters tolerate no more failures than 3: one more would raise it to 2'])
+  assert.equal(said({ added: [add(n4), add(n5)] }), [])
+  assert.equal(said({ peers: [follower(n2), down(n3)], removed: [n3] }), [
+    'W2 two voters: losing either one stops writes. Better: raftctl member replace n3 NEW=HOST:PORT',
+  ])
+  assert.equal(said({ voters: [n1], added: [add(n2)] }), ['W2 two voters: losing either one stops writes. Add a third.'])
+  assert.equal(said({ removed: [n2, n3] }), ['W1 no failure tolerated afterwards, and 1 failure now'])
+  assert.equal(said({ voters: [n1, n2, n3, n4, n5], removed: [n4, n5] }), ['W1 1 failure tolerated afterwards, and 2 failures now'])
+  assert.equal(said({ peers: [follower(n2), down(n3)], removed: [n3], added: [add(n4)] }), [])
+})
+
+test('a disk too short for the data is warned of', () => {
+  const short = warnings({ added: [add(n4, { freeBytes: 700e6 }), add(n5)], dataBytes: 400e6 })
+  assert.equal(
+    short.map(({ gate, message }) => [gate, message]),
+    [['W3', 'n4 has 700 MB of disk left, and the leader keeps 400 MB']],
+  )
+  assert.equal(warnings({ added: [add(n4, { freeBytes: null }), add(n5)] }), [])
+})
+
+test('the refusal says what is needed, who is silent since when, and what to do instead', () => {
+  const gate = inTheWay({ peers: [follower(n2), down(n3)], removed: [n2] })!
+  assert.is(
+    gate.message,
+    'removing n2 leaves voters n1, n3, but only n1 is reachable: writes would stop (needed 2, reachable 1). n3 has not answered for 4m12s.',
+  )
+  assert.is(gate.instead, 'raftctl member remove n3     (safe: leaves n1 n2, up)')
+})
+
+test('removing the leader says that leadership moves first, and nobody else', () => {
+  assert.match(find(gatesOf({ removed: [n1] }), 'G7')!.message, 'n1 leads and is removed')
+  assert.is(find(gatesOf({ removed: [n2] }), 'G7'), undefined)
+})
+
+test('who does not answer is named with why, and is the only gate that does not hold without standing in the way', () => {
+  const gates = gatesOf({ added: [add(n4, null)] })
+  const silent = find(gates, 'G6')!
+  assert.equal([silent.passed, silent.code, silent.message], [false, WAITING, 'n4 does not answer at 10.0.0.4:7000: connection refused'])
+  assert.is(standing(gates, { force: false }), null)
+})
+
+test('what holds says so in words', () => {
+  const gates = gatesOf({ added: [add(n4)] })
+  assert.equal(
+    gates.filter((gate) => gate.passed).map(({ gate, message }) => `${gate} ${message}`),
+    [
+      'G1 n1 leads, confirmed by a quorum',
+      'G2 3 of 3 voters answer the leader',
+      'G3 4 of 4 answer afterwards, 3 are needed',
+      'G5 4 of 4 hold the log',
+      'G4 no change pending',
+      'G6 n4 answers, version 0.1.0, empty log',
+    ],
+  )
+})
+
+test.run()
