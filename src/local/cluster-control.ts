@@ -32,6 +32,11 @@ export async function stopCluster(name: string, graceMs: number): Promise<Cluste
   })
 }
 
+/** Stops every node and keeps everything, also of an ephemeral cluster: it is about to be started again. */
+export async function stopForRestart(name: string, graceMs: number): Promise<ClusterStop> {
+  return withClusterLock(name, () => stopNodes(readCluster(name), graceMs))
+}
+
 async function stopNodes(cluster: LocalCluster, graceMs: number): Promise<ClusterStop> {
   const nodes = await Promise.all(cluster.nodes.map((node) => stopNode(node, graceMs)))
   const running = new Set(nodes.filter((one) => one.outcome === 'running').map((one) => one.node.name))
@@ -39,7 +44,8 @@ async function stopNodes(cluster: LocalCluster, graceMs: number): Promise<Cluste
   return { cluster: stopped, nodes, removed: false }
 }
 
-async function stopNode(node: LocalNode, graceMs: number): Promise<NodeStop> {
+/** Stops one process: SIGTERM, then SIGKILL after `graceMs`. */
+export async function stopNode(node: LocalNode, graceMs: number): Promise<NodeStop> {
   const state = await processState(node)
   if (state === 'stopped' || state === 'stale') return { node, outcome: 'was-stopped' }
   signal(node.pid!, 'SIGTERM')

@@ -1,4 +1,3 @@
-import { existsSync, readdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ClusterClient } from '../admin/cluster-client.js'
@@ -9,6 +8,7 @@ import { Footprint } from './footprint.js'
 import { addressOfNode } from './local-address.js'
 import type { LocalLeader } from './local-connection.js'
 import { forgetContext } from './local-context.js'
+import { hasLostData, refuseLostData } from './lost-data.js'
 import { createCluster, planCluster } from './new-cluster.js'
 import { spawnNode } from './node-spawn.js'
 import { whyNotFree } from './ports.js'
@@ -147,7 +147,10 @@ class Startup {
   async run(): Promise<ClusterStart> {
     const { cluster, options } = this
     const states = await Promise.all(cluster.nodes.map(processState))
-    if (states.every((state) => state === 'stopped' || state === 'stale')) refuseLostData(cluster)
+    refuseLostData(
+      cluster,
+      cluster.nodes.filter((_, i) => states[i] === 'stopped' || states[i] === 'stale'),
+    )
     if (cluster.nodes.length % 2 === 0 && this.footprint) this.warnings.push(evenAdvice(cluster.nodes.length))
     for (const [i, node] of cluster.nodes.entries()) await this.begin(node, states[i]!)
     const { awaitLeader, localClient } = await import('./local-connection.js')
@@ -197,7 +200,9 @@ class Startup {
       return
     }
     try {
-      const started = await spawnNode(this.cluster, node)
+      const rebuild = hasLostData(node)
+      if (rebuild) this.warnings.push(`${node.name} has lost its data: it fetches everything anew and votes only after that`)
+      const started = await spawnNode(this.cluster, node, { rebuild })
       this.footprint?.ownsProcess(started.node.pid!)
       this.begun.add(node.name)
       started.ended.then((error) => this.failures.set(node.name, error))
@@ -250,15 +255,6 @@ class Startup {
       .slice(1)
       .map((error) => `${error.code}  ${error.message}`)
   }
-}
-
-/** With one directory left its member tells the others what they have lost; with none left nobody would know. */
-function refuseLostData(cluster: LocalCluster): void {
-  const lost = (node: LocalNode) => node.hasRun && (!existsSync(node.dataDir) || readdirSync(node.dataDir).length === 0)
-  if (!cluster.nodes.every(lost)) return
-  throw new CliError('E_NEEDS_REBUILD', `${cluster.name} has run, and the data of all its nodes is gone from ${shortPath(cluster.dir)}`, {
-    hint: `Put the directories back. If the data is lost, begin anew: raftctl cluster rm ${cluster.name}, then raftctl cluster start --name ${cluster.name}`,
-  })
 }
 
 function evenAdvice(count: number): string {

@@ -15,7 +15,7 @@ export interface LocalLeader {
   readonly forMs: number | null
 }
 
-function connectionTo(cluster: LocalCluster, timeoutMs: number): Connection {
+export function connectionTo(cluster: LocalCluster, timeoutMs: number): Connection {
   return {
     context: null,
     endpoints: cluster.nodes.map(addressOfNode),

@@ -16,8 +16,13 @@ export interface StartedNode {
 
 const ENTRY = join(dirname(fileURLToPath(import.meta.url)), '../../../bin/run.js')
 
+export interface SpawnOptions {
+  /** It lost its directory. */
+  readonly rebuild: boolean
+}
+
 /** The command line of a node: what `raftctl node start` would be typed by hand. */
-export function nodeArguments(cluster: LocalCluster, node: LocalNode): string[] {
+export function nodeArguments(cluster: LocalCluster, node: LocalNode, { rebuild }: SpawnOptions): string[] {
   const address = (one: LocalNode) => `${one.host}:${one.port}`
   return [
     'node',
@@ -38,16 +43,17 @@ export function nodeArguments(cluster: LocalCluster, node: LocalNode): string[] 
     cluster.group,
     '--election-timeout',
     `${cluster.electionTimeoutMs}ms`,
+    ...(rebuild ? ['--rebuild'] : []),
     ...(cluster.enableFaults ? ['--enable-faults'] : []),
   ]
 }
 
 /** Starts the process of a node, detached: it outlives this one. Its log goes to `logFile`. */
-export async function spawnNode(cluster: LocalCluster, node: LocalNode): Promise<StartedNode> {
+export async function spawnNode(cluster: LocalCluster, node: LocalNode, options: SpawnOptions): Promise<StartedNode> {
   mkdirSync(dirname(node.logFile), { recursive: true })
   const log = openSync(node.logFile, 'a')
   const logStart = fstatSync(log).size
-  const argv = nodeArguments(cluster, node)
+  const argv = nodeArguments(cluster, node, options)
   try {
     const child = spawn(process.execPath, [ENTRY, ...argv], {
       detached: true,

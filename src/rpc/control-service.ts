@@ -147,7 +147,9 @@ export class ControlService {
   }
 
   private subscribe(call: grpc.ServerWritableStream<raftctl.v1.SubscribeRequest, raftctl.v1.Event.$Properties>): void {
-    const { group, types, since_seq } = call.request
+    const { group, types, since_seq, once } = call.request
+    // At once: whoever comes back learns from it whether this is still the same process.
+    call.sendMetadata(new grpc.Metadata())
     const wanted = ({ event }: LoggedEvent) =>
       (group === '' || event.groupId === group) &&
       (types.length === 0 || types.some((type) => event.name === type || event.name.startsWith(`${type}.`)))
@@ -158,6 +160,7 @@ export class ControlService {
       call.write({ seq, time_ms: timeMs, name: event.name, group: event.groupId, peer_id: event.peerId.toString(), fields })
     }
     for (const logged of this.host.events.since(fromInt64(since_seq))) send(logged)
+    if (once) return void call.end()
     const unsubscribe = this.host.events.subscribe(send)
     call.on('cancelled', unsubscribe)
     call.on('close', unsubscribe)

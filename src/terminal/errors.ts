@@ -105,6 +105,11 @@ export const ERRORS = {
     meaning: 'This member has been removed from its group.',
     act: 'To make it a member again, put its directory aside (raftctl node wipe DIR), start it with --join and add it: raftctl member add NAME=HOST:PORT.',
   },
+  E_STILL_MEMBER: {
+    exitCode: 6,
+    meaning: 'The node whose directory is to be put aside is still in the committed configuration of its cluster.',
+    act: 'Remove it first: raftctl member remove NAME.',
+  },
   E_NEEDS_REBUILD: {
     exitCode: 6,
     meaning: 'The directory is empty although the group has a past: this member lost what it promised and must not vote.',

@@ -187,6 +187,9 @@ test('pain 21: stdout is the document alone, whatever goes wrong, and warnings a
   saveInto(home, { name: 'gone', endpoints: ['127.0.0.1:1'] })
   for (const [args, exitCode] of [
     [['context', 'test', 'gone', '--json'], 5],
+    [['events', '-e', '127.0.0.1:1', '--json'], 5],
+    [['node', 'wipe', '/no/such/directory', '--json'], 7],
+    [['cluster', 'restart', 'nothere', '--json'], 7],
     [['explain', 'nonsense', '--json'], 7],
     [['nonsense', '--json'], 127],
     [['context', 'nonsense', '--json'], 127],
@@ -207,6 +210,8 @@ test('pain 21: stdout is the document alone, whatever goes wrong, and warnings a
 test('pain 23: a wrong word is told the likely one at once, never asked about, never run, and is 127', async () => {
   for (const [words, likely] of [
     [['cluster', 'strat'], 'raftctl cluster start'],
+    [['evnets'], 'raftctl events'],
+    [['node', 'wpie', '/tmp'], 'raftctl node wipe'],
     [['context', 'tset'], 'raftctl context test'],
     [['explian', 'term'], 'raftctl explain'],
   ] as const) {

@@ -80,6 +80,7 @@ for (const { line, exitCode } of [
   { line: ['completion', 'bash'], exitCode: 0 },
   { line: ['context', 'show'], exitCode: 7 },
   { line: ['context', 'remove', 'nothere'], exitCode: 7 },
+  { line: ['events', '--help'], exitCode: 0 },
   { line: ['no-such-command'], exitCode: 127 },
 ]) {
   test(`raftctl ${line.join(' ')} loads no network, no prompt and no process library`, () => {
