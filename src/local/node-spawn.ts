@@ -21,6 +21,9 @@ export interface SpawnOptions {
   readonly rebuild: boolean
 }
 
+/** The node's own advice names its flag; here the start of the cluster sets it. */
+const REBUILD = 'Put the directory back. If it is lost, empty it and start again: raftctl cluster start rebuilds it from the others.'
+
 /** The command line of a node: what `raftctl node start` would be typed by hand. */
 export function nodeArguments(cluster: LocalCluster, node: LocalNode, { rebuild }: SpawnOptions): string[] {
   const address = (one: LocalNode) => `${one.host}:${one.port}`
@@ -91,7 +94,8 @@ function startFailure(node: LocalNode, logStart: number, how: string): CliError 
     const record = parseRecord(line)
     if (record?.level !== 'fatal') continue
     const code = record.code !== undefined && isErrorCode(record.code) ? record.code : 'E_INTERNAL'
-    return new CliError(code, `${node.name}: ${record.msg ?? 'it stopped'}`, record.hint === undefined ? {} : { hint: record.hint })
+    const hint = code === 'E_NEEDS_REBUILD' ? REBUILD : record.hint
+    return new CliError(code, `${node.name}: ${record.msg ?? 'it stopped'}`, hint === undefined ? {} : { hint })
   }
   return new CliError('E_INTERNAL', `${node.name}: its process ended with ${how}`, { hint: `Read its log: ${shortPath(node.logFile)}` })
 }
