@@ -1,5 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { Configuration } from '../../src/raft/configuration.js'
 import { Status } from '../../src/raft/errors.js'
 import { type ClusterOptions, SimCluster } from '../simulation/cluster.js'
 import type { WriteRecord } from '../simulation/history.js'
@@ -79,6 +80,36 @@ export class Story {
 
   restart(...members: readonly SimMember[]): this {
     for (const member of members) this.cluster.start(member)
+    return this
+  }
+
+  /** The disks of these members are lost; `restart` then has them rebuilt. */
+  wipe(...members: readonly SimMember[]): this {
+    for (const member of members) this.cluster.wipe(member)
+    return this
+  }
+
+  /** Waits until the disks of these members say that they count again. */
+  awaitSettled(...members: readonly SimMember[]): this {
+    return this.await('they count again', () => members.every((member) => member.image.isMember))
+  }
+
+  /** Takes a snapshot there and waits for it; answers the index up to which it goes. */
+  snapshot(member: SimMember): number {
+    let outcome: Status | null = null
+    this.cluster.snapshot(member, (status) => (outcome = status))
+    this.await(`a snapshot of ${member.name}`, () => outcome !== null)
+    assert.ok(outcome!.ok, String(outcome))
+    return member.image.snapshotIndex
+  }
+
+  /** Makes these the members and waits until that is done. */
+  change(...members: readonly SimMember[]): this {
+    let outcome: Status | null = null
+    const target = new Configuration(members.map((member) => member.peerId))
+    this.cluster.change(this.leader, target, { catchupTimeoutMs: PATIENCE * this.T }, (status) => (outcome = status))
+    this.await(`the members are ${members.map((member) => member.name)}`, () => outcome !== null, 2 * PATIENCE * this.T)
+    assert.ok(outcome!.ok, String(outcome))
     return this
   }
 

@@ -1,6 +1,9 @@
+import type { Done } from '../../src/raft/closure.js'
 import { Configuration } from '../../src/raft/configuration.js'
 import type { Status } from '../../src/raft/errors.js'
 import type { RaftEvent } from '../../src/raft/events.js'
+import type { ChangeOptions } from '../../src/raft/membership.js'
+import type { Node } from '../../src/raft/node.js'
 import { PeerId } from '../../src/raft/peer-id.js'
 import { checksum } from '../../src/storage/checksum.js'
 import { History, type WriteRecord } from './history.js'
@@ -36,6 +39,14 @@ export interface ClusterOptions {
 
 /** A run of more events than this turns in circles. */
 const EVENTS_MAX = 10_000_000
+
+/** Events that are counted as they are. */
+const COUNTED: Partial<Record<RaftEvent['name'], 'snapshots' | 'installs' | 'rebuilt' | 'removed'>> = {
+  'snapshot.saved': 'snapshots',
+  'snapshot.installed': 'installs',
+  'node.rebuilt': 'rebuilt',
+  'node.removed': 'removed',
+}
 
 export interface Violation {
   readonly invariant: string
@@ -78,6 +89,10 @@ export class SimCluster {
     wipes: 0,
     changesAsked: 0,
     snapshotsAsked: 0,
+    snapshots: 0,
+    installs: 0,
+    rebuilt: 0,
+    removed: 0,
   }
   /** Hooks of whoever drives the cluster. */
   onEvent: (member: SimMember, event: RaftEvent) => void = () => {}
@@ -86,7 +101,15 @@ export class SimCluster {
   constructor(readonly options: ClusterOptions) {
     this.random = new SimRandom(options.seed)
     this.electionTimeoutMs = options.electionTimeoutMs ?? 1000
-    const profile: NetworkProfile = { delayMinMs: 0.1, delayMeanMs: 0.5, lossRate: 0, duplicateRate: 0, resetRate: 0, ...options.network }
+    const profile: NetworkProfile = {
+      delayMinMs: 0.1,
+      delayMeanMs: 0.5,
+      lossRate: 0,
+      duplicateRate: 0,
+      resetRate: 0,
+      corruptRate: 0,
+      ...options.network,
+    }
     this.network = new SimNetwork(this.scheduler, profile, this.random.fork('network'), checksum)
     const fail = (invariant: string, detail: string): void => this.fail(invariant, detail)
     this.history = new History(fail)
@@ -126,6 +149,8 @@ export class SimCluster {
       loaded: (machine, upTo) => this.history.loaded(machine, this.members[at]!.name, upTo),
       event: (member, event) => {
         this.invariants.observed(member, event)
+        const count = COUNTED[event.name]
+        if (count) this.counts[count]++
         this.onEvent(member, event)
       },
       started: (member, status) => this.onStarted(member, status),
@@ -190,6 +215,15 @@ export class SimCluster {
       if (!leader || member.leadsTerm > leader.leadsTerm) leader = member
     }
     return leader
+  }
+
+  /** Those that the group begins with. */
+  get founders(): SimMember[] {
+    return this.members.slice(0, this.options.size)
+  }
+
+  memberOf(peer: PeerId): SimMember {
+    return this.members.find((member) => member.peerId.equals(peer))!
   }
 
   // ---- what can happen ----
@@ -287,6 +321,33 @@ export class SimCluster {
     this.note('disk-stall', member)
     this.counts.stalls++
     member.profile.stalledUntil = Math.max(member.profile.stalledUntil, this.now + forMs)
+  }
+
+  // ---- administrators ----
+
+  /** Takes a snapshot on that member. */
+  snapshot(member: SimMember, done: Done = () => {}): void {
+    this.counts.snapshotsAsked++
+    this.ask(member, 'snapshot', (node, answer) => node.snapshot(answer), done)
+  }
+
+  /** Makes `target` the members through that one, which should lead. */
+  change(member: SimMember, target: Configuration, options: ChangeOptions, done: Done = () => {}): void {
+    this.counts.changesAsked++
+    this.scheduler.note('change', null, `${member.name}: ${target}`)
+    this.ask(member, 'change', (node, answer) => node.changePeers(target, options, answer), done)
+  }
+
+  /** Asks for something that is answered once, or never by a process that is gone. */
+  private ask(member: SimMember, what: string, call: (node: Node, answer: Done) => void, done: Done): void {
+    if (!member.isUp) return
+    let answered = false
+    const answer = member.owed((status) => {
+      if (answered) this.fail('closure runs once', `${member.name} answered a ${what} twice, the second time with ${status}`)
+      answered = true
+      done(status)
+    })
+    member.run(`client:${what}`, (node) => call(node, (status) => answer.run(status)))
   }
 
   // ---- clients ----

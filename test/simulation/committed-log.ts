@@ -20,6 +20,11 @@ export class CommittedLog {
     this.last = index
   }
 
+  /** Was an entry of that term committed? */
+  hasTerm(term: number): boolean {
+    return this.terms.includes(term)
+  }
+
   /** 0 when nobody knows any more. */
   termAt(index: number): number {
     return this.terms[index] ?? 0
@@ -41,10 +46,14 @@ export class CommittedLog {
   }
 
   private add(entry: ConfigurationEntry): void {
-    const before = this.configuration
-    const configIndex: LogIndex = before.id.index > 0 && sameMembers(entry, before) ? before.configIndex : entry.id.index
-    this.configurations.push(new ConfigurationEntry(entry.id, entry.conf, entry.old, entry.learners, configIndex))
+    this.configurations.push(following(this.configuration, entry))
   }
+}
+
+/** `entry` with the index of the entry that last changed the members, as it stands in a log behind `before`. */
+export function following(before: ConfigurationEntry, entry: ConfigurationEntry): ConfigurationEntry {
+  const configIndex: LogIndex = before.id.index > 0 && sameMembers(entry, before) ? before.configIndex : entry.id.index
+  return new ConfigurationEntry(entry.id, entry.conf, entry.old, entry.learners, configIndex)
 }
 
 export function sameMembers(a: ConfigurationEntry, b: ConfigurationEntry): boolean {

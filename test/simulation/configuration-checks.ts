@@ -1,7 +1,7 @@
 import { type ConfigurationEntry, decodeConfiguration } from '../../src/raft/configuration.js'
 import { type EntryBatch, EntryType } from '../../src/raft/log-entry.js'
 import { plus } from '../../src/raft/types.js'
-import { type CommittedLog, mayFollow, sameMembers } from './committed-log.js'
+import { type CommittedLog, following, mayFollow, sameMembers } from './committed-log.js'
 import type { Fail } from './invariants.js'
 
 /**
@@ -29,7 +29,7 @@ export class ConfigurationChecks {
       if (!here && before) {
         here = before
         if (entries.typeAt(index) === EntryType.CONFIGURATION) {
-          here = decodeConfiguration(entries.dataAt(index), { index, term: entries.termAt(index) })!
+          here = following(before, decodeConfiguration(entries.dataAt(index), { index, term: entries.termAt(index) })!)
           if (here.id.term === term) this.proposed(who, before, here)
         }
         this.newest.set(key, here)
@@ -42,9 +42,10 @@ export class ConfigurationChecks {
     if (sameMembers(before, next)) return
     const change = `${who} changes ${text(before)} to ${text(next)} at ${next.id.index} of term ${next.id.term}`
     if (!mayFollow(before, next)) this.fail('quorums of successive configurations overlap', change)
-    if (before.id.term !== next.id.term) this.fail('no change before an entry of the own term', change)
-    if (before.id.index > this.committed.last)
-      this.fail('one change at a time', `${change}, the one before is at ${before.id.index}, committed is ${this.committed.last}`)
+    if (!this.committed.hasTerm(next.id.term)) this.fail('no change before an entry of the own term', change)
+    // An entry that only repeats the members need not be committed: it changed nothing.
+    if (before.configIndex > this.committed.last)
+      this.fail('one change at a time', `${change}, the change before is at ${before.configIndex}, committed is ${this.committed.last}`)
   }
 }
 

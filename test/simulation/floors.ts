@@ -15,6 +15,13 @@ export const FLOORS_PER_100_SEEDS: Counters = {
   kills: 10,
   pauses: 10,
   transfers: 20,
+  snapshots: 500,
+  installs: 20,
+  wipes: 40,
+  rebuilt: 40,
+  changes: 40,
+  joints: 10,
+  removed: 30,
   lost: 100,
   duplicated: 20,
 }

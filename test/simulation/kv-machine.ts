@@ -22,8 +22,8 @@ export interface KvPut {
 export class KvMachine extends RegisterMachine {
   readonly kv: KvStateMachine
 
-  constructor(listener: MachineListener, executor: Executor) {
-    super(listener)
+  constructor(listener: MachineListener, executor: Executor, fillerBytes = 0) {
+    super(listener, fillerBytes)
     this.kv = new KvStateMachine({ executor })
   }
 

@@ -66,7 +66,7 @@ export class SimMember {
   /** Its disk was told to fail since it started: then it may stop with an error. */
   diskFaulted = false
   /** What an empty disk is started as. */
-  standing: 'founding' | 'rebuilding' | 'member'
+  standing: 'founding' | 'rebuilding'
   /** How often its disk was lost. */
   life = 0
   /** The disk image as it was checked last. */
@@ -91,7 +91,7 @@ export class SimMember {
     this.profile = profile
     this.disk = new SimDisk(random.fork('crash'))
     this.image = new MemberImage(this.disk)
-    this.standing = options.initialConf.isEmpty ? 'member' : 'founding'
+    this.standing = options.initialConf.isEmpty ? 'rebuilding' : 'founding'
   }
 
   get isUp(): boolean {
@@ -196,6 +196,7 @@ export class SimMember {
     const { process } = this
     if (!process?.alive) return
     process.die()
+    this.openClosures = 0
     this.process = null
     this.node = null
     this.machine = null

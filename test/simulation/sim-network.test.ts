@@ -20,7 +20,7 @@ function world(seed = 1, lossRate = 0) {
   const random = new SimRandom(seed)
   const network = new SimNetwork(
     scheduler,
-    { delayMinMs: 1, delayMeanMs: 5, lossRate, duplicateRate: 0, resetRate: 0 },
+    { delayMinMs: 1, delayMeanMs: 5, lossRate, duplicateRate: 0, resetRate: 0, corruptRate: 0 },
     random.fork('network'),
     checksum,
   )

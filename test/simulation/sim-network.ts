@@ -18,6 +18,8 @@ export interface NetworkProfile {
   duplicateRate: number
   /** Chance per stream message that the connection resets. */
   resetRate: number
+  /** Chance that a piece of a snapshot's file arrives with a wrong byte. */
+  corruptRate: number
 }
 
 /** What a checker sees of the traffic, at the moment a message leaves its process. */
@@ -179,6 +181,7 @@ export class SimNetwork {
         throw new Error(`${method} was answered ${status} ${response ? 'with' : 'without'} a response`)
       if (response) this.observer?.responseSent(process, source.address, method, request, response)
       const copy = response ? frozen(response) : undefined
+      if (copy && 'data' in copy && random.chance(profile.corruptRate)) spoil(copy.data, random)
       if (random.chance(profile.lossRate)) return void this.messages.lost++
       scheduler.schedule(this.latency(process.address, source.address), source, `answer:${method}`, () => {
         if (!this.isCut(process.address, source.address)) finish(status, copy)
@@ -216,6 +219,10 @@ export class SimNetwork {
     this.streams.add(stream)
     return stream
   }
+}
+
+function spoil(bytes: Buffer, random: SimRandom): void {
+  if (bytes.length > 0) bytes[random.below(bytes.length)]! ^= 1 + random.below(255)
 }
 
 function callHandler<M extends PeerMethod>(

@@ -23,7 +23,25 @@ export interface SwarmPlan {
   readonly hostileStart: boolean
   /** All processes are on a machine each; chance that a power loss takes all at once. */
   readonly allAtOnce: number
+  /** How much a snapshot holds besides the state. */
+  readonly snapshotBytes: number
+  readonly administration: AdministrationPlan
 }
+
+/** What an administrator does while all this goes on. */
+export interface AdministrationPlan {
+  /** Between two of its deeds, on average. */
+  readonly everyMs: number
+  /** How often each is drawn; 0 leaves it out. */
+  readonly weights: Readonly<Record<Deed, number>>
+  readonly catchupTimeoutMs: number
+  /** A member that hears that it is removed stops, as a server would make it; else its process goes on. */
+  readonly stopsRemoved: boolean
+}
+
+export type Deed = 'snapshot' | 'wipe' | 'add' | 'remove' | 'replace' | 'changeMany'
+
+export const DEEDS: readonly Deed[] = ['snapshot', 'wipe', 'add', 'remove', 'replace', 'changeMany']
 
 export type FaultKind =
   | 'transfer'
@@ -59,6 +77,7 @@ export const FAULT_KINDS: readonly FaultKind[] = [
 /** Draws a regime: sizes, latencies, rates and which faults take part differ from seed to seed (swarm testing). */
 export function planOf(seed: number): SwarmPlan & { cluster: ClusterOptions } {
   const r = new SimRandom(seed).fork('plan')
+  const a = new SimRandom(seed).fork('administration')
   const size = r.pick([3, 3, 3, 3, 5, 5, 5, 1, 2, 4, 7])
   const electionTimeoutMs = r.pick([200, 500, 1000, 1000, 2000])
   const calm = r.chance(0.15)
@@ -81,12 +100,16 @@ export function planOf(seed: number): SwarmPlan & { cluster: ClusterOptions } {
       lossRate: r.chance(0.4) ? r.between(0, 0.15) : 0,
       duplicateRate: r.chance(0.4) ? r.between(0, 0.5) : 0,
       resetRate: r.chance(0.3) ? r.between(0, 0.01) : 0,
+      corruptRate: a.chance(0.3) ? 0.05 : 0,
     },
     disk: { operationMs: 0.02, syncMs },
     // A new segment costs three syncs: small ones on a slow disk would never catch up with the writers.
     maxSegmentBytes: syncMs > 1 ? 65536 : r.pick([512, 2048, 8192, 16384, 65536]),
     clockDrift: r.chance(0.5) ? 0.01 : 0,
     timerLatenessMs: r.pick([0, 0.5, 5]),
+    joiners: a.pick([0, 0, 1, 2, 3]),
+    catchupMargin: a.pick([5, 50, 1000]),
+    snapshotIntervalMs: a.chance(0.5) ? electionTimeoutMs * a.between(0.5, 10) : 0,
   }
   return {
     seed,
@@ -104,6 +127,20 @@ export function planOf(seed: number): SwarmPlan & { cluster: ClusterOptions } {
     keyValue: r.chance(0.2),
     hostileStart: r.chance(0.3),
     allAtOnce: r.pick([0, 0.1, 0.5]),
+    snapshotBytes: a.pick([0, 10, 3000, 3000, 200_000]),
+    administration: administrationOf(a, electionTimeoutMs),
     cluster,
+  }
+}
+
+function administrationOf(a: SimRandom, electionTimeoutMs: number): AdministrationPlan {
+  const weights = {} as Record<Deed, number>
+  for (const deed of DEEDS) weights[deed] = a.chance(0.6) ? a.between(0.2, 1) : 0
+  if (a.chance(0.3)) for (const deed of ['add', 'remove', 'replace', 'changeMany'] as const) weights[deed] = 0
+  return {
+    everyMs: electionTimeoutMs * a.between(0.3, 4),
+    weights,
+    catchupTimeoutMs: electionTimeoutMs * a.between(2, 20),
+    stopsRemoved: a.chance(0.7),
   }
 }

@@ -1,8 +1,10 @@
 import { ErrorCode, type Status } from '../../src/raft/errors.js'
+import { Administrator } from './administrator.js'
 import { InvariantViolation, SimCluster } from './cluster.js'
 import { FaultInjector } from './fault-injector.js'
 import { encodePut, KvMachine } from './kv-machine.js'
 import type { SimMember } from './member.js'
+import { RegisterMachine } from './register-machine.js'
 import type { SimRandom } from './sim-random.js'
 import { planOf, type SwarmPlan } from './swarm-plan.js'
 
@@ -27,6 +29,7 @@ export class Swarm {
   readonly cluster: SimCluster
   private readonly plan: SwarmPlan
   private readonly faults: FaultInjector
+  private readonly administrator: Administrator
   private readonly clients: SimRandom
   private clientsActive = true
   private sequence = 0
@@ -34,15 +37,20 @@ export class Swarm {
   constructor(seed: number, onTrace: ((line: string) => void) | null = null) {
     const { cluster, ...plan } = planOf(seed)
     this.plan = plan
-    this.cluster = new SimCluster(
-      plan.keyValue ? { ...cluster, createMachine: (listener, executor) => new KvMachine(listener, executor) } : cluster,
-    )
+    const { keyValue, snapshotBytes } = plan
+    this.cluster = new SimCluster({
+      ...cluster,
+      createMachine: (listener, executor) =>
+        keyValue ? new KvMachine(listener, executor, snapshotBytes) : new RegisterMachine(listener, snapshotBytes),
+    })
     this.cluster.scheduler.onTrace = onTrace
     this.faults = new FaultInjector(this.cluster, plan, this.cluster.random.fork('faults'))
+    this.administrator = new Administrator(this.cluster, plan, this.cluster.random.fork('administrator'))
     this.clients = this.cluster.random.fork('clients')
     this.cluster.onStarted = (member, status) => this.onStarted(member, status)
     this.cluster.onEvent = (member, event) => {
       if (event.name === 'node.error') this.onNodeError(member, event.status)
+      else if (event.name === 'node.removed') this.administrator.onRemoved(member)
     }
   }
 
@@ -90,6 +98,12 @@ export class Swarm {
       stalls: counts.stalls,
       diskErrors: counts.diskErrors,
       failedNodes: counts.failedNodes,
+      snapshots: counts.snapshots,
+      installs: counts.installs,
+      wipes: counts.wipes,
+      rebuilt: counts.rebuilt,
+      ...invariants.committed.changes(),
+      removed: counts.removed,
       messages: network.messages.sent,
       lost: network.messages.lost,
       duplicated: network.messages.duplicated,
@@ -101,15 +115,17 @@ export class Swarm {
 
   private safety(): void {
     const { cluster, plan } = this
-    cluster.startAll()
+    for (const member of cluster.founders) cluster.start(member)
     this.scheduleClients()
     if (!plan.hostileStart) {
       if (!cluster.runUntil(() => cluster.leader() !== null, 40 * cluster.electionTimeoutMs + 20_000))
         this.stuck('no leader in a fresh cluster without faults')
     }
     this.faults.start()
+    this.administrator.start()
     cluster.run(plan.safetyMs)
     this.faults.stop()
+    this.administrator.stop()
   }
 
   // ---- what happens around the nodes ----
@@ -189,7 +205,7 @@ export class Swarm {
     const { cluster, plan } = this
     this.clientsActive = false
     cluster.heal()
-    Object.assign(cluster.network.profile, { lossRate: 0, resetRate: 0 })
+    Object.assign(cluster.network.profile, { lossRate: 0, resetRate: 0, corruptRate: 0 })
     for (const member of cluster.members) {
       this.faults.mendDisk(member)
       member.profile.stalledUntil = 0
@@ -207,7 +223,17 @@ export class Swarm {
       this.stuck(`not converged ${bound} ms after the faults stopped: ${this.describe()}`)
     this.freshOperations(bound)
     if (!cluster.runUntil(() => this.converged() && this.machinesAgree(), bound)) this.stuck(`machines differ: ${this.describe()}`)
+    this.undisturbed()
     for (const member of cluster.members) if (member.openClosures !== 0) this.stuck(`${member.name} owes ${member.openClosures} answers`)
+  }
+
+  /** Whoever is no member any more and still runs leaves those in peace who are. */
+  private undisturbed(): void {
+    const { cluster, plan } = this
+    const leader = cluster.leader()!
+    const { term } = leader.node!.status()
+    cluster.run(plan.electionTimeoutMs * 4)
+    if (cluster.leader() !== leader || leader.node!.status().term !== term) this.stuck(`${leader.name} was disturbed: ${this.describe()}`)
   }
 
   private freshOperations(bound: number): void {
@@ -217,35 +243,45 @@ export class Swarm {
     if (!cluster.runUntil(() => write.outcome !== 'pending', bound) || write.outcome !== 'acked')
       this.stuck(`a fresh write is ${write.outcome}: ${this.describe()}`)
     let answered = 0
-    for (const member of cluster.members) {
+    const { voters } = this
+    for (const member of voters) {
       cluster.read(member, 0, bound, (value, status) => {
         if (value !== write.serial) this.stuck(`a fresh read of ${member.name} answers ${value} (${status}), not ${write.serial}`)
         answered++
       })
     }
-    if (!cluster.runUntil(() => answered === cluster.members.length, bound)) this.stuck(`fresh reads are not answered: ${this.describe()}`)
+    if (!cluster.runUntil(() => answered === voters.length, bound)) this.stuck(`fresh reads are not answered: ${this.describe()}`)
+  }
+
+  /** The members that the last committed configuration has. */
+  private get voters(): SimMember[] {
+    return this.cluster.invariants.committed.configuration.voters.map((peer) => this.cluster.memberOf(peer))
   }
 
   private converged(): boolean {
     const { cluster } = this
     const leader = cluster.leader()
     if (!leader) return false
-    const { lastId, committedIndex, term } = leader.node!.status()
-    if (committedIndex !== lastId.index || lastId.term !== term) return false
-    return cluster.members.every((member) => {
-      if (!member.isUp || member.failed) return false
+    const { lastId, committedIndex, term, membership, configuration } = leader.node!.status()
+    if (committedIndex !== lastId.index || lastId.term !== term || membership.stage !== 'none' || !configuration.isStable) return false
+    return this.voters.every((member) => {
+      if (!member.isUp || member.failed || !member.image.isMember) return false
       const status = member.node!.status()
       return (
         status.term === term &&
         status.lastId.index === lastId.index &&
         status.lastId.term === lastId.term &&
-        status.appliedIndex === lastId.index
+        status.appliedIndex === lastId.index &&
+        status.configuration.conf.equals(configuration.conf)
       )
     })
   }
 
+  /** They are what the committed writes make, and equal each other in what these do not show. */
   private machinesAgree(): boolean {
-    const [first, ...rest] = this.cluster.members
+    const { history, invariants } = this.cluster
+    const [first, ...rest] = this.voters
+    if (history.differenceAt(invariants.committed.last, first!.machine!)) return false
     return rest.every((member) => member.machine!.stateHash() === first!.machine!.stateHash())
   }
 
@@ -253,8 +289,8 @@ export class Swarm {
     return this.cluster.members
       .map((member) => {
         if (!member.isUp) return `${member.name} down`
-        const { state, term, lastId, committedIndex, appliedIndex } = member.node!.status()
-        return `${member.name} ${state} term ${term} last ${lastId.index}/${lastId.term} committed ${committedIndex} applied ${appliedIndex}${member.failed ? ` ${member.failed}` : ''}`
+        const { state, term, lastId, committedIndex, appliedIndex, standing, configuration, membership } = member.node!.status()
+        return `${member.name} ${state} term ${term} last ${lastId.index}/${lastId.term} committed ${committedIndex} applied ${appliedIndex} ${standing} of {${configuration.conf}}{${configuration.old}} ${membership.stage}${member.failed ? ` ${member.failed}` : ''}`
       })
       .join('; ')
   }

@@ -1,0 +1,121 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { FaultBudget } from '../simulation/fault-budget.js'
+import type { SimMember } from '../simulation/member.js'
+import { SimRandom } from '../simulation/sim-random.js'
+import { Story, scenario } from './scenario.js'
+
+/** Every seed loses three disks; each invariant is checked at each event on the way. */
+const SEEDS = Number(process.env['SEEDS'] ?? 15)
+const WIPES = 3
+
+/**
+ * Three members lose their disks, each as soon as those before count again (at five members two may be lost at a time),
+ * while writes go on, messages are lost, links are cut, members lose power and leadership moves.
+ */
+class DisksLostInTurn {
+  readonly story: Story
+  private readonly random: SimRandom
+  private readonly budget: FaultBudget
+  private active = true
+
+  constructor(size: number, seed: number) {
+    this.random = new SimRandom(seed).fork('wipes')
+    const { random } = this
+    this.story = new Story({
+      size,
+      seed,
+      maxSegmentBytes: random.pick([512, 4096]),
+      snapshotIntervalMs: random.pick([0, 1000, 4000]),
+      network: { delayMeanMs: random.pick([0.5, 5, 25]), lossRate: random.pick([0, 0.02, 0.1]) },
+    })
+    this.budget = new FaultBudget(this.story.cluster)
+  }
+
+  tell(): void {
+    const { story, random } = this
+    const { cluster, T } = story
+    story.start()
+    this.every(T / 100, () => this.write())
+    this.every(T, () => this.disturb())
+    for (let lost = 0; lost < WIPES; lost++) {
+      cluster.run(random.exponential(T))
+      const victims = () => story.members.filter((member) => this.budget.allowsWipe(member))
+      story.await('another disk may be lost', () => victims().length > 0, 100 * T)
+      const victim = random.pick(victims())
+      story.wipe(victim)
+      this.later(random.exponential(T / 2), () => cluster.start(victim))
+    }
+    cluster.run(2 * T)
+    this.end()
+  }
+
+  private end(): void {
+    const { story } = this
+    const { cluster } = story
+    this.active = false
+    cluster.heal()
+    cluster.network.profile.lossRate = 0
+    cluster.run(3 * story.T)
+    story.restart(...story.members).awaitSettled(...story.members)
+    story.awaitLeader()
+    story.write(3)
+    story.expectConverged()
+    assert.is(cluster.counts.wipes, WIPES)
+  }
+
+  private write(): void {
+    const { up } = this.story.cluster
+    if (up.length > 0) this.story.cluster.write(this.random.pick(up), this.random.below(4))
+  }
+
+  private disturb(): void {
+    const { story, random } = this
+    const { cluster, T } = story
+    const { up } = cluster
+    if (up.length === 0) return
+    const victim: SimMember = random.pick(up)
+    const kind = random.below(4)
+    if (kind === 0) {
+      cluster.crash(victim, { poweredOn: random.chance(0.5) })
+      this.later(random.exponential(T), () => cluster.start(victim))
+    } else if (kind === 1) {
+      cluster.cut(victim, random.pick(story.members))
+      this.later(random.exponential(T), () => cluster.heal())
+    } else if (kind === 2) cluster.isolate(victim)
+    else victim.run('client:transfer', (node) => node.transferLeadershipTo(null, () => {}))
+  }
+
+  private later(ms: number, fn: () => void): void {
+    this.story.cluster.scheduler.schedule(ms, null, 'later', fn)
+  }
+
+  private every(meanMs: number, fn: () => void): void {
+    this.later(this.random.exponential(meanMs), () => {
+      if (!this.active) return
+      fn()
+      this.every(meanMs, fn)
+    })
+  }
+}
+
+function loseDisksInTurn(size: number): void {
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    try {
+      new DisksLostInTurn(size, seed).tell()
+    } catch (error) {
+      ;(error as Error).message = `seed ${seed}: ${(error as Error).message}`
+      throw error
+    }
+  }
+}
+
+scenario('E11 three of three members lose their disks in turn under faults, and nothing acknowledged is lost', { size: 3 }, () =>
+  loseDisksInTurn(3),
+)
+
+scenario('E11 three of five members lose their disks in turn under faults, and nothing acknowledged is lost', { size: 5 }, () =>
+  loseDisksInTurn(5),
+)
+
+test.run()

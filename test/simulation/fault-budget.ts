@@ -1,0 +1,74 @@
+import type { Configuration } from '../../src/raft/configuration.js'
+import type { SimCluster } from './cluster.js'
+import { halvesOf } from './committed-log.js'
+import type { SimMember } from './member.js'
+import type { SimProcess } from './sim-process.js'
+
+/** A message that was held by a cut link may still arrive this much later. */
+const GRACE_MS = 10_000
+
+/** A change of the members that was asked for. */
+interface Asked {
+  readonly target: Configuration
+  readonly process: SimProcess | null
+  endedAt: number
+}
+
+/**
+ * Which disks may be lost without losing what was acknowledged: in every configuration that may be in force, at most a
+ * minority at a time has lost its past and does not count again yet. What breaks within that is a bug of the code.
+ */
+export class FaultBudget {
+  private asked: Asked[] = []
+
+  constructor(private readonly cluster: SimCluster) {}
+
+  /** Through that member these may come into force from now on; answers how to say that the caller was told the outcome. */
+  askedFor(member: SimMember, target: Configuration): () => void {
+    const asked: Asked = { target, process: member.process, endedAt: Infinity }
+    this.asked.push(asked)
+    return () => {
+      asked.endedAt = this.cluster.now
+    }
+  }
+
+  /** May the disk of this member be lost now? */
+  allowsWipe(victim: SimMember): boolean {
+    if (!this.isFounded) return false
+    return this.configurations().every((conf) => {
+      if (!conf.contains(victim.peerId)) return true
+      const unsettled = conf.peers.filter((peer) => peer.equals(victim.peerId) || !this.isSettled(peer.key)).length
+      return unsettled <= (conf.size - 1) >> 1
+    })
+  }
+
+  /** Could these members commit anything, if those that lost their past never came back? */
+  allowsChange(target: Configuration): boolean {
+    const current = this.cluster.invariants.committed.configuration
+    const settled = target.peers.filter((peer) => this.isSettled(peer.key) || !current.contains(peer))
+    return settled.length >= target.quorum
+  }
+
+  private get isFounded(): boolean {
+    return this.cluster.founders.every((member) => member.life > 0 || member.image.isMember)
+  }
+
+  private isSettled(key: string): boolean {
+    return this.cluster.members.find((member) => member.peerId.key === key)!.image.isMember
+  }
+
+  /** Everything that is or may come into force: committed last, in a log after that, or asked for and not over. */
+  private configurations(): Configuration[] {
+    const { members, invariants, now } = this.cluster
+    const { configuration } = invariants.committed
+    const found = [...halvesOf(configuration)]
+    for (const member of members) {
+      for (const entry of member.image.log.configurationsAbove(configuration.id.index)) found.push(...halvesOf(entry))
+      if (member.isUp) found.push(...halvesOf(member.node!.status().configuration))
+    }
+    for (const asked of this.asked) if (!asked.process?.alive) asked.endedAt = Math.min(asked.endedAt, now)
+    this.asked = this.asked.filter((asked) => asked.endedAt + GRACE_MS > now)
+    found.push(...this.asked.map((asked) => asked.target))
+    return found.filter((conf) => !conf.isEmpty)
+  }
+}
