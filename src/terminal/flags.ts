@@ -29,6 +29,20 @@ export function wholeNumber(input: string, min = 0): number {
   throw new CliError('E_USAGE', `${JSON.stringify(input)} is not a whole number from ${min} up`, { hint: 'Write digits only.' })
 }
 
+/** Bytes per second; written `500KB/s`, `50MB/s`. */
+export const byteRateFlag = Flags.custom<number>({
+  helpValue: '<bytes/s>',
+  parse: async (input) => {
+    const match = /^(\d+(?:\.\d+)?)(B|KB|MB|GB)(?:\/s)?$/i.exec(input)
+    const scale = { B: 1, KB: 1e3, MB: 1e6, GB: 1e9 }[match?.[2]?.toUpperCase() ?? ''] ?? 0
+    const rate = Math.floor(Number(match?.[1]) * scale)
+    if (rate > 0) return rate
+    throw new CliError('E_USAGE', `${JSON.stringify(input)} is not a rate`, {
+      hint: 'Write bytes per second with their unit: 500KB/s, 50MB/s.',
+    })
+  },
+})
+
 const CONNECTION = 'CONNECTION'
 const OUTPUT = 'OUTPUT'
 const SAFETY = 'SAFETY'

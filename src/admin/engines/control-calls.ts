@@ -1,4 +1,4 @@
-import { connectivityState, status as GrpcStatus, type ServiceError } from '@grpc/grpc-js'
+import { type ClientReadableStream, connectivityState, status as GrpcStatus, type ServiceError } from '@grpc/grpc-js'
 import { Control } from '../../rpc/control-definition.js'
 import { ServiceClient } from '../../rpc/grpc.js'
 import type { Connection } from '../../terminal/connection.js'
@@ -49,6 +49,39 @@ export class ControlCalls implements Disposable {
   /** Once it was sent, a missing answer is E_OUTCOME_UNKNOWN. */
   write<T>(endpoint: string, send: (client: ControlClient, options: CallOptions) => Promise<T>, settings: WriteSettings): Promise<T> {
     return this.call({ endpoint, kind: 'write', check: settings.check }, send, settings)
+  }
+
+  /** Many answers to one question, for as long as they come. Ends quietly when `signal` aborts, and when nobody takes them any more. */
+  async *stream<T>(
+    endpoint: string,
+    open: (client: ControlClient, options: CallOptions) => ClientReadableStream<T>,
+    signal: AbortSignal,
+  ): AsyncGenerator<T> {
+    const { connectTimeoutMs } = this.connection
+    const channel = this.channels.to(endpoint)
+    const stream = open(new ServiceClient(Control, channel), { metadata: this.channels.metadata() })
+    stream.on('error', () => {})
+    const abort = () => stream.cancel()
+    signal.addEventListener('abort', abort, { once: true })
+    let connectedLate = false
+    const timer = setTimeout(() => {
+      if (channel.getChannel().getConnectivityState(false) === connectivityState.READY) return
+      connectedLate = true
+      stream.cancel()
+    }, connectTimeoutMs)
+    try {
+      if (signal.aborted) abort()
+      for await (const message of stream) yield message as T
+    } catch (thrown) {
+      if (signal.aborted) return
+      if (!isServiceError(thrown)) throw thrown
+      const late = connectedLate ? `no gRPC connection within ${connectTimeoutMs} ms` : null
+      throw await this.explain({ endpoint, kind: 'read' }, thrown, { late, deadlineMs: connectTimeoutMs })
+    } finally {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', abort)
+      stream.cancel()
+    }
   }
 
   private async call<T>(

@@ -1,5 +1,6 @@
 import type { MembershipReport, NodeReport } from '../node-report.js'
 import type { PlanGate } from '../plan.js'
+import type { SnapshotEngine } from './snapshots.js'
 
 export interface NodeCall {
   /** `host:port` of the node. */
@@ -77,6 +78,7 @@ export interface ChangeProgress {
  */
 export interface ClusterEngine extends Disposable {
   readonly kind: 'raftctl' | 'braft'
+  readonly snapshots: SnapshotEngine
   nodeStatus(call: NodeCall): Promise<NodeReport>
   /** Asks the node that leads to confirm it by a round of heartbeats. */
   confirmLeader(call: NodeCall): Promise<LeaderReport>

@@ -6,16 +6,19 @@ import { changeMembers } from './change-members.js'
 import { ControlCalls } from './control-calls.js'
 import type { ChangeMembersCall, ChangeProgress, ClusterEngine, LeaderReport, NodeCall, TransferAnswer, TransferCall } from './engine.js'
 import { membershipReport } from './membership-report.js'
+import { ControlSnapshots, type SnapshotEngine } from './snapshots.js'
 
 type Int64 = Parameters<typeof fromInt64>[0]
 
 /** Clusters of raftctl nodes, asked over raftctl.v1.Control. Owns its channels. */
 export class RaftctlEngine implements ClusterEngine {
   readonly kind = 'raftctl'
+  readonly snapshots: SnapshotEngine
   private readonly calls: ControlCalls
 
   constructor(connection: Connection) {
     this.calls = new ControlCalls(connection)
+    this.snapshots = new ControlSnapshots(this.calls)
   }
 
   [Symbol.dispose](): void {
