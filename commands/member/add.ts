@@ -30,7 +30,7 @@ export default class MemberAdd extends MembershipCommand {
     using client = new ClusterClient(connection)
     const { add, epilogue } = typed.length > 0 ? { add: typed, epilogue: undefined } : await this.asked(client)
     const request = {
-      ...{ command: this.commandName, add, remove: [], force: flags.force, reason: flags.reason ?? null },
+      ...{ command: this.commandName, add, remove: [], force: flags.force === true, reason: flags.reason ?? null },
       catchupTimeoutMs: flags['catchup-timeout'],
     }
     const parts = membershipParts(client, request, { verify: flags.wait, signal: this.interrupted })

@@ -31,7 +31,7 @@ export default class MemberApply extends MembershipCommand {
     const wanted = readMembersFile(flags.file)
     using client = new ClusterClient(connection)
     const request = {
-      ...{ command: this.commandName, wanted, prune: flags.prune, force: flags.force, reason: flags.reason ?? null },
+      ...{ command: this.commandName, wanted, prune: flags.prune === true, force: flags.force === true, reason: flags.reason ?? null },
       catchupTimeoutMs: flags['catchup-timeout'],
     }
     const parts = declaredParts(client, request, { verify: flags.wait, signal: this.interrupted })

@@ -23,7 +23,7 @@ export default class MemberRemove extends MembershipCommand {
     const { membershipParts } = await import('../../src/admin/membership-parts.js')
     using client = new ClusterClient(connection)
     const request = {
-      ...{ command: this.commandName, add: [], remove: argv as string[], force: flags.force, reason: flags.reason ?? null },
+      ...{ command: this.commandName, add: [], remove: argv as string[], force: flags.force === true, reason: flags.reason ?? null },
       catchupTimeoutMs: connection.timeoutMs,
     }
     return await this.change(flags, membershipParts(client, request, { verify: flags.wait, signal: this.interrupted }))

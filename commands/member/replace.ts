@@ -33,7 +33,7 @@ export default class MemberReplace extends MembershipCommand {
     using client = new ClusterClient(connection)
     const { old, member } = typed ?? (await this.asked(client, args.old))
     const request = {
-      ...{ command: this.commandName, add: [member], remove: [old], force: flags.force, reason: flags.reason ?? null },
+      ...{ command: this.commandName, add: [member], remove: [old], force: flags.force === true, reason: flags.reason ?? null },
       catchupTimeoutMs: flags['catchup-timeout'],
     }
     const parts = membershipParts(client, request, { verify: flags.wait, signal: this.interrupted })

@@ -31,6 +31,9 @@ export class MemberProbe {
         client.call('ListGroups', {}, options),
         client.call('CheckDisk', { samples: 1 }, options).catch(() => null),
       ])
+      const own = groups.find((one) => one.group === groupId)
+      // Its port is open before its directory is: what it is, it does not know yet.
+      if (groups.length === 0 || own?.state === 'UNINITIALIZED') return { answer: null, problem: 'it is starting' }
       return {
         answer: {
           version: probe.version,
@@ -38,7 +41,7 @@ export class MemberProbe {
           standing: probe.standing,
           lastLogIndex: fromInt64(probe.last_log_index),
           groups: probe.groups,
-          peerId: groups.find((one) => one.group === groupId)?.peer_id ?? null,
+          peerId: own?.peer_id ?? null,
           freeBytes: disk ? fromInt64(disk.free_bytes) : null,
         },
         problem: '',

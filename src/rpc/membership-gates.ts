@@ -30,7 +30,7 @@ export interface GateFacts {
   readonly groupId: string
   readonly status: Pick<
     NodeStatus,
-    'peerId' | 'configuration' | 'configurationCommitted' | 'committedIndex' | 'electionTimeoutMs' | 'peers' | 'membership'
+    'peerId' | 'configuration' | 'configurationCommitted' | 'committedIndex' | 'electionTimeoutMs' | 'heartbeatMs' | 'peers' | 'membership'
   >
   /** Of the ReadIndex round that confirms the leader. */
   readonly confirmed: Status
@@ -58,6 +58,8 @@ export interface Gate {
 
 /** A voter counts as heard when its last answer is younger than this many election timeouts. */
 const FRESH_TIMEOUTS = 2
+/** The same for one whose last request failed, in heartbeats. */
+const FAILING_HEARTBEATS = 3
 /** A voter may miss this many committed entries and still be level: writes wait a moment for it at most. */
 const LEVEL_ENTRIES = 1000
 /** A member that does not run yet is no reason to refuse: the change waits for it. */
@@ -107,7 +109,7 @@ class View {
     const { status, added } = facts
     this.before = status.configuration.conf
     this.after = targetOf(facts)
-    const fresh = status.peers.filter((peer) => !peer.rebuilding && isFresh(peer, status.electionTimeoutMs))
+    const fresh = status.peers.filter((peer) => !peer.rebuilding && isFresh(peer, status))
     this.heard = new Set([status.peerId.key, ...fresh.map((peer) => peer.peerId.key)])
     const names = new Map(added.map(({ peer, name }) => [peer.key, name]))
     this.nameOf = (peer) => names.get(peer.key) || facts.nameOf(peer) || peer.address
@@ -245,8 +247,11 @@ function failed(gate: Gate['gate'], code: string): Gate {
   return { gate, passed: false, forcible: false, code, message: '', instead: '' }
 }
 
-function isFresh(peer: PeerStatus, electionTimeoutMs: number): boolean {
-  return peer.lastContactMs !== null && peer.lastContactMs <= FRESH_TIMEOUTS * electionTimeoutMs
+/** One whose process is gone fails at once: it is not taken for alive until its silence is long enough. */
+function isFresh(peer: PeerStatus, { electionTimeoutMs, heartbeatMs }: GateFacts['status']): boolean {
+  const { lastContactMs, consecutiveErrors } = peer
+  if (lastContactMs === null) return false
+  return lastContactMs <= (consecutiveErrors > 0 ? FAILING_HEARTBEATS * heartbeatMs : FRESH_TIMEOUTS * electionTimeoutMs)
 }
 
 /** Whether what runs at the address can become a member of this group. */

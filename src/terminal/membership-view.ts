@@ -28,7 +28,7 @@ export function printMembership(out: Output, plan: MembershipPlanPicture, result
   ]
   out.line(parts.join('   '))
   for (const { id } of plan.action.remove)
-    out.note(`${id} stops by itself. To use its directory again: raftctl node wipe DIR, then raftctl member add ${id}=HOST:PORT`)
+    out.note(`to use the directory of ${id} again:  raftctl node wipe DIR, then raftctl member add ${id}=HOST:PORT`)
 }
 
 /** Members that could not confirm it, for the warnings. */

@@ -22,7 +22,7 @@ export class CliHome {
   /** Runs the real binary, in this home, without a terminal. */
   async run(
     args: readonly string[],
-    options: { readonly env?: Record<string, string>; readonly input?: string; readonly cwd?: string } = {},
+    options: { readonly env?: Record<string, string>; readonly input?: string; readonly cwd?: string; readonly timeoutMs?: number } = {},
   ): Promise<CliRun> {
     const result = await execa(process.execPath, [BIN, ...args], {
       cwd: options.cwd ?? this.directory,
@@ -31,7 +31,7 @@ export class CliHome {
       input: options.input ?? '',
       reject: false,
       stripFinalNewline: false,
-      timeout: 20_000,
+      timeout: options.timeoutMs ?? 20_000,
     })
     return { exitCode: result.exitCode ?? -1, stdout: String(result.stdout), stderr: String(result.stderr) }
   }

@@ -1,0 +1,198 @@
+// Members of real clusters are added, replaced and removed with the real command, while clients write.
+// timeout: 240s
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type Document, documentOf } from '../support/local-clusters.js'
+import { CliHome, type CliRun } from '../support/run-cli.js'
+import { eventually, freePorts, Load, missing, TestCluster, TestNode } from './node-cluster.js'
+
+const test = suite('members')
+const home = new CliHome()
+const closers: (() => Promise<unknown>)[] = []
+
+test.after.each(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+test.after(() => home.remove())
+
+async function cluster(count: number): Promise<TestCluster> {
+  const made = await TestCluster.start(count)
+  closers.push(() => made.close())
+  return made
+}
+
+/** A node that waits to be added; not started yet. */
+async function newcomer(name: string, of: TestCluster, flags: readonly string[] = []): Promise<TestNode> {
+  const [port] = await freePorts(1)
+  const node = new TestNode(name, port!, of.home, ['--join', of.nodes.map((one) => one.address).join(','), '--enable-faults', ...flags])
+  closers.push(() => node.close())
+  return node
+}
+
+/** Runs a command against the cluster, both documents and the exit code checked. */
+async function raftctl(of: TestCluster, ...args: string[]): Promise<Document> {
+  const [command] = args
+  const endpoints = of.nodes.map((node) => node.address).join(',')
+  const run = await home.run([...args, '--json', ...(command === 'context' ? [] : ['-e', endpoints])], { timeoutMs: 60_000 })
+  return documentOf(run, args)
+}
+
+function text(of: TestCluster, ...args: string[]): Promise<CliRun> {
+  return home.run([...args, '-e', of.nodes.map((node) => node.address).join(',')], { timeoutMs: 60_000 })
+}
+
+async function voters(of: TestCluster): Promise<string[]> {
+  const { data } = await raftctl(of, 'member', 'list')
+  return data.members.map((member: { id: string }) => member.id).sort()
+}
+
+test('3 to 5 to 3 members under load without a failed write', async () => {
+  const three = await cluster(3)
+  const load = new Load([three.client(15_000), three.client(15_000)], 'load')
+  await load.more(50)
+  const [n4, n5] = [await newcomer('n4', three), await newcomer('n5', three)]
+  n4.start()
+  n5.start()
+  const added = await raftctl(three, 'member', 'add', `n4=${n4.address}`, `n5=${n5.address}`, '--yes', '--catchup-timeout', '40s')
+  assert.equal(
+    [added.exitCode, added.data.executed, added.data.result.verified.filter((row: { ok: boolean }) => row.ok).length],
+    [0, true, 5],
+  )
+  assert.equal(await voters(three), ['n1', 'n2', 'n3', 'n4', 'n5'])
+  await load.more(50)
+  const leader = await three.leader()
+  const other = three.others(leader)[0]!
+  const removed = await raftctl(three, 'member', 'remove', leader.name, other.name, '--yes')
+  assert.is(removed.exitCode, 0, JSON.stringify(removed.error))
+  assert.match(removed.data.plan.steps[0], 'hand leadership to')
+  await load.more(50)
+  const expected = await load.stop()
+  assert.equal(load.failures, [], 'writes failed')
+  const stayed = three.nodes.filter((node) => node !== leader && node !== other)
+  const { members } = (await raftctl(three, 'member', 'list')).data
+  assert.equal(members.map((member: { id: string }) => member.id).sort(), [...stayed.map((node) => node.name), 'n4', 'n5'].sort())
+  const reading = n4.client()
+  assert.equal(await missing(reading, 'load', expected), [])
+  reading.close()
+  for (const gone of [leader, other]) assert.is((await gone.exited()).code, 6, 'a removed member stops by itself')
+})
+
+test('pain 1: a member whose process is not running cannot wedge the cluster', async () => {
+  const three = await cluster(3)
+  const n4 = await newcomer('n4', three)
+  const client = three.client()
+  const adding = raftctl(three, 'member', 'add', `n4=${n4.address}`, '--yes', '--catchup-timeout', '1500ms')
+  await client.put(Buffer.from('while'), Buffer.from('waiting'))
+  const { exitCode, error } = await adding
+  assert.equal([exitCode, error.code], [124, 'E_WAIT_TIMEOUT'])
+  assert.match(error.message, 'connection refused')
+  assert.equal(await voters(three), ['n1', 'n2', 'n3'])
+  await client.put(Buffer.from('and'), Buffer.from('afterwards'))
+  client.close()
+  const shown = await text(three, 'member', 'add', `n4=${n4.address}`, '--dry-run')
+  assert.is(shown.exitCode, 124)
+  assert.match(shown.stdout, `raftctl node start --name n4 --listen ${n4.address} --join `)
+})
+
+test('a member that is started while the command waits is added', async () => {
+  const one = await cluster(1)
+  const n2 = await newcomer('n2', one)
+  const adding = text(one, 'member', 'add', `n2=${n2.address}`, '--yes', '--catchup-timeout', '40s')
+  n2.start()
+  const { exitCode, stdout, stderr } = await adding
+  assert.is(exitCode, 0, stderr)
+  assert.match(stdout, /n2 added \(config \d+\) {3}✓ verified on n1 n2 {3}took /)
+})
+
+test('pain 17: a node of another cluster is exit 8, and is not added by force', async () => {
+  const [one, foreign] = [await cluster(1), await cluster(1)]
+  const address = foreign.nodes[0]!.address
+  for (const force of [[], ['--force']]) {
+    const { exitCode, error } = await raftctl(one, 'member', 'add', `n2=${address}`, '--yes', ...force)
+    assert.equal([exitCode, error.code], [8, 'E_CLUSTER_MISMATCH'])
+  }
+  assert.equal(await voters(one), ['n1'])
+  assert.equal(await voters(foreign), ['n1'])
+})
+
+test('one more than the quorum allows is exit 6 and says what to do instead; that works', async () => {
+  const three = await cluster(3)
+  const leader = await three.leader()
+  const [dead, alive] = three.others(leader) as [TestNode, TestNode]
+  await dead.signal('SIGKILL')
+  const refused = await eventually('the refusal', async () => {
+    const run = await raftctl(three, 'member', 'remove', alive.name, '--yes')
+    return run.exitCode === 6 ? run : null
+  })
+  assert.equal([refused.error.code, refused.data.executed], ['E_QUORUM_AT_RISK', false])
+  assert.match(refused.error.message, 'writes would stop')
+  assert.match(refused.error.hint, `do instead:  raftctl member remove ${dead.name}     (safe: leaves `)
+  const removed = await raftctl(three, 'member', 'remove', dead.name, '--yes')
+  assert.is(removed.exitCode, 0, JSON.stringify(removed.error))
+  assert.equal(await voters(three), [leader.name, alive.name].sort())
+  const client = three.client()
+  await client.put(Buffer.from('two'), Buffer.from('go on'))
+  client.close()
+})
+
+test('pain 5: the dead one is replaced in one step', async () => {
+  const three = await cluster(3)
+  const [dead] = three.others(await three.leader()) as [TestNode]
+  await dead.signal('SIGKILL')
+  const n4 = (await newcomer('n4', three)).start()
+  const { exitCode, error } = await raftctl(three, 'member', 'replace', dead.name, `n4=${n4.address}`, '--yes', '--catchup-timeout', '40s')
+  assert.is(exitCode, 0, JSON.stringify(error))
+  assert.equal(
+    await voters(three),
+    ['n1', 'n2', 'n3', 'n4'].filter((name) => name !== dead.name),
+  )
+})
+
+test('pain 6: a plan is executed once; after that, and after any other change, it is stale: exit 8', async () => {
+  const three = await cluster(3)
+  const [victim] = three.others(await three.leader()) as [TestNode]
+  const file = join(home.directory, 'remove.json')
+  const planned = await raftctl(three, 'member', 'remove', victim.name, '--plan-out', file)
+  assert.equal([planned.exitCode, planned.data.executed], [0, false])
+  assert.equal(await voters(three), ['n1', 'n2', 'n3'])
+  const applied = await raftctl(three, 'apply', file, '--yes')
+  assert.equal([applied.exitCode, applied.data.executed], [0, true], JSON.stringify(applied.error))
+  assert.is((await voters(three)).includes(victim.name), false)
+  const again = await raftctl(three, 'apply', file, '--yes')
+  assert.equal([again.exitCode, again.error.code], [8, 'E_PLAN_STALE'])
+})
+
+test('a file says who the members are: 3 when they are not, 0 when they are', async () => {
+  const one = await cluster(1)
+  const n2 = (await newcomer('n2', one)).start()
+  const file = join(home.directory, 'members.yaml')
+  writeFileSync(file, `members:\n  n1: ${one.nodes[0]!.address}\n  n2: ${n2.address}\n`)
+  await eventually('n2', async () => n2.status())
+  const drift = await raftctl(one, 'member', 'apply', '-f', file, '--dry-run')
+  assert.equal([drift.exitCode, drift.ok, drift.data.plan.action.add.length], [3, true, 1])
+  const applied = await raftctl(one, 'member', 'apply', '-f', file, '--yes', '--catchup-timeout', '40s')
+  assert.is(applied.exitCode, 0, JSON.stringify(applied.error))
+  const same = await raftctl(one, 'member', 'apply', '-f', file, '--dry-run')
+  assert.equal([same.exitCode, same.data.executed], [0, false])
+  writeFileSync(file, `members:\n  n1: ${one.nodes[0]!.address}\n`)
+  assert.is((await raftctl(one, 'member', 'apply', '-f', file, '--dry-run')).exitCode, 0, 'without --prune nobody goes')
+  const pruned = await raftctl(one, 'member', 'apply', '-f', file, '--prune', '--yes')
+  assert.is(pruned.exitCode, 0, JSON.stringify(pruned.error))
+  assert.equal(await voters(one), ['n1'])
+})
+
+test('pain 15: a member that cannot catch up is told why', async () => {
+  const one = await cluster(1)
+  const n2 = (await newcomer('n2', one)).start()
+  await eventually('n2', async () => n2.status())
+  n2.pause()
+  const { exitCode, error } = await raftctl(one, 'member', 'add', `n2=${n2.address}`, '--yes', '--catchup-timeout', '2500ms')
+  n2.resume()
+  assert.equal([exitCode, error.code], [124, 'E_WAIT_TIMEOUT'])
+  assert.match(error.message, `no answer within 1000 ms`)
+  assert.equal(await voters(one), ['n1'])
+})
+
+test.run()
