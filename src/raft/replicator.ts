@@ -408,6 +408,7 @@ export class Replicator {
     if (this.stopped) return
     this.noteError(status)
     this.closeStream()
+    this.sender.interrupt()
     this.state = 'blocked'
     this.blockTimer?.cancel()
     this.blockTimer = this.node.env.clock.schedule(retryAfterMs, () => this.probe(), 'replicator.block')

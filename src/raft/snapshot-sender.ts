@@ -55,6 +55,12 @@ export class SnapshotSender {
     })
   }
 
+  /** The way to the peer broke, and with it the call: `send` offers the same again, under the same address. */
+  interrupt(): void {
+    this.call?.cancel()
+    this.call = null
+  }
+
   stop(): void {
     this.stopped = true
     this.call?.cancel()
