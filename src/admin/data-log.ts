@@ -1,12 +1,12 @@
 import { type EntryBatch, EntryType } from '../raft/log-entry.js'
 import { type LogIndex, logIndex, plus } from '../raft/types.js'
-import { CliError } from '../terminal/errors.js'
 import { firstIndexOf, lastIndexOf } from './data-check-log.js'
 import { type GroupContents, readGroup } from './data-contents.js'
 import type { DataDirectory } from './data-directory.js'
 import type { Finding } from './data-findings.js'
 import { findingsOf, settledLook } from './data-verify.js'
 import { type CommandDecoder, entryKind, type LogFilter, type LogRange, type LogRow, passes, summarize } from './entry-summary.js'
+import { rangeProblem } from './log-range.js'
 
 /** `data` of `data log --json`. */
 export interface DirectoryLog {
@@ -35,7 +35,7 @@ export async function readDirectoryLog(directory: DataDirectory, options: Direct
     const all = findingsOf(directory, contents, { machine: null })
     const findings = all.filter(({ severity, index }) => severity !== 'warning' && index !== null)
     const [firstIndex, lastIndex] = [firstIndexOf(contents), lastIndexOf(contents)]
-    const problem = outOfRange(options, { directory, firstIndex, lastIndex })
+    const problem = rangeProblem(options, { what: directory.path, firstIndex, lastIndex, command: `raftctl data log ${directory.path}` })
     const entries = problem ? [] : options.from === null ? newest(contents, options) : oldest(contents, options)
     const header = { directory: directory.path, group: place.group, pid: directory.holder?.pid ?? null }
     return { findings, log: { ...header, firstIndex, lastIndex, entries, findings, problem } }
@@ -43,28 +43,6 @@ export async function readDirectoryLog(directory: DataDirectory, options: Direct
   const { problem, ...found } = log
   if (problem) throw problem
   return found
-}
-
-interface Extent {
-  readonly directory: DataDirectory
-  readonly firstIndex: number
-  readonly lastIndex: number
-}
-
-function outOfRange({ from, to }: LogRange, { directory, firstIndex, lastIndex }: Extent): CliError | null {
-  const there = lastIndex < firstIndex ? 'its log is empty' : `its log holds ${firstIndex} to ${lastIndex}`
-  const details = { firstIndex, lastIndex }
-  if (to !== null && to < firstIndex)
-    return new CliError('E_COMPACTED', `entries up to ${to} are not in ${directory.path} any more: ${there}`, {
-      details,
-      hint: `raftctl data log ${directory.path} --from ${firstIndex}`,
-    })
-  if (from !== null && from > lastIndex)
-    return new CliError('E_NO_ENTRY', `there is no entry ${from} in ${directory.path}: ${there}`, {
-      details,
-      hint: `raftctl data log ${directory.path} --last 20`,
-    })
-  return null
 }
 
 function oldest(contents: GroupContents, options: DirectoryLogOptions): LogRow[] {

@@ -1,6 +1,6 @@
 import { decodeConfiguration } from '../raft/configuration.js'
 import { EntryType } from '../raft/log-entry.js'
-import { type LogIndex, logIndex, type Term } from '../raft/types.js'
+import type { LogIndex, Term } from '../raft/types.js'
 import { configurationText } from '../rpc/configuration-text.js'
 
 /** What a machine says about one of its commands. */
@@ -78,8 +78,4 @@ export interface LogRange {
   readonly to: number | null
   /** How many of the newest, when there is no `from`. */
   readonly last: number
-}
-
-export function firstWanted({ from }: LogRange, first: number): LogIndex {
-  return logIndex(Math.max(from ?? first, first))
 }

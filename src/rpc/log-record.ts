@@ -37,6 +37,7 @@ export function recordOf(
     ...(withData ? { data } : {}),
     committed: index <= status.committedIndex,
     applied: index <= status.appliedIndex,
+    commit_index: status.committedIndex,
     ...(text?.timeMs == null ? {} : { time_ms: text.timeMs }),
   }
 }

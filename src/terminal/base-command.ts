@@ -333,7 +333,7 @@ export abstract class BaseCommand extends Command {
 
   private print(document: object): void {
     this.printed = true
-    process.stdout.write(`${JSON.stringify(document, null, 2)}\n`)
+    process.stdout.write(`${this.watching ? JSON.stringify(document) : JSON.stringify(document, null, 2)}\n`)
   }
 
   private createOutput(): Output {

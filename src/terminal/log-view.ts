@@ -75,3 +75,137 @@ export function clipped(out: Output, text: string, width: number): string {
   const end = out.symbol('ellipsis')
   return letters.length <= width ? line : letters.slice(0, width - end.length).join('') + end
 }
+
+/** One entry as it comes: the columns of a table of which nobody knows the rest. */
+export function printTailLine(out: Output, row: LogRowPicture & { readonly replaces: number | null }): void {
+  const fields = [
+    format.count(row.index).padStart(11),
+    String(row.term).padStart(4),
+    (row.operation ?? row.type).padEnd(8),
+    format.bytes(row.bytes).padStart(8),
+  ].join('  ')
+  const notes = [row.committed === false ? 'uncommitted' : null, row.replaces === null ? null : `replaces the one of term ${row.replaces}`]
+  const note = notes.filter((part) => part !== null).join(', ')
+  const room = out.style.width - [...fields].length - 2 - (note === '' ? 0 : note.length + 2)
+  const summary = out.style.isTty && !out.isWide ? clipped(out, row.summary, Math.max(SUMMARY_MIN, room)) : row.summary
+  const line = `${fields}  ${summary}`.trimEnd()
+  out.line(`${row.committed === false ? out.paint('dim', line) : line}${note === '' ? '' : `  ${out.paint('yellow', note)}`}`)
+}
+
+interface EntryPicture {
+  readonly node: string
+  readonly entry: LogRowPicture
+  readonly crc32c: string
+  readonly holders: readonly {
+    readonly node: string
+    readonly holds: string
+    readonly term: number | null
+    readonly committed: boolean | null
+    readonly applied: boolean | null
+  }[]
+}
+
+const HEX_BYTES_MAX = 256
+const BYTES_A_LINE = 16
+
+/** Everything about one entry, its bytes, and who holds it. */
+export function printEntry(out: Output, { node, entry, crc32c, holders }: EntryPicture, nowMs: number): void {
+  const facts: [string, string][] = [
+    ['entry', `${format.count(entry.index)} of term ${entry.term} on ${node}`],
+    ['type', `${entry.operation ?? entry.type} (${entry.type})`],
+    ['state', stateText(entry)],
+    ['proposed', entry.timeMs === null ? 'unknown' : `${new Date(entry.timeMs).toISOString()} (${age(entry, nowMs)} ago)`],
+    ['summary', entry.summary === '' ? '-' : entry.summary],
+    ['data', `${format.bytes(entry.bytes)}, CRC-32C ${crc32c}`],
+  ]
+  for (const [word, text] of facts) out.line(`${word.padEnd(9)} ${text}`)
+  for (const line of hexLines(entry.hex ?? '')) out.line(`  ${line}`)
+  out.line()
+  out.table(
+    [
+      { name: 'node', value: (row) => row.node },
+      { name: 'holds', value: (row) => (row.holds === 'same' ? row.holds : out.paint('yellow', row.holds)) },
+      { name: 'term', value: (row) => (row.term === null ? '-' : String(row.term)), align: 'right' },
+      { name: 'state', value: (row) => (row.committed === null ? '-' : stateText(row)) },
+    ],
+    holders,
+  )
+}
+
+function stateText({ committed, applied }: { readonly committed: boolean | null; readonly applied: boolean | null }): string {
+  if (applied) return 'committed, applied'
+  return committed ? 'committed' : 'uncommitted'
+}
+
+/** As hexdump shows them: offset, bytes, letters. */
+function hexLines(hex: string): string[] {
+  const bytes = Buffer.from(hex, 'hex')
+  const lines: string[] = []
+  for (let at = 0; at < Math.min(bytes.length, HEX_BYTES_MAX); at += BYTES_A_LINE) {
+    const part = bytes.subarray(at, at + BYTES_A_LINE)
+    const letters = [...part].map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '.')).join('')
+    const words = part.toString('hex').replace(/../g, '$& ').trimEnd()
+    lines.push(`${at.toString(16).padStart(4, '0')}  ${words.padEnd(BYTES_A_LINE * 3 - 1)}  ${letters}`)
+  }
+  if (bytes.length > HEX_BYTES_MAX) lines.push(`and ${format.count(bytes.length - HEX_BYTES_MAX)} bytes more: --json holds them all`)
+  return lines
+}
+
+interface StatisticsPicture {
+  readonly node: string
+  readonly firstIndex: number
+  readonly lastIndex: number
+  readonly commitIndex: number
+  readonly entries: number
+  readonly bytes: number
+  readonly segments: number
+  readonly rate: number
+  readonly snapshotIndex: number | null
+  readonly behindSnapshot: number
+  readonly byType: readonly { readonly type: string; readonly entries: number; readonly bytes: number }[]
+  readonly largest: readonly LogRowPicture[]
+}
+
+export function printStatistics(out: Output, stats: StatisticsPicture): void {
+  const range =
+    stats.entries === 0
+      ? `empty, starts at ${format.count(stats.firstIndex)}`
+      : `${format.count(stats.firstIndex)} to ${format.count(stats.lastIndex)}`
+  const facts: [string, string][] = [
+    ['log', `${range} on ${stats.node}, committed up to ${format.count(stats.commitIndex)}`],
+    [
+      'size',
+      `${format.many(stats.entries, 'entry', 'entries')}, ${format.bytes(stats.bytes)} in ${format.many(stats.segments, 'segment')}`,
+    ],
+    ['rate', `${format.count(stats.rate)} entries/s`],
+    [
+      'snapshot',
+      stats.snapshotIndex === null
+        ? `none: a start applies all ${format.count(stats.entries)}`
+        : `${format.count(stats.snapshotIndex)}: a start applies the ${format.count(stats.behindSnapshot)} behind it`,
+    ],
+  ]
+  for (const [word, text] of facts) out.line(`${word.padEnd(9)} ${text}`)
+  if (stats.entries === 0) return
+  out.line()
+  out.table(
+    [
+      { name: 'type', value: (row) => row.type },
+      { name: 'entries', value: (row) => format.count(row.entries), align: 'right' },
+      { name: 'bytes', value: (row) => format.bytes(row.bytes), align: 'right' },
+    ],
+    stats.byType,
+  )
+  out.line()
+  out.line('largest')
+  const width = Math.max(SUMMARY_MIN, out.style.width - 40)
+  out.table(
+    [
+      { name: 'index', value: (row) => format.count(row.index), align: 'right' },
+      { name: 'type', value: (row) => row.operation ?? row.type },
+      { name: 'size', value: (row) => format.bytes(row.bytes), align: 'right' },
+      { name: 'summary', value: (row) => (out.style.isTty && !out.isWide ? clipped(out, row.summary, width) : row.summary) },
+    ],
+    stats.largest,
+  )
+}

@@ -21,6 +21,9 @@ export class FakeNode {
   leader: raftctl.v1.LeaderResponse.$Properties | null = null
   /** Answers to anything else, by method; what is not here is UNIMPLEMENTED. */
   readonly answers: { -readonly [K in keyof ControlHandlers]: ControlHandlers[K] } = {}
+  /** Answers `ReadLog`: what is there now, after which a caller that follows waits. It may throw a refusal. */
+  log: (request: raftctl.v1.ReadLogRequest) => raftctl.v1.LogRecord.$Properties[] = () => []
+  stats: raftctl.v1.LogStatsResponse.$Properties = {}
   clusterId = '7f3a00000000000000000000000000c1'
   requests = 0
   private readonly server = new grpc.Server()
@@ -35,6 +38,15 @@ export class FakeNode {
           if (this.leader) return done(null, this.leader)
           done(toGrpcError(grpc.status.UNIMPLEMENTED, { code: 'E_UNSUPPORTED', retryable: false, applied: 'no' }, 'not offered'))
         }),
+      ReadLog: (call) => {
+        try {
+          for (const record of this.log(call.request)) call.write(record)
+          if (!call.request.follow) call.end()
+        } catch (refusal) {
+          call.emit('error', refusal)
+        }
+      },
+      LogStats: (call, done) => this.guarded(call.metadata, done, () => done(null, this.stats)),
     }
     this.server.addService(Control.definition, handlers as grpc.UntypedServiceImplementation)
     if (options.kv) this.server.addService(Kv.definition, options.kv as grpc.UntypedServiceImplementation)

@@ -1,3 +1,4 @@
+import type { LogRow } from '../entry-summary.js'
 import type { MembershipReport, NodeReport } from '../node-report.js'
 import type { PlanGate } from '../plan.js'
 import type { SnapshotEngine } from './snapshots.js'
@@ -72,6 +73,40 @@ export interface ChangeProgress {
   readonly gates: readonly PlanGate[]
 }
 
+/** Which entries of a node's log. */
+export interface LogCall extends NodeCall {
+  readonly from: number
+  /** Null: to the end, which with `follow` never comes. */
+  readonly to: number | null
+  readonly follow: boolean
+  /** Nothing that may still be replaced. */
+  readonly committedOnly: boolean
+  readonly withData: boolean
+}
+
+/** An entry as a node sent it. */
+export interface SentEntry extends LogRow {
+  /** What the node knew to be committed then. */
+  readonly commitIndex: number
+  /** Empty unless asked for. */
+  readonly data: Buffer
+}
+
+/** A node's log in numbers. */
+export interface LogCount {
+  readonly firstIndex: number
+  readonly lastIndex: number
+  readonly entries: number
+  /** Headers included. */
+  readonly bytes: number
+  readonly segments: number
+  readonly entriesByType: Readonly<Record<string, number>>
+  readonly bytesByType: Readonly<Record<string, number>>
+  readonly snapshotIndex: number
+  /** At most ten, the largest first. */
+  readonly largest: readonly LogRow[]
+}
+
 /**
  * One kind of cluster as the commands see it. What a kind cannot do throws E_UNSUPPORTED.
  * Every call goes to exactly one node and throws a CliError of the registry; reads are answered without a leader too.
@@ -80,6 +115,9 @@ export interface ClusterEngine extends Disposable {
   readonly kind: 'raftctl' | 'braft'
   readonly snapshots: SnapshotEngine
   nodeStatus(call: NodeCall): Promise<NodeReport>
+  /** Entries in order; when the end of a followed log is replaced, those come again in their new term. */
+  readLog(call: LogCall, signal: AbortSignal): AsyncGenerator<SentEntry>
+  countLog(call: NodeCall): Promise<LogCount>
   /** Asks the node that leads to confirm it by a round of heartbeats. */
   confirmLeader(call: NodeCall): Promise<LeaderReport>
   /** Asks the leader to hand over; answers once the new one is known to it. Without an answer it is E_OUTCOME_UNKNOWN. */

@@ -1,10 +1,22 @@
 import type { raftctl } from '../../generated/raftctl.js'
 import { fromInt64 } from '../../raft/types.js'
 import type { Connection } from '../../terminal/connection.js'
+import type { LogRow } from '../entry-summary.js'
 import { isEmptyPeer, type NodeReport, type ProgressReport } from '../node-report.js'
 import { changeMembers } from './change-members.js'
 import { ControlCalls } from './control-calls.js'
-import type { ChangeMembersCall, ChangeProgress, ClusterEngine, LeaderReport, NodeCall, TransferAnswer, TransferCall } from './engine.js'
+import type {
+  ChangeMembersCall,
+  ChangeProgress,
+  ClusterEngine,
+  LeaderReport,
+  LogCall,
+  LogCount,
+  NodeCall,
+  SentEntry,
+  TransferAnswer,
+  TransferCall,
+} from './engine.js'
 import { membershipReport } from './membership-report.js'
 import { ControlSnapshots, type SnapshotEngine } from './snapshots.js'
 
@@ -28,6 +40,29 @@ export class RaftctlEngine implements ClusterEngine {
   async nodeStatus({ endpoint, group }: NodeCall): Promise<NodeReport> {
     const response = await this.calls.read(endpoint, (client, options) => client.call('GetNodeStatus', { group }, options))
     return nodeReport(endpoint, response)
+  }
+
+  async *readLog({ endpoint, group, from, to, follow, committedOnly, withData }: LogCall, signal: AbortSignal): AsyncGenerator<SentEntry> {
+    const request = { group, from, follow, committed_only: committedOnly, with_data: withData, ...(to === null ? {} : { to }) }
+    const records = this.calls.stream(endpoint, (client, options) => client.serverStream('ReadLog', request, options), signal)
+    for await (const record of records) yield sentEntry(record)
+  }
+
+  async countLog({ endpoint, group }: NodeCall): Promise<LogCount> {
+    const count = await this.calls.read(endpoint, (client, options) => client.call('LogStats', { group }, options))
+    const plain = (map: { [key: string]: Int64 } | null | undefined) =>
+      Object.fromEntries(Object.entries(map ?? {}).map(([key, value]) => [key, fromInt64(value)]))
+    return {
+      firstIndex: fromInt64(count.first_index),
+      lastIndex: fromInt64(count.last_index),
+      entries: fromInt64(count.entries),
+      bytes: fromInt64(count.bytes),
+      segments: count.segments,
+      entriesByType: plain(count.entries_by_type),
+      bytesByType: plain(count.bytes_by_type),
+      snapshotIndex: fromInt64(count.snapshot_index),
+      largest: (count.largest ?? []).map((record) => logRow(record)),
+    }
   }
 
   async confirmLeader({ endpoint, group }: NodeCall): Promise<LeaderReport> {
@@ -67,6 +102,25 @@ export class RaftctlEngine implements ClusterEngine {
     })
     return new Map((peers ?? []).flatMap((peer) => (peer.reachable ? [[peer.peer_id ?? '', peer.p50_ms ?? 0] as const] : [])))
   }
+}
+
+function logRow(record: raftctl.v1.LogRecord.$Properties): LogRow {
+  return {
+    index: fromInt64(record.index),
+    term: fromInt64(record.term),
+    type: record.type === 'configuration' || record.type === 'no_op' ? record.type : 'data',
+    bytes: record.bytes ?? 0,
+    operation: orNull(record.operation),
+    summary: record.summary ?? '',
+    timeMs: numberOrNull(record.time_ms),
+    committed: record.committed === true,
+    applied: record.applied === true,
+    hex: null,
+  }
+}
+
+function sentEntry(record: raftctl.v1.LogRecord.$Properties): SentEntry {
+  return { ...logRow(record), commitIndex: fromInt64(record.commit_index), data: Buffer.from(record.data ?? []) }
 }
 
 function nodeReport(endpoint: string, status: raftctl.v1.NodeStatus): NodeReport {
