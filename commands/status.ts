@@ -31,6 +31,7 @@ export default class Status extends ClusterCommand {
     const { ClusterClient } = await import('../src/admin/cluster-client.js')
     const { StatusReader } = await import('../src/admin/status.js')
     const { advise } = await import('../src/admin/advice.js')
+    const { pausedAddresses } = await import('../src/local/paused.js')
     const { rememberMembers } = await import('../src/local/member-cache.js')
     const { printStatus } = await import('../src/terminal/status-view.js')
     using client = new ClusterClient(connection)
@@ -40,7 +41,8 @@ export default class Status extends ClusterCommand {
       const { status, clusterId, error, warnings, commitRate } = await reader.read()
       rememberMembers(connection.context?.name ?? null, status.nodes)
       const title = connection.context?.name ?? connection.endpoints.join(',')
-      const advice = advise(status, { playground: connection.context?.playground ? connection.context.name : null })
+      const playground = connection.context?.playground ? connection.context.name : null
+      const advice = advise(status, { playground, paused: await pausedAddresses(playground) })
       return this.result(status, (out) => printStatus(out, status, { title, commitRate, advice }), {
         exitCode: flags['exit-code'] && status.verdict === 'degraded' ? 3 : 0,
         error,

@@ -47,7 +47,7 @@ export default class ClusterStart extends BaseCommand {
   async run(): Promise<Result> {
     const { flags } = await this.parse(ClusterStart)
     const { planStart, startCluster } = await import('../../src/local/cluster-start.js')
-    const { planReport, portRange, startReport } = await import('../../src/local/reports.js')
+    const { planReport, planText, portRange, startReport } = await import('../../src/local/reports.js')
     const options = {
       name: flags.name,
       nodes: flags.nodes ?? null,
@@ -63,7 +63,7 @@ export default class ClusterStart extends BaseCommand {
     }
     if (flags['dry-run']) {
       const plan = planReport(await planStart(options))
-      const what = plan.created ? `would create ${plan.name}` : `would start what is down of ${plan.name}`
+      const what = planText(plan)
       return this.result(plan, (out) =>
         out.line(`${what}: ${plan.nodes.length} nodes on ports ${portRange(plan.nodes)}, data in ${shortPath(plan.dir)}`),
       )

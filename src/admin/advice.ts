@@ -3,13 +3,16 @@ import type { ClusterStatus, NodeRow } from './status.js'
 export interface AdviceOptions {
   /** Name of the local cluster behind the context; null when it is not one of this machine. */
   readonly playground: string | null
+  /** Addresses whose process is frozen: they are not down, they only do not answer. */
+  readonly paused?: ReadonlySet<string>
 }
 
 /** What an operator would type next, and why; null when nothing is amiss. */
 export function advise(status: ClusterStatus, options: AdviceOptions): string | null {
   const members = status.nodes.filter((row) => row.role !== null)
   const with_ = (state: NodeRow['state']) => members.filter((row) => row.state === state)
-  const down = with_('DOWN')
+  const paused = with_('DOWN').filter((row) => options.paused?.has(row.address))
+  const down = with_('DOWN').filter((row) => !paused.includes(row))
   const tolerance = `${status.tolerates} more ${status.tolerates === 1 ? 'failure' : 'failures'} tolerated`
   if (down.length > 0) {
     const start =
@@ -17,6 +20,10 @@ export function advise(status: ClusterStatus, options: AdviceOptions): string | 
         ? `start ${down.length === 1 ? 'it' : 'them'} again`
         : `raftctl cluster start --name ${options.playground}`
     return `${names(down)} ${are(down)} down, ${status.leaderConfirmed ? tolerance : 'nothing can be committed'} → ${start}`
+  }
+  if (paused.length > 0) {
+    const resume = `raftctl cluster resume ${paused[0]!.id}${options.playground === null ? '' : ` --name ${options.playground}`}`
+    return `${names(paused)} ${are(paused)} paused, ${status.leaderConfirmed ? tolerance : 'nothing can be committed'} → ${resume}`
   }
   const broken = with_('ERROR')
   if (broken.length > 0)

@@ -83,10 +83,24 @@ export async function startCluster(options: StartOptions): Promise<ClusterStart>
   })
 }
 
+export interface StartPlan {
+  readonly cluster: LocalCluster
+  readonly created: boolean
+  /** Names of the nodes that are up already. */
+  readonly running: ReadonlySet<string>
+}
+
 /** What `cluster start` would do. Throws what would stand in its way. */
-export async function planStart(options: StartOptions): Promise<{ cluster: LocalCluster; created: boolean }> {
+export async function planStart(options: StartOptions): Promise<StartPlan> {
   const existing = findExisting(options)
-  return existing ? { cluster: existing, created: false } : { cluster: await planCluster(options), created: true }
+  if (!existing) return { cluster: await planCluster(options), created: true, running: new Set() }
+  const states = await Promise.all(existing.nodes.map(processState))
+  const up = existing.nodes.filter((_, i) => states[i] === 'running' || states[i] === 'paused')
+  refuseLostData(
+    existing,
+    existing.nodes.filter((node) => !up.includes(node)),
+  )
+  return { cluster: existing, created: false, running: new Set(up.map((node) => node.name)) }
 }
 
 function findExisting(options: StartOptions): LocalCluster | null {

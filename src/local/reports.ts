@@ -1,10 +1,10 @@
 import type { ClusterStop } from './cluster-control.js'
-import type { ClusterStart } from './cluster-start.js'
+import type { ClusterStart, StartPlan } from './cluster-start.js'
 import type { ClusterRow } from './cluster-view.js'
 import type { Disturbance } from './disturbance.js'
 import { addressOfNode } from './local-address.js'
 import type { LogLine } from './node-logs.js'
-import type { LocalCluster, LocalNode } from './state-file.js'
+import type { LocalNode } from './state-file.js'
 
 /** What the `cluster` commands answer with --json, and the lines a person reads. */
 
@@ -21,7 +21,7 @@ function files(node: LocalNode) {
   }
 }
 
-export function planReport({ cluster, created }: { cluster: LocalCluster; created: boolean }) {
+export function planReport({ cluster, created, running }: StartPlan) {
   return {
     name: cluster.name,
     created,
@@ -31,8 +31,17 @@ export function planReport({ cluster, created }: { cluster: LocalCluster; create
     leader: null,
     term: null,
     electedAfterMs: null,
-    nodes: cluster.nodes.map((node) => ({ ...files(node), outcome: 'planned', error: null })),
+    nodes: cluster.nodes.map((node) => ({ ...files(node), outcome: running.has(node.name) ? 'running' : 'planned', error: null })),
   }
+}
+
+/** `would start n2 of dev`, `would create dev: 3 nodes …`, or that nothing is left to do. */
+export function planText({ name, created, nodes }: ReturnType<typeof planReport>): string {
+  const planned = nodes.filter((node) => node.outcome === 'planned')
+  if (created) return `would create ${name}`
+  return planned.length === 0
+    ? `${name} runs already, nothing would be started`
+    : `would start ${planned.map((node) => node.id).join(', ')} of ${name}`
 }
 
 export function startReport(start: ClusterStart) {

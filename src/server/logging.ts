@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Logger, pino } from 'pino'
 import type { RaftEvent } from '../raft/events.js'
@@ -13,7 +13,7 @@ export type { Logger } from 'pino'
  * info is for changes an operator cares about. Lines are written at once: the last one before a crash is there.
  */
 export function openLog({ name, logLevel, logFile }: Pick<NodeConfiguration, 'name' | 'logLevel' | 'logFile'>): Logger {
-  if (logFile) mkdirSync(dirname(logFile), { recursive: true })
+  if (logFile) makeDirectories(dirname(logFile))
   const destination = pino.destination({ dest: logFile ?? 2, sync: true })
   return pino(
     {
@@ -24,6 +24,13 @@ export function openLog({ name, logLevel, logFile }: Pick<NodeConfiguration, 'na
     },
     destination,
   )
+}
+
+/** One by one: Node's recursive mkdir never returns where the file system says ENOENT although the parent is there (/proc). */
+function makeDirectories(path: string): void {
+  const missing: string[] = []
+  for (let at = path; !existsSync(at); at = dirname(at)) missing.unshift(at)
+  for (const at of missing) mkdirSync(at)
 }
 
 const LEVELS: Partial<Record<RaftEvent['name'], 'info' | 'warn' | 'error'>> = {

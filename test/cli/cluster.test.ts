@@ -276,6 +276,25 @@ test('a node whose directory was wiped is rebuilt by cluster start; with a major
   assert.is((await start()).exitCode, 0)
 })
 
+test('--dry-run on a cluster that runs says what is up, and status advises to resume what is paused', async () => {
+  const plan = await home.json(['cluster', 'start', '--dry-run'])
+  assert.equal(
+    plan.data.nodes.map((node: { outcome: string }) => node.outcome),
+    ['running', 'running', 'running'],
+  )
+  assert.match((await home.run(['cluster', 'start', '--dry-run'])).stdout, 'dev runs already, nothing would be started')
+  const { leader } = await info()
+  const [paused, down] = home.state('dev').nodes.filter((node) => node.name !== leader)
+  await home.json(['cluster', 'pause', paused!.name])
+  const text = await home.run(['status', '--timeout', '1s', '--connect-timeout', '500ms'])
+  assert.match(text.stdout, `raftctl cluster resume ${paused!.name} --name dev`)
+  assert.not.match(text.stdout, 'raftctl cluster start')
+  await home.json(['cluster', 'resume', paused!.name])
+  await home.json(['cluster', 'kill', down!.name])
+  assert.match((await home.run(['cluster', 'start', '--dry-run'])).stdout, `would start ${down!.name} of dev`)
+  assert.is((await start()).exitCode, 0)
+})
+
 test('with the data of all nodes gone nothing is founded anew', async () => {
   await home.json(['cluster', 'stop'])
   for (const { dataDir } of home.state('dev').nodes) rmSync(dataDir, { recursive: true })

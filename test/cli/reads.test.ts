@@ -49,7 +49,7 @@ test('status of a healthy cluster is exit 0, from any one endpoint', async () =>
   assert.is(data.nodes.length, 3)
 })
 
-test('a dead member is a row, exit 0, and exit 3 when asked for', async () => {
+test('pain 7: a dead member is a row, exit 0, and exit 3 when asked for', async () => {
   nodes[2]!.close()
   nodes[0]!.status.progress![1]!.consecutive_errors = 9
   const { text } = await both(['status', ...any()])
@@ -59,6 +59,38 @@ test('a dead member is a row, exit 0, and exit 3 when asked for', async () => {
   const asked = await both(['status', ...any(), '--exit-code'])
   assert.is(asked.text.exitCode, 3)
   assert.is(asked.document.ok, true)
+  const rows = (document: unknown, list: string) => (document as Record<string, never>)[list] as Record<string, unknown>[]
+  const dead = rows(asked.document.data, 'nodes').find((row) => row.id === 'n3')!
+  const { code, stage, message } = dead.error as Record<string, unknown>
+  assert.equal([dead.reachable, dead.role, code, stage, message], [false, 'voter', 'E_UNREACHABLE', 'tcp', 'connection refused'])
+  const members = rows((await both(['member', 'list', ...any()])).document.data, 'members')
+  assert.equal(
+    members.map((row) => [row.id, row.reachable]),
+    [
+      ['n1', true],
+      ['n2', true],
+      ['n3', false],
+    ],
+  )
+})
+
+test('pain 8: each cause has an exit code of its own, the same with and without --json', async () => {
+  const codeOf = async (args: string[], env: Record<string, string> = {}) => (await both(args, env)).text.exitCode
+  saveInto(home, { name: 'pinned', endpoints: [nodes[0]!.address], clusterId: 'f'.repeat(32) })
+  saveInto(home, { name: 'looking', endpoints: [nodes[0]!.address], readOnly: true })
+  assert.is(await codeOf(['status', ...any()]), 0)
+  assert.is(await codeOf(['status', ...any(), '--nonsense']), 2)
+  assert.is(await codeOf(['status', '-e', '127.0.0.1:1']), 5)
+  assert.is(await codeOf(['kv', 'put', 'a', 'b', '-c', 'looking']), 6)
+  assert.is(await codeOf(['status', '-c', 'nothere']), 7)
+  assert.is(await codeOf(['status', '-c', 'pinned']), 8)
+  assert.is(await codeOf(['wait', 'leader=n3', '--for', '1ms', ...any()]), 124)
+  assert.is(await codeOf(['sttaus']), 127)
+  nodes[2]!.close()
+  nodes[0]!.status.progress![1]!.consecutive_errors = 9
+  assert.is(await codeOf(['status', ...any(), '--exit-code']), 3)
+  agree(nodes.slice(0, 2), { leader: null, term: 9 })
+  assert.is(await codeOf(['status', ...any()]), 4)
 })
 
 test('without a leader status is exit 4 with its rows in the document', async () => {

@@ -41,6 +41,13 @@ test('a directory that cannot be one is one clear error with exit 6, and the por
   })
 })
 
+test('a log file where no directory can be made is one clear error, not a hang', async () => {
+  const [port] = await freePorts(1)
+  const { code, output } = await tryToStart('unlogged', port!, ['--log-file', '/proc/no/such/node.log'])
+  assert.is(code, 6)
+  assert.match(output, 'the log file cannot be opened')
+})
+
 test('a directory in use names the process that holds it', async () => {
   const [port] = await freePorts(1)
   const { code, output } = await tryToStart('n1', port!)
@@ -128,7 +135,7 @@ test("another cluster's caller is refused, ours is answered by name", async () =
 })
 
 test('what this version does not offer says so', async () => {
-  const error = await node.control.call('LogStats', {}, { timeoutMs: 2000 }).then(
+  const error = await node.control.call('Drain', {}, { timeoutMs: 2000 }).then(
     () => null,
     (refused: grpc.ServiceError) => refused,
   )
