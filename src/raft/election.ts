@@ -67,9 +67,10 @@ export class Election {
     this.timerKind = null
   }
 
-  /** A leader is followed: grants of a pre-vote that was asked for before must not unseat it. */
-  endPreVote(): void {
+  /** A leader is followed: grants of a pre-vote that was asked for before must not unseat it. Who waited to be added watches it now. */
+  onLeaderFollowed(): void {
     if (this.round?.kind === 'pre-vote') this.abandonRound()
+    if (this.timerKind === null) this.restartTimer()
   }
 
   /** The leader's process is known to be gone: campaign soon, before the timer would. */

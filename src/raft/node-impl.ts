@@ -222,9 +222,10 @@ export class NodeImpl implements m.PeerHandler {
   follow(leader: PeerId): void {
     this.leaderId = leader
     this.leaderSince = this.env.clock.now()
-    this.election.endPreVote()
+    this.election.onLeaderFollowed()
     this.stickiness.onLeaderFollowed(leader)
     this.removal.onLeaderFollowed()
+    this.transfer.onLeaderFollowed()
     this.observe({ name: 'leader.followed', leader, term: this.meta.term })
     this.fsmCaller.onStartFollowing({ leaderId: leader, term: this.meta.term, status: Status.OK })
   }
@@ -285,8 +286,7 @@ export class NodeImpl implements m.PeerHandler {
     // A closure that was told of the loss may have stopped this node.
     if (!this.isActive()) return
     if (term > this.meta.term) this.raiseTerm(term, PeerId.EMPTY)
-    if (this.configuration.isEmpty) this.election.stop()
-    else this.election.restartTimer()
+    this.election.restartTimer()
   }
 
   /** Leaves the current state for one that does not lead. The state changes first: closures that run see the new one. */

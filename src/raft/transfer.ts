@@ -35,6 +35,8 @@ interface Transfer {
  */
 export class LeadershipTransfer {
   private current: Transfer | null = null
+  /** Waits for whoever takes over. */
+  private onSuccessor: (() => void) | null = null
 
   constructor(private readonly node: NodeImpl) {}
 
@@ -74,11 +76,31 @@ export class LeadershipTransfer {
       : null
   }
 
-  /** Hands over to whoever is fit, also amid a change of the members, and does not lead on whatever comes of it. `done` runs in any case. */
+  /**
+   * Hands over to whoever is fit, also amid a change of the members, and does not lead on whatever comes of it. `done` runs
+   * in any case, and not before the successor is known or T / 2 has passed: it may need the vote of this node.
+   */
   handOver(leaving: Status, done: () => void): void {
-    const best = this.node.state === 'LEADER' ? this.node.replicators.bestCandidate() : null
-    if (best) this.begin(best.replicator, best.reason, leaving, done)
-    else done()
+    const { node } = this
+    const best = node.state === 'LEADER' ? node.replicators.bestCandidate() : null
+    if (!best) return done()
+    this.begin(best.replicator, best.reason, leaving, (status) => {
+      const isNeeded = node.isActive() && node.leaderId.isEmpty && node.configuration.contains(node.serverId)
+      if (!status.ok || !isNeeded) return done()
+      const finish = () => {
+        timer.cancel()
+        this.onSuccessor = null
+        done()
+      }
+      const timer = node.env.clock.schedule(node.electionTimeoutMs / 2, finish, 'transfer.successor')
+      this.onSuccessor = finish
+    })
+  }
+
+  /** Another leader is followed. */
+  onLeaderFollowed(): void {
+    if (this.onSuccessor) this.node.env.executor.post(this.onSuccessor, 'transfer.successor')
+    this.onSuccessor = null
   }
 
   /** The group committed a configuration without this leader: it steps down and wakes the best candidate (braft ELEADERREMOVED). */

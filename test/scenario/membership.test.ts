@@ -1,5 +1,11 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { Configuration } from '../../src/raft/configuration.js'
+import type { RequestVoteResponse } from '../../src/raft/messages.js'
+import type { NodeImpl } from '../../src/raft/node-impl.js'
+import type { MembershipStage } from '../../src/raft/node-status.js'
+import { PeerId } from '../../src/raft/peer-id.js'
+import { asTerm, logIndex } from '../../src/raft/types.js'
 import type { SimMember } from '../simulation/member.js'
 import { change, changed, expectVoters, votersOf } from './changes.js'
 import { type Story, scenario } from './scenario.js'
@@ -77,6 +83,343 @@ scenario('E08 a member that never answers is given up: the members stay, and not
   changed(story, [n1, n2, n3, n4])
   story.expectConverged()
 })
+
+scenario(
+  'E01 a leader changes no members before it has committed an entry of its own term',
+  { size: 4, joiners: 1, killedBy: 'change-before-own-term' },
+  (story) => {
+    const { cluster } = story
+    story.start('n1').write(3)
+    const [n1, n2, n3, n4, n5] = story.members as Five
+    const old = [n2, n3, n4]
+
+    // n1 appends the configuration with n5, and nobody but n5 hears of it.
+    onStage(story, n1, 'stable', () => cluster.partition([n1, n5], old))
+    change(story, [n1, n2, n3, n4, n5])
+    story.await('n1 uses it', () => votersOf(story, n1) === 'n1,n2,n3,n4,n5')
+    // Whoever is elected beside it keeps one other member and tries at once to go on without n1.
+    let records: ReturnType<typeof change>[] = []
+    let pair: SimMember[] = []
+    cluster.onEvent = (member, event) => {
+      if (event.name !== 'election.won' || pair.length > 0) return
+      pair = [member, old.find((other) => other !== member)!]
+      cluster.partition(
+        pair,
+        old.filter((other) => !pair.includes(other)),
+      )
+      records = [change(story, old, member)]
+    }
+    story.await('it is answered', () => records.length > 0 && records[0]!.outcome !== 'pending')
+    assert.is(records[0]!.outcome, 'EBUSY')
+    const left = old.filter((other) => !pair.includes(other))
+    cluster.heal()
+    cluster.partition(pair, [n1, n5, ...left])
+    story.wait(6 * story.T)
+
+    cluster.heal()
+    story.awaitLeader()
+    changed(story, story.members)
+    story.expectConverged()
+  },
+)
+
+scenario(
+  'E03 while joint the new members decide nothing without a quorum of the old ones',
+  { size: 3, joiners: 2, killedBy: 'joint-needs-only-the-new-half' },
+  (story) => {
+    const { cluster } = story
+    story.start('n1').write(3)
+    const [n1, n2, n3, n4, n5] = story.members as Five
+
+    onStage(story, n1, 'catching_up', () => cluster.partition([n1, n4, n5], [n2, n3]))
+    const record = change(story, [n1, n4, n5])
+    story.await('n1 is joint', () => votersOf(story, n1) === 'n1,n4,n5|n1,n2,n3')
+    const alone = story.propose(2, n1)
+    story.await('the old quorum elects beside it', () => [n2, n3].some((member) => member.node!.isLeader()), 6 * story.T)
+    story.write(2)
+    story.wait(4 * story.T)
+
+    for (const { outcome } of alone) assert.is.not(outcome, 'acked')
+    assert.is(record.outcome, 'EOUTCOMEUNKNOWN')
+    cluster.heal()
+    story.awaitLeader()
+    changed(story, story.members)
+    story.expectConverged()
+  },
+)
+
+scenario(
+  'E03 while joint the old members elect nobody without a quorum of the new ones',
+  { size: 3, joiners: 2, killedBy: 'joint-elects-with-one-half' },
+  (story) => {
+    const { cluster } = story
+    story.start('n1').write(3)
+    const [n1, n2, n3, n4, n5] = story.members as Five
+
+    change(story, [n1, n4, n5])
+    story.await('everybody is joint', () => [n2, n3, n4, n5].every((member) => votersOf(story, member) === 'n1,n4,n5|n1,n2,n3'))
+    cluster.partition([n2, n3], [n4, n5])
+    cluster.kill(n1)
+    story.wait(10 * story.T)
+    assert.is(cluster.leader(), null)
+
+    cluster.heal()
+    story.restart(n1)
+    expectVoters(story, [n1, n4, n5])
+    story.write(3)
+  },
+)
+
+scenario('E04 a successor that finds a joint configuration finishes it', { size: 3, joiners: 2 }, (story) => {
+  const { cluster } = story
+  story.start('n1').write(3)
+  const [n1, n2, n3, n4, n5] = story.members as Five
+
+  change(story, [n1, n2, n4, n5])
+  story.await('n2 and n4 are joint', () => [n2, n4].every((member) => votersOf(story, member) === 'n1,n2,n4,n5|n1,n2,n3'))
+  cluster.crash(n1)
+  story.awaitLeader()
+
+  expectVoters(story, [n2, n4, n5].includes(story.leader) ? [n1, n2, n4, n5] : [])
+  assert.is(story.leader.node!.status().membership.stage, 'none')
+  cluster.kill(n3)
+  story.restart(n1).write(2)
+})
+
+scenario(
+  'E05 a configuration that is cut off the log is in force no more',
+  { size: 3, killedBy: 'truncated-configuration-kept' },
+  (story) => {
+    const { cluster } = story
+    story.start('n1').write(3)
+    const [n1, n2, n3] = story.members as [SimMember, SimMember, SimMember]
+
+    cluster.isolate(n1)
+    change(story, [n1, n2], n1)
+    story.await('n1 goes without n3', () => votersOf(story, n1) === 'n1,n2')
+    story.await('the others go on', () => [n2, n3].some((member) => member.node!.isLeader()), 6 * story.T)
+    story.write(3)
+    cluster.heal()
+
+    expectVoters(story, [n1, n2, n3])
+    story.expectConverged()
+    for (const member of story.members) assert.is(member.node!.status().configuration.configIndex, 1, 'nobody changed the members')
+  },
+)
+
+scenario('E07 what was proposed before a removal commits with it, by the smaller quorum', { size: 4 }, (story) => {
+  const { cluster } = story
+  story.start('n1').write(3)
+  const [n1, n2, n3, n4] = story.members as Five
+
+  cluster.partition([n1, n2], [n3, n4])
+  const waiting = story.propose(2, n1)
+  story.wait(story.T / 4)
+  story.expectOutcome(waiting, 'pending')
+  const record = change(story, [n1, n2, n3], n1)
+  story.await('the removal is done', () => record.outcome === 'OK', story.T / 2)
+  story.expectOutcome(waiting, 'acked')
+
+  cluster.heal()
+  expectVoters(story, [n1, n2, n3])
+})
+
+scenario('E10 a configuration that nobody knows to be committed leaves the group alive', { size: 3, joiners: 1 }, (story) => {
+  const { cluster } = story
+  story.start('n1').write(3)
+  const [n1, n2, n3, n4] = story.members as Five
+
+  change(story, [n1, n2, n3, n4])
+  story.await('the others use it', () => [n2, n3, n4].every((member) => votersOf(story, member) === 'n1,n2,n3,n4'))
+  cluster.kill(n1)
+  story.awaitLeader()
+  story.write(2)
+  story.restart(n1).expectConverged()
+})
+
+scenario('E12 a partition, three of five without power and a removal in quick succession lose nothing', { size: 5 }, (story) => {
+  const { cluster } = story
+  story.start('n1').write(10)
+  const [n1, n2, n3, n4, n5] = story.members as Five
+
+  story.propose(5)
+  cluster.isolate(n5)
+  for (const member of [n2, n3, n4]) cluster.crash(member)
+  const record = change(story, [n1, n2, n3, n4], n1)
+  story.propose(3, n1)
+  story.await('n1 gives up', () => record.outcome !== 'pending')
+  assert.is(record.outcome, 'EOUTCOMEUNKNOWN')
+  for (const member of [n2, n3, n4]) story.restart(member).wait(story.T / 3)
+  story.awaitLeader()
+  cluster.heal()
+  story.wait(story.T)
+
+  if (!story.leader.node!.status().configuration.contains(n5.peerId)) changed(story, story.members)
+  story.expectConverged()
+})
+
+scenario('a stale expectConfigIndex is refused, and an election makes none stale', { size: 3, joiners: 1 }, (story) => {
+  const { cluster } = story
+  story.start('n1').write(3)
+  const [n1, n2, n3, n4] = story.members as Five
+  const { configIndex } = story.leader.node!.status().configuration
+
+  cluster.kill(n1)
+  story.awaitLeader()
+  story.restart(n1)
+  for (const member of story.members.slice(0, 3)) cluster.crash(member)
+  story.restart(...story.members).awaitLeader()
+  assert.is(story.leader.node!.status().configuration.configIndex, configIndex, 'elections and restarts leave it')
+  const done = change(story, [n1, n2, n3, n4], story.leader, { expectConfigIndex: configIndex, catchupTimeoutMs: 5 * story.T })
+  story.await('it is done', () => done.outcome === 'OK')
+  const stale = change(story, [n1, n2, n3], story.leader, { expectConfigIndex: configIndex })
+  story.wait(1)
+  assert.is(stale.outcome, 'ESTALE')
+})
+
+scenario('a removed member is told that it is, and says so once', { size: 3 }, (story) => {
+  story.start('n1').write(3)
+  const [n1, n2, n3] = story.members as [SimMember, SimMember, SimMember]
+  const removed = removals(story)
+
+  changed(story, [n1, n2])
+  story.wait(5 * story.T)
+
+  assert.equal(removed, ['n3'])
+  const { committedIndex, configuration } = n3.node!.status()
+  assert.ok(committedIndex >= configuration.id.index, 'it knows that this is committed')
+  assert.is(n1.node!.status().peers.length, 1)
+  story.write(1)
+  changed(story, [n1, n2, n3])
+  story.expectConverged()
+})
+
+scenario(
+  'A18 a member that was removed while it was away learns it from the others and disturbs nobody',
+  { size: 3, killedBy: 'removed-member-not-told' },
+  (story) => {
+    const { cluster } = story
+    story.start('n1').write(3)
+    const [n1, n2, n3] = story.members as [SimMember, SimMember, SimMember]
+    const removed = removals(story)
+
+    cluster.isolate(n3)
+    changed(story, [n1, n2])
+    story.wait(10 * story.T)
+    const { term } = n1.node!.status()
+    cluster.heal()
+    story.await('n3 hears of it', () => removed.length > 0)
+    story.wait(5 * story.T)
+
+    assert.equal(removed, ['n3'])
+    story.expectLeader(n1)
+    assert.is(n1.node!.status().term, term)
+  },
+)
+
+scenario(
+  'A18 somebody who was never added and is in a huge term does not depose the leader that adds it',
+  { size: 3, joiners: 1, killedBy: 'outsider-deposes-leader' },
+  (story) => {
+    story.start('n1').write(3)
+    const [n1, n2, n3, n4] = story.members as Five
+    const nobody = new PeerId('10.0.0.99', 7000)
+    for (let i = 0; i < 50; i++) {
+      const others = i % 2 === 0 ? [n4.peerId, nobody] : [n4.peerId, nobody, n1.peerId]
+      n4.run('story:reset', (node) => assert.ok(node.resetPeers(new Configuration(others)).ok))
+    }
+    story.await('it is in a huge term', () => n4.node!.status().term > 50)
+    const { term } = n1.node!.status()
+
+    const record = change(story, [n1, n2, n3, n4], n1, { catchupTimeoutMs: 3 * story.T })
+    story.await('it is given up', () => record.outcome !== 'pending')
+
+    assert.is(record.outcome, 'ECATCHUP')
+    assert.match(record.status.message, /it is in term 5\d, which this group never was in/)
+    story.expectLeader(n1)
+    assert.is(n1.node!.status().term, term)
+    story.write(2)
+  },
+)
+
+scenario(
+  'A16 a vote asked for by somebody outside of the configuration raises no term and is not given',
+  { size: 3, joiners: 1, killedBy: 'outsider-raises-terms' },
+  (story) => {
+    story.start('n1').write(3)
+    const [n1, n2, , n4] = story.members as Five
+    story.cluster.kill(n1)
+    story.cluster.isolate(n2)
+    story.await('n2 knows no leader', () => n2.node!.status().leaderId.isEmpty)
+    const { term } = n2.node!.status()
+    const answers: RequestVoteResponse[] = []
+    n2.run('story:vote', (node) =>
+      node.handler.handleRequestVote(
+        {
+          groupId: node.groupId,
+          serverId: n4.peerId,
+          peerId: n2.peerId,
+          term: asTerm(1000),
+          lastLogTerm: asTerm(0),
+          lastLogIndex: logIndex(0),
+          disruptedLeader: null,
+        },
+        (_status, response) => answers.push(response!),
+      ),
+    )
+    story.await('it answers', () => answers.length > 0)
+
+    assert.equal([answers[0]!.granted, answers[0]!.term], [false, term])
+    assert.is(n2.node!.status().term, term)
+  },
+)
+
+scenario(
+  'a member that is removed, loses its disk and is added again counts only for what it holds',
+  { size: 3, joiners: 1, killedBy: 'match-of-a-removed-member-kept' },
+  (story) => {
+    const { cluster } = story
+    story.start('n1').write(3)
+    const [n1, n2, n3, n4] = story.members as Five
+    const leader = n1.node!.handler as NodeImpl
+
+    changed(story, [n1, n2, n3, n4])
+    story.write(5)
+    assert.ok(heldBy(leader, n4) > 5)
+    changed(story, [n1, n2, n3])
+    story.wait(4 * story.T)
+    cluster.kill(n4)
+    cluster.wipe(n4)
+    n4.standing = 'member'
+    cluster.start(n4)
+    const record = change(story, [n1, n2, n3, n4], n1, { catchupTimeoutMs: 10 * story.T })
+    story.await('it begins', () => n1.node!.status().membership.stage === 'catching_up')
+    assert.is(heldBy(leader, n4), 0)
+    story.await('it is done', () => record.outcome === 'OK')
+    story.expectConverged()
+  },
+)
+
+/** What `leader` counts for `member`. */
+function heldBy(leader: NodeImpl, member: SimMember): number {
+  const { matchIndexes } = leader.ballotBox as unknown as { matchIndexes: Map<string, number> }
+  return matchIndexes.get(member.peerId.key) ?? 0
+}
+
+/** Names of members that say they were removed, as it happens. */
+function removals(story: Story): string[] {
+  const removed: string[] = []
+  story.cluster.onEvent = (member, event) => event.name === 'node.removed' && removed.push(member.name)
+  return removed
+}
+
+function onStage(story: Story, member: SimMember, stage: MembershipStage, then: () => void): void {
+  story.cluster.onEvent = (where, event) => {
+    if (where !== member || event.name !== 'configuration.stage' || event.stage !== stage) return
+    story.cluster.onEvent = () => {}
+    then()
+  }
+}
 
 /** Writes one after the other until stopped; answers the outcomes that are no success. */
 function writeOn(story: Story) {

@@ -131,6 +131,17 @@ test('a follower takes the word of its leader, and never backwards', () => {
   assert.throws(() => box.setLastCommitted(logIndex(7)), /a leader was told/)
 })
 
+test('what a removed member held is forgotten: it may come back with an empty log', () => {
+  const { box, committed } = leading(1)
+  box.append(logIndex(1), logIndex(9), three)
+  box.commitAt(logIndex(9), peer(2))
+  box.forget(peer(2))
+  box.commitAt(logIndex(9), peer(3))
+  assert.equal(committed, [])
+  box.commitAt(logIndex(4), peer(2))
+  assert.equal(committed, [4])
+})
+
 /** B12: what the rules say, counted entry by entry. */
 class Oracle {
   committed: number
@@ -147,6 +158,10 @@ class Oracle {
 
   get last(): number {
     return this.first + this.configurations.length - 1
+  }
+
+  forget(port: number): void {
+    this.matched.delete(peer(port).key)
   }
 
   acknowledge(index: number, port: number): void {
@@ -183,6 +198,7 @@ test('B12 random proposals and acknowledgements agree with a naive oracle, joint
         back: fc.integer({ min: 0, max: 6 }),
       }),
     },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('forget' as const), port: fc.integer({ min: 1, max: 7 }) }) },
   )
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 5 }), fc.array(step, { maxLength: 60 }), (first, steps) => {
@@ -195,6 +211,9 @@ test('B12 random proposals and acknowledgements agree with a naive oracle, joint
           if (index < 1) continue
           if (index >= first) oracle.acknowledge(index, s.port)
           box.commitAt(logIndex(index), peer(s.port))
+        } else if (s.kind === 'forget') {
+          box.forget(peer(s.port))
+          oracle.forget(s.port)
         } else {
           if (s.kind === 'append')
             configuration = configurationAt(oracle.last + 1, members(...s.conf), s.old ? members(...s.old) : undefined)

@@ -63,6 +63,8 @@ test('a leader that stops hands over first, a follower stops at once', () => {
   bench.advance(20)
   bench.transport.open('timeoutNow')[0]!.finish(Status.OK, { term: asTerm(7), success: true })
   bench.settle()
+  assert.is(bench.state, 'FOLLOWER', 'its successor may need its vote')
+  bench.advance(T / 2)
   assert.equal([bench.state, bench.told.at(-1), bench.disk.isClosed], ['SHUTDOWN', 'shutdown OK', true])
   assert.is(bench.machine.told.at(-1), 'shutdown')
 

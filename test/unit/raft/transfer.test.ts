@@ -170,8 +170,22 @@ test('a leader that hands over and is asked by its successor still gives it its 
   const vote = bench.vote('requestVote', 2, 7, [9, 6])
   assert.is(vote.response!.granted, true)
   assert.is(bench.meta.stored.votedFor.key, peer(2).key)
+  assert.is(bench.told.at(-1), 'init OK', 'it does not stop before its successor is there')
+  bench.append(2, 7, { prev: [1, 6], entries: batch(2, 7, ['b']) })
   bench.settle()
   assert.is(bench.told.at(-1), 'shutdown OK')
+})
+
+test('a leader that hands over waits for its successor no longer than half an election timeout', () => {
+  const bench = NodeBench.leader(6)
+  bench.node.shutdown(bench.tell('shutdown'))
+  release(bench)
+  told(bench)!.finish(Status.OK, { term: asTerm(7), success: true })
+  bench.settle()
+  bench.advance(T / 2 - 1)
+  assert.is(bench.state, 'FOLLOWER')
+  bench.advance(1)
+  assert.equal([bench.state, bench.told.at(-1)], ['SHUTDOWN', 'shutdown OK'])
 })
 
 test('timeout_now: a follower campaigns at once and names the leader that asked for it', () => {

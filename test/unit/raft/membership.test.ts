@@ -1,0 +1,276 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { ErrorCode } from '../../../src/raft/errors.js'
+import { asTerm, logIndex } from '../../../src/raft/types.js'
+import { batch, configuration, members, peer } from '../../support/entries.js'
+import { NodeBench, T } from '../../support/node-bench.js'
+
+const test = suite('Membership')
+
+/** Stage, voters in force, and the old half while joint. */
+function view(bench: NodeBench): string {
+  const { conf, old } = bench.impl.configuration
+  const ports = (peers: typeof conf) => peers.peers.map((p) => p.port).join()
+  return `${bench.node.status().membership.stage} ${ports(conf)}${old.isEmpty ? '' : `|${ports(old)}`}`
+}
+
+function add(bench: NodeBench, port = 4, options = {}): void {
+  bench.node.addPeer(peer(port), options, bench.tell(`add ${port}`))
+  bench.settle()
+}
+
+/** A new member that has nothing: it says so, and takes what it is sent. */
+function catchUp(bench: NodeBench, port = 4): void {
+  bench.stream(port).answerOne({ success: false, lastLogIndex: logIndex(0) })
+  bench.take(port)
+}
+
+test('an added member receives the log first, then is a member at once, and the change is done when that is committed', () => {
+  const bench = NodeBench.leader(6)
+  add(bench)
+  assert.is(view(bench), 'catching_up 1,2,3')
+  assert.equal(bench.node.status().membership.target!.toString(), members(1, 2, 3, 4).toString())
+  assert.is(bench.node.status().peers.length, 3)
+
+  bench.stream(4).answerOne({ success: false, lastLogIndex: logIndex(0) })
+  assert.is(view(bench), 'catching_up 1,2,3', 'it answers, and has nothing yet')
+  bench.stream(4).answerOne()
+  bench.stream(4).answerOne()
+  bench.settle()
+  assert.is(view(bench), 'stable 1,2,3,4')
+  bench.take(2)
+  assert.is(bench.told.at(-1), 'init OK', 'two of four are no quorum')
+  bench.take(4)
+  assert.equal([view(bench), bench.told.at(-1)], ['none 1,2,3,4', 'add 4 OK'])
+  const stages = bench.environment.events('configuration.stage').map(({ stage, reason }) => `${stage} ${reason}`)
+  assert.equal(stages, ['catching_up OK', 'stable OK', 'none OK'])
+})
+
+test('more than one member at a time goes by way of both quorums', () => {
+  const bench = NodeBench.leader(6)
+  bench.node.changePeers(members(1, 4, 5), {}, bench.tell('change'))
+  catchUp(bench, 4)
+  assert.is(view(bench), 'catching_up 1,2,3', 'all of them first')
+  catchUp(bench, 5)
+  assert.is(view(bench), 'joint 1,4,5|1,2,3')
+  bench.take(4)
+  assert.is(view(bench), 'joint 1,4,5|1,2,3', 'the old ones have no quorum')
+  bench.take(2)
+  assert.is(view(bench), 'stable 1,4,5')
+  bench.take(2)
+  assert.is(view(bench), 'stable 1,4,5', 'an old member does not count any more')
+  bench.take(5)
+  assert.equal([view(bench), bench.told.at(-1)], ['none 1,4,5', 'change OK'])
+})
+
+test('who is being rebuilt, or answers no more, is not taken for caught up', () => {
+  const bench = NodeBench.leader(6)
+  add(bench, 4, { catchupTimeoutMs: T / 2 })
+  bench.stream(4).answerOne({ success: false, lastLogIndex: logIndex(0), rebuilding: true })
+  bench.stream(4).answerAll({ rebuilding: true })
+  bench.settle()
+  assert.is(view(bench), 'catching_up 1,2,3')
+  bench.advance(T / 2)
+  assert.match(bench.impl.membership.status().stage, 'none')
+  assert.is(bench.told.at(-1), 'add 4 ECATCHUP')
+})
+
+test('a member that is level is added also while nothing is written', () => {
+  const bench = NodeBench.leader(6)
+  add(bench)
+  bench.stream(4).answerOne({ success: true })
+  bench.settle()
+  assert.is(view(bench), 'stable 1,2,3,4')
+})
+
+test('a round of catching up that takes longer than an election timeout is followed by another', () => {
+  const bench = NodeBench.leader(6, { catchupMargin: 10 })
+  for (let i = 0; i < 20; i++) bench.propose(`${i}`)
+  bench.take(2)
+  add(bench, 4, { catchupTimeoutMs: 10 * T })
+  const answerOthers = () => {
+    bench.take(2)
+    bench.take(3)
+  }
+  bench.stream(4).answerOne({ success: false, lastLogIndex: logIndex(0) })
+  for (let i = 0; i < T + 100; i += 50) {
+    bench.advance(50)
+    answerOthers()
+  }
+  bench.propose('while it is on its way')
+  bench.stream(4).answerOne()
+  bench.settle()
+  assert.is(view(bench), 'catching_up 1,2,3', 'what came meanwhile is the next round')
+  bench.take(4)
+  assert.is(view(bench), 'stable 1,2,3,4')
+})
+
+test('without a time limit the change goes on for as long as the added member answers, as in braft', () => {
+  const bench = NodeBench.leader(6)
+  add(bench)
+  for (let i = 0; i < 3 * T; i += 50) {
+    bench.advance(50)
+    bench.take(2)
+    bench.stream(4).answerAll({ rebuilding: true, success: true })
+  }
+  assert.is(bench.told.at(-1), 'add 4 ECATCHUP', 'the answers of a member that is being rebuilt count for nothing')
+
+  const silent = NodeBench.leader(6)
+  add(silent)
+  for (let i = 0; i < T; i += 50) {
+    silent.advance(50)
+    silent.take(2)
+  }
+  assert.is(silent.told.at(-1), 'add 4 ECATCHUP')
+  assert.is(view(silent), 'none 1,2,3')
+  assert.is(silent.stream(4).isOpen, false, 'its replicator stops')
+})
+
+test('what cannot be is refused at once', () => {
+  const bench = NodeBench.leader(6)
+  const refused = (conf = members(1, 2, 3, 4), options = {}) => {
+    bench.node.changePeers(conf, options, bench.tell('change'))
+    return bench.told.at(-1)
+  }
+  assert.is(refused(members()), 'change EINVAL')
+  assert.is(refused(members(1, 2, 3)), 'change OK')
+  assert.is(refused(members(1, 2), { expectConfigIndex: logIndex(7) }), 'change ESTALE')
+  add(bench)
+  assert.is(refused(members(1, 2)), 'change EBUSY')
+  bench.node.transferLeadershipTo(peer(2), bench.tell('transfer'))
+  assert.is(bench.told.at(-1), 'transfer EBUSY')
+
+  const transferring = NodeBench.leader(6)
+  transferring.node.transferLeadershipTo(peer(2), transferring.tell('transfer'))
+  transferring.node.removePeer(peer(3), {}, transferring.tell('remove'))
+  assert.is(transferring.told.at(-1), 'remove EBUSY')
+  const follower = NodeBench.follower(5)
+  follower.node.removePeer(peer(3), {}, follower.tell('remove'))
+  assert.equal([follower.told.at(-1), follower.node.listPeers()], ['remove EPERM', null])
+  const young = NodeBench.follower(5)
+  young.elect()
+  young.node.removePeer(peer(3), {}, young.tell('remove'))
+  assert.is(young.told.at(-1), 'remove EBUSY')
+})
+
+test('a leader that steps down says what became of the change as far as it knows', () => {
+  const catching = NodeBench.leader(6)
+  add(catching)
+  catching.append(2, 7)
+  assert.equal([catching.told.at(-1), view(catching)], ['add 4 EPERM', 'none 1,2,3'])
+
+  const appended = NodeBench.leader(6)
+  appended.node.removePeer(peer(3), {}, appended.tell('remove'))
+  appended.settle()
+  assert.is(view(appended), 'stable 1,2')
+  appended.append(2, 7)
+  assert.is(appended.told.at(-1), 'remove EOUTCOMEUNKNOWN')
+})
+
+test('a removed member is told that this is committed, then left alone', () => {
+  const bench = NodeBench.leader(6)
+  bench.node.removePeer(peer(3), {}, bench.tell('remove'))
+  bench.settle()
+  bench.take(2)
+  assert.is(bench.told.at(-1), 'remove OK')
+  assert.is(bench.stream(3).isOpen, true)
+  assert.equal(
+    bench.node.status().peers.map((p) => p.peerId.port),
+    [2],
+  )
+  bench.take(3)
+  bench.advance(T / 10)
+  assert.ok(bench.stream(3).newest.committedIndex >= 2)
+  bench.take(3)
+  assert.is(bench.stream(3).isOpen, false)
+})
+
+test('a removed member that does not answer is left alone after a while', () => {
+  const bench = NodeBench.leader(6)
+  bench.node.removePeer(peer(3), {}, bench.tell('remove'))
+  bench.settle()
+  for (let i = 0; i < 3 * T; i += 50) {
+    bench.take(2)
+    bench.advance(50)
+  }
+  assert.is(bench.stream(3).isOpen, false)
+})
+
+test('resetPeers sets the members in memory, raises the term, and waits to win with them', () => {
+  const bench = NodeBench.follower(5)
+  assert.is(bench.node.resetPeers(members()).code, ErrorCode.EINVAL)
+  assert.is(bench.node.resetPeers(members(1, 2, 3)).ok, true)
+  assert.is(bench.term, 5, 'nothing changes')
+
+  assert.is(bench.node.resetPeers(members(1)).ok, true)
+  bench.settle()
+  assert.equal([bench.term, view(bench), bench.node.status().configurationCommitted], [6, 'none 1', false])
+  bench.until('it leads', () => bench.state === 'LEADER')
+  bench.settle()
+  const { configuration: written, configurationCommitted } = bench.node.status()
+  assert.equal([written.configIndex, configurationCommitted], [1, true])
+
+  const busy = NodeBench.leader(6)
+  add(busy)
+  assert.is(busy.node.resetPeers(members(1)).code, ErrorCode.EBUSY)
+})
+
+test('a member that is added again hears of its earlier removal, and of nothing more', () => {
+  const bench = NodeBench.follower(5, { conf: members() })
+  const removed = () => bench.events('node.removed').length
+  const first = batch(1, 5, [configuration(members(1, 2, 3)), 'a', configuration(members(2, 3)), 'b'])
+  bench.append(2, 5, { entries: first, committed: 4 })
+  for (let i = 0; i < 3 * T; i += 50) {
+    bench.advance(50)
+    bench.append(2, 5, { prev: [4, 5], committed: 4 })
+  }
+  assert.is(removed(), 0, 'its leader still speaks to it')
+  bench.append(2, 5, { prev: [4, 5], entries: batch(5, 5, [configuration(members(1, 2, 3))]), committed: 5 })
+  bench.advance(2 * T)
+  assert.is(removed(), 0)
+  bench.append(2, 5, { prev: [5, 5], entries: batch(6, 5, [configuration(members(2, 3))]), committed: 6 })
+  assert.is(removed(), 0)
+  bench.advance(2 * T)
+  assert.is(removed(), 1)
+  bench.advance(5 * T)
+  assert.is(removed(), 1, 'once')
+})
+
+test('a removal that is not committed, and one by hand, end no membership', () => {
+  const bench = NodeBench.follower(5)
+  bench.append(2, 5, { entries: batch(1, 5, [configuration(members(1, 2, 3)), configuration(members(2, 3))]), committed: 1 })
+  bench.advance(5 * T)
+  assert.is(bench.events('node.removed').length, 0)
+  assert.ok(bench.node.resetPeers(members(2)).ok)
+  bench.advance(5 * T)
+  assert.is(bench.events('node.removed').length, 0)
+})
+
+test('a candidate is told that it is removed when that is committed here and its log ends before', () => {
+  const bench = NodeBench.follower(5)
+  const entries = batch(1, 5, [configuration(members(1, 2, 3)), 'a', configuration(members(1, 2))])
+  bench.append(2, 5, { entries, committed: 2 })
+  bench.advance(3 * T)
+  assert.is(bench.vote('preVote', 3, 6, [2, 5]).status!.ok, true, 'not committed yet')
+  bench.append(2, bench.term, { prev: [3, 5], committed: 3 })
+  bench.advance(3 * T)
+  assert.is(bench.vote('preVote', 3, 7, [2, 5]).status!.code, ErrorCode.EREMOVED)
+  assert.is(bench.vote('preVote', 3, 7, [9, 6]).status!.ok, true, 'it knows more than this member does')
+  assert.is(bench.vote('preVote', 2, 7, [2, 5]).status!.ok, true, 'a member')
+})
+
+test('a majority of the others is believed, a single one is not', () => {
+  const bench = NodeBench.follower(5)
+  bench.until('a pre-vote', () => bench.transport.open('preVote').length === 2)
+  const { open } = bench.transport
+  const refuse = (n: number) => open.call(bench.transport, 'preVote', peer(n))[0]!.finish({ ok: false, code: ErrorCode.EREMOVED } as never)
+  refuse(2)
+  bench.settle()
+  assert.is(bench.events('node.removed').length, 0)
+  refuse(3)
+  bench.settle()
+  assert.is(bench.events('node.removed').length, 1)
+  assert.is(bench.term, asTerm(5))
+})
+
+test.run()
