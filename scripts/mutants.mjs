@@ -1,34 +1,19 @@
 // npm run mutants [name…]: applies each known bug of test/mutants to a copy of the sources and expects a test to turn red.
+//   --list: which test tells which situation of the catalogue, and which mutant turns it red; --write-tables: that into test/README.md.
 // See test/README.md.
 import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
-import ts from 'typescript'
+import { catalogue, PATCHES, readMutants, readStories, writeTables } from './catalogue.mjs'
+
+let ts
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-const PATCHES = join(ROOT, 'test/mutants')
-const SCENARIOS = join(ROOT, 'test/scenario')
 const SIM_TIME_LIMIT_S = 60
 const TEST_TIME_LIMIT_MS = 120_000
-
-/** A patch with its header: the rule it breaks, how, and which runs must notice, cheapest first. */
-function readMutant(file) {
-  const text = readFileSync(join(PATCHES, file), 'utf8')
-  const header = text.slice(0, text.indexOf('--- a/'))
-  const field = (name) => [...header.matchAll(new RegExp(`^${name}: (.+)$`, 'gm'))].map((match) => match[1])
-  const files = [...text.matchAll(/^\+\+\+ b\/(.+)$/gm)].map((match) => match[1])
-  return {
-    name: file.replace(/\.patch$/, ''),
-    path: join(PATCHES, file),
-    rule: field('rule')[0],
-    breaks: field('breaks')[0],
-    killers: field('killed-by'),
-    files,
-  }
-}
 
 function makeCopy() {
   const copy = mkdtempSync(join(tmpdir(), 'raftctl-mutants-'))
@@ -70,9 +55,12 @@ function restore(mutant, copy) {
   }
 }
 
-/** Runs one killer; answers what it saw when it turned red, null when it stayed green. */
+/**
+ * Runs one killer; answers what it saw when it turned red, null when it stayed green. `test FILE ID`: a test whose title
+ * begins with that id must be among the red ones.
+ */
 function run(killer, copy) {
-  const [kind, target] = killer.split(' ')
+  const [kind, target, id] = killer.split(' ')
   if (kind === 'sim') {
     const args = [join(copy, 'dist/test/simulation/main.js'), '--seeds', target, '--time-limit', String(SIM_TIME_LIMIT_S)]
     const { stdout } = spawnSync(process.execPath, args, { cwd: copy, encoding: 'utf8' })
@@ -86,20 +74,12 @@ function run(killer, copy) {
     timeout: TEST_TIME_LIMIT_MS,
   })
   if (status === 0) return null
-  const failed = /FAIL\s+(.+)$/m.exec(stripVTControlCharacters(stdout ?? ''))
-  return `${target}: ${failed ? failed[1].trim() : (signal ?? 'it failed')}`
-}
-
-/** Stories that say which mutant turns them red, by mutant: the promise is kept to the letter. */
-function readStories() {
-  const stories = new Map()
-  for (const file of readdirSync(SCENARIOS).filter((name) => name.endsWith('.test.ts'))) {
-    const text = readFileSync(join(SCENARIOS, file), 'utf8')
-    for (const [, , title, mutant] of text.matchAll(/scenario\(\s*(['`"])(.+?)\1,\s*\{[^{}]*killedBy: '([^']+)'/g)) {
-      stories.set(mutant, [...(stories.get(mutant) ?? []), { title, target: `test/scenario/${file.replace(/\.ts$/, '')}` }])
-    }
+  const failed = [...stripVTControlCharacters(stdout ?? '').matchAll(/^.*FAIL\s+(.+)$/gm)].map((match) => match[1].trim())
+  if (id) {
+    const title = failed.find((text) => text.includes(`"${id} `))
+    return title ? `${target}: ${title}` : null
   }
-  return stories
+  return `${target}: ${failed[0] ?? signal ?? 'it failed'}`
 }
 
 /** Titles of stories that stay green although they name this mutant. */
@@ -118,23 +98,24 @@ function greenStories(stories, copy) {
 
 /** A test that is red without any mutant kills nothing. */
 function baselineProblems(mutants, copy) {
-  const tests = new Set(mutants.flatMap((mutant) => mutant.killers).filter((killer) => killer.startsWith('test ')))
+  const killers = mutants.flatMap((mutant) => mutant.killers).filter((killer) => killer.startsWith('test '))
   const problems = []
-  for (const killer of tests) {
-    const file = join(copy, 'dist', `${killer.slice(5)}.js`)
-    if (!existsSync(file)) problems.push(`${killer.slice(5)} does not exist`)
-    else if (run(killer, copy) !== null) problems.push(`${killer.slice(5)} is red without a mutant`)
+  for (const target of new Set(killers.map((killer) => killer.split(' ')[1]))) {
+    if (!existsSync(join(copy, 'dist', `${target}.js`))) problems.push(`${target} does not exist`)
+    else if (run(`test ${target}`, copy) !== null) problems.push(`${target} is red without a mutant`)
   }
   return problems
 }
 
-function main() {
+async function main() {
   const wanted = process.argv.slice(2)
-  const mutants = readdirSync(PATCHES)
-    .filter((file) => file.endsWith('.patch'))
-    .sort()
-    .map(readMutant)
-    .filter((mutant) => wanted.length === 0 || wanted.includes(mutant.name))
+  if (wanted[0] === '--list') {
+    for (const { id, file, mutants } of catalogue()) console.log(`${id} ${file} ${mutants.join(',')}`.trimEnd())
+    return 0
+  }
+  if (wanted[0] === '--write-tables') return writeTables()
+  ts = (await import('typescript')).default
+  const mutants = readMutants().filter((mutant) => wanted.length === 0 || wanted.includes(mutant.name))
   if (mutants.length === 0) {
     console.error(`no such mutant: ${wanted.join(' ')}`)
     return 2
@@ -184,4 +165,4 @@ function main() {
   return survivors + broken > 0 ? 1 : 0
 }
 
-process.exitCode = main()
+process.exitCode = await main()

@@ -68,6 +68,63 @@ scenario(
   },
 )
 
+scenario(
+  'D03 a read is confirmed by no answer to what was asked before it, though that comes after it',
+  { size: 3, killedBy: 'late-answer-confirms' },
+  (story) => {
+    const { cluster } = story
+    const [n1, n2, n3] = story.start('n1').members as [SimMember, SimMember, SimMember]
+    story.write(1)
+    story.wait(story.T / 2)
+
+    // What n3 answers is long under way, n2 is not heard at all: n1 hands over and does not learn that it was done.
+    cluster.cutOneWay(n2, n1)
+    cluster.clog(n3, n1, 0.7 * story.T)
+    story.wait(0.3 * story.T)
+    n1.run('story:transfer', (node) => node.transferLeadershipTo(n2.peerId, () => {}))
+    story.await('n2 leads', () => n2.node!.isLeader(), story.T / 10)
+    const [write] = story.write(1, n2)
+    const read = story.read(n1, 0)
+    story.wait(0.1 * story.T)
+    assert.is(n1.node!.status().state, 'TRANSFERRING', 'n1 knows of the new leader')
+    assert.not(read.answered)
+
+    // The answers of n3 arrive in order: those to the heartbeats of before come first.
+    story.wait(2 * story.T)
+    assert.ok(read.value === null || read.value === write!.serial, `a stale ${read.value}`)
+    cluster.heal()
+    story.expectConverged()
+  },
+)
+
+scenario(
+  'D05 a leader that is paused as soon as it asked another to take over answers no read from its past',
+  { size: 3, killedBy: 'read-without-confirmation' },
+  (story) => {
+    const { cluster } = story
+    const [n1, n2] = story.start('n1').members as [SimMember, SimMember, SimMember]
+    story.write(1)
+    cluster.onEvent = (member, event) => {
+      if (member !== n2 || event.name !== 'election.started') return
+      cluster.isolate(n1)
+      cluster.pause(n1)
+    }
+    n1.run('story:transfer', (node) => node.transferLeadershipTo(n2.peerId, () => {}))
+    story.await('n2 leads', () => cluster.leader() === n2, story.T / 2)
+    const [write] = story.write(1)
+    const late = story.read(n1, 0)
+
+    cluster.resume(n1)
+    story.wait(story.T / 10)
+    assert.is(n1.node!.status().state, 'TRANSFERRING', 'n1 knows of the new leader')
+    story.wait(3 * story.T)
+
+    assert.ok(late.value === null || late.value === write!.serial, `a stale ${late.value}`)
+    cluster.heal()
+    story.expectConverged()
+  },
+)
+
 scenario('D05 a leader that was paused while another took over answers no read from its past', { size: 3 }, (story) => {
   const { cluster } = story
   const old = story.start('n1').leader

@@ -1,34 +1,13 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ErrorCode } from '../../src/raft/errors.js'
-import { EntryBatch } from '../../src/raft/log-entry.js'
-import type { AppendEntriesRequest, AppendEntriesResponse } from '../../src/raft/messages.js'
-import { checksum } from '../../src/storage/checksum.js'
 import type { SimMember } from '../simulation/member.js'
 import { RegisterMachine } from '../simulation/register-machine.js'
-import { type Story, scenario } from './scenario.js'
+import { PATHS } from '../simulation/storages.js'
+import { deliver, record } from './appends.js'
+import { scenario } from './scenario.js'
 
 type Three = [SimMember, SimMember, SimMember]
-
-/** Collects what a member is sent, as it was sent. */
-function record(story: Story, to: SimMember): AppendEntriesRequest[] {
-  const requests: AppendEntriesRequest[] = []
-  const { observer } = story.cluster.network
-  const appendSent = observer!.appendSent.bind(observer)
-  observer!.appendSent = (from, address, request) => {
-    if (address === to.peerId.address) requests.push(request)
-    appendSent(from, address, request)
-  }
-  return requests
-}
-
-/** Hands a request to a member once more, as a late duplicate. */
-function deliver(story: Story, to: SimMember, request: AppendEntriesRequest): AppendEntriesResponse {
-  let answer: AppendEntriesResponse | undefined
-  to.run('story:duplicate', (node) => node.handler.handleAppendEntries(request, (_, response) => (answer = response)))
-  story.await('the duplicate is answered', () => answer !== undefined)
-  return answer!
-}
 
 scenario(
   'B01 entries of an older term on a quorum are committed only with one of the current term (figure 8)',
@@ -97,10 +76,7 @@ scenario('B03 a late append that repeats part of what is there deletes nothing b
   assert.ok(early, 'nothing was sent in parts')
   const { lastId } = n2.node!.status()
 
-  const answer = deliver(story, n2, {
-    ...early!,
-    entries: EntryBatch.parse(early!.entries!.firstIndex, Buffer.from(early!.entries!.bytes), checksum).batch,
-  })
+  const answer = deliver(story, n2, early!)
 
   assert.is(answer.success, true)
   assert.equal(n2.node!.status().lastId, lastId)
@@ -140,6 +116,46 @@ scenario('B03 an append after an entry of another term is refused', { size: 3, k
 
   story.expectConverged()
 })
+
+scenario(
+  'B09 a slow write whose entries were cut and replaced meanwhile makes nothing durable of what replaced them',
+  { size: 5, killedBy: 'late-write-vouches' },
+  (story) => {
+    const { cluster } = story
+    const [n1, n2, n3, n4, n5] = story.start('n1').members as [...Three, SimMember, SimMember]
+    story.write(3)
+
+    // n3 is given entries that only n1 has, and its disk takes its time with them.
+    cluster.partition([n1, n3], [n2, n4, n5])
+    cluster.stallDisk(n3, 20 * story.T, new RegExp(`^${PATHS.log}`))
+    const lost = story.propose(6, n1)
+    story.await('n3 is writing them', () => n3.node!.status().lastId.index === n1.node!.status().lastId.index)
+    story.await('another leads', () => cluster.leader() !== null && cluster.leader() !== n1, 6 * story.T)
+
+    // The next leader replaces them while that write is still under way.
+    cluster.heal()
+    cluster.isolate(n1)
+    const away = [n2, n4, n5].find((member) => member !== story.leader)!
+    cluster.kill(away)
+    const { term } = story.leader.node!.status()
+    const writes = story.propose(6)
+    story.await('n3 holds the new ones in memory', () => n3.node!.status().lastId.index === story.leader.node!.status().lastId.index)
+    assert.is(n3.node!.status().lastId.term, term)
+    assert.ok(n3.image.log.entryAt(n3.node!.status().lastId.index)?.term !== term, 'its disk has them already')
+
+    // What leaves n3 is checked against its disk; so is what it takes for durable.
+    let early = 0
+    cluster.onEvent = (member, event) => {
+      if (member !== n3 || event.name !== 'log.durable') return
+      if (n3.image.log.entryAt(event.index)?.term !== term) early = event.index
+    }
+    n3.profile.stalledUntil = 0
+    story.await('the new ones are acknowledged', () => writes.every((write) => write.outcome === 'acked'))
+    assert.is(early, 0, 'it counts an entry that its disk does not hold')
+    cluster.heal()
+    story.restart(away).expectConverged().expectOutcome(lost, 'unknown')
+  },
+)
 
 scenario(
   'B15 a stream that breaks with requests under way neither loses nor repeats an entry',

@@ -317,10 +317,12 @@ export class SimCluster {
     this.network.clog(from.peerId.address, to.peerId.address, forMs)
   }
 
-  stallDisk(member: SimMember, forMs: number): void {
+  /** The disk of that machine answers nothing for this long, or nothing that concerns `paths`. */
+  stallDisk(member: SimMember, forMs: number, paths = /^/): void {
     this.note('disk-stall', member)
     this.counts.stalls++
     member.profile.stalledUntil = Math.max(member.profile.stalledUntil, this.now + forMs)
+    member.profile.stalledPaths = paths
   }
 
   // ---- administrators ----

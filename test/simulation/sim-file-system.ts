@@ -12,8 +12,9 @@ export interface DiskProfile {
   operationMs: number
   /** Mean of a sync or a synchronous write. */
   syncMs: number
-  /** Nothing completes before this moment of virtual time. */
+  /** Nothing completes before this moment of virtual time, or nothing whose path matches `stalledPaths`. */
   stalledUntil: number
+  stalledPaths?: RegExp
   /** Chance of EIO per write, per sync and per name change. */
   writeErrorRate: number
   syncErrorRate: number
@@ -226,7 +227,7 @@ export class SimFileSystem implements FileSystem {
     const mean = how.slow ? profile.syncMs : profile.operationMs
     const complete = (): void => {
       if (!this.inflight.has(operation)) return
-      if (this.scheduler.now < profile.stalledUntil) {
+      if (this.scheduler.now < profile.stalledUntil && (profile.stalledPaths?.test(path) ?? true)) {
         this.scheduler.schedule(profile.stalledUntil - this.scheduler.now + random.unit() * mean, null, label, complete)
         return
       }

@@ -90,13 +90,13 @@ test('a hint never leads below what is committed', () => {
   assert.equal(said(bench.append(2, 6, { prev: [3, 6] })), [false, 6, 2])
 })
 
-test('what is committed here counts as matching, also for a leader that no longer knows its term (B05)', () => {
+test('B05 what is committed here counts as matching, also for a leader that no longer knows its term', () => {
   const bench = follower()
   bench.append(2, 6, { prev: [3, 3], committed: 3 })
   assert.equal(said(bench.append(2, 6, { prev: [2, 0], committed: 3 })), [true, 6, 6])
 })
 
-test('an answer from before is not overwritten: only the first real conflict cuts, and all after it (B03)', () => {
+test('B03 an answer from before is not overwritten: only the first real conflict cuts, and all after it', () => {
   const bench = follower()
   assert.equal(said(bench.append(2, 6, { prev: [2, 3], entries: batch(3, 3, ['b']) })), [true, 6, 3])
   assert.is(bench.impl.log.lastIndex, 6, 'what follows a matching prefix stays')
@@ -128,7 +128,7 @@ test('entries that were written for a leader of an older term are no acknowledge
   assert.is(bench.impl.ballotBox.lastCommittedIndex, 0)
 })
 
-test('the commit index goes no further than what is known to match (B02)', () => {
+test('B02 the commit index goes no further than what is known to match', () => {
   const bench = follower()
   bench.append(2, 6, { prev: [4, 4], committed: 99 })
   assert.is(bench.impl.ballotBox.lastCommittedIndex, 4)
@@ -138,14 +138,14 @@ test('the commit index goes no further than what is known to match (B02)', () =>
   assert.is(bench.impl.ballotBox.lastCommittedIndex, 5, 'and never back')
 })
 
-test('entries that do not follow their predecessor are refused as a malformed request', () => {
+test('B06 entries that do not follow their predecessor are refused as a malformed request', () => {
   const bench = follower()
   const answer = bench.append(2, 6, { prev: [3, 3], entries: batch(5, 6, ['x']) })
   assert.is(answer.status!.code, ErrorCode.EINVAL)
   assert.is(bench.impl.log.lastIndex, 6)
 })
 
-test('a leader that contradicts what is committed here ends this node, before anything is cut (B17)', () => {
+test('B17 a leader that contradicts what is committed here ends this node, before anything is cut', () => {
   const bench = follower()
   bench.append(2, 6, { prev: [6, 5], committed: 4 })
   const answer = bench.append(2, 6, { prev: [3, 3], entries: batch(4, 6, ['other']) })

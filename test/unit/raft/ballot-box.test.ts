@@ -97,14 +97,14 @@ test('each range is decided by its own configuration, and takes what is below al
   assert.equal(committed, [5, 6])
 })
 
-test('stepping down forgets acknowledgements; the next leadership starts above what is committed', () => {
+test('B11 stepping down forgets acknowledgements; the next leadership starts above what is committed', () => {
   const { box, committed } = leading(1)
   box.append(logIndex(1), logIndex(9), three)
   box.commitAt(logIndex(9), peer(2))
   box.clearPending()
   assert.is(box.pendingIndex, 0)
   box.commitAt(logIndex(9), peer(3))
-  assert.equal(committed, [], 'B11 an acknowledgement for a leadership that is over')
+  assert.equal(committed, [], 'an acknowledgement for a leadership that is over')
   box.setLastCommitted(logIndex(4))
   assert.throws(() => box.resetPending(logIndex(4)), /within what is committed/)
   box.resetPending(logIndex(5))

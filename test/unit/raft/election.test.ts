@@ -91,7 +91,7 @@ test('no majority of pre-votes, no election', () => {
   assert.is(bench.state, 'FOLLOWER')
 })
 
-test('a request for votes leaves only when the new term and the own vote are on disk', () => {
+test('A01 a request for votes leaves only when the new term and the own vote are on disk', () => {
   const bench = NodeBench.follower(5)
   bench.until('a pre-vote', () => bench.transport.open('preVote').length === 2)
   bench.held.meta = true
@@ -112,7 +112,7 @@ test('a request for votes leaves only when the new term and the own vote are on 
   )
 })
 
-test('a vote that cannot be saved ends the node: it leads nothing and asks nobody', () => {
+test('A03 a vote that cannot be saved ends the node: it leads nothing and asks nobody', () => {
   const bench = NodeBench.follower(5)
   bench.until('a pre-vote', () => bench.transport.open('preVote').length === 2)
   bench.held.meta = true
@@ -149,7 +149,7 @@ test('a group of one elects itself at once', () => {
   assert.is(bench.impl.ballotBox.lastCommittedIndex, 1)
 })
 
-test('answers of an earlier round are not counted in a later one', () => {
+test('A08 answers of an earlier round are not counted in a later one', () => {
   const bench = NodeBench.follower(5)
   bench.until('a pre-vote', () => bench.transport.open('preVote').length === 2)
   const late = bench.transport.open('preVote')
@@ -161,7 +161,7 @@ test('answers of an earlier round are not counted in a later one', () => {
   assert.is(bench.term, 7)
 })
 
-test('a pre-vote ends when the leader is heard again: a late grant disturbs nobody', () => {
+test('A08 a pre-vote ends when the leader is heard again: a late grant disturbs nobody', () => {
   const bench = NodeBench.follower(5)
   bench.append(2, 5)
   bench.until('a pre-vote', () => bench.transport.open('preVote').length === 2)
@@ -273,7 +273,7 @@ test('no member is asked while the term is not even saved here, and it is asked 
   bench.until('a pre-vote', () => bench.transport.open('preVote').length === 2, 0.4 * T)
 })
 
-test('a vote is answered when it is on disk, and once given in a term', () => {
+test('A07 a vote is answered when it is on disk, and once given in a term: to the same candidate again', () => {
   const bench = NodeBench.follower(5, { disk: log() })
   bench.held.meta = true
   const first = bench.vote('requestVote', 2, 6, [2, 3])
@@ -285,7 +285,7 @@ test('a vote is answered when it is on disk, and once given in a term', () => {
   assert.is(second.response!.granted, false)
   assert.equal([bench.meta.stored.term, bench.meta.stored.votedFor.key], [6, peer(2).key])
 
-  // The same candidate asks again: the same answer (A07).
+  // The same candidate asks again: the same answer.
   assert.is(bench.vote('requestVote', 2, 6, [2, 3]).response!.granted, true)
 })
 
@@ -300,7 +300,7 @@ test('a vote that a newer term overtook before it was on disk is not given', () 
   assert.is(second.response!.granted, true)
 })
 
-test('a vote that cannot be saved is not given', () => {
+test('A02 a vote that cannot be saved is not given', () => {
   const bench = NodeBench.follower(5)
   bench.held.meta = true
   const answer = bench.vote('requestVote', 2, 6)
@@ -310,7 +310,7 @@ test('a vote that cannot be saved is not given', () => {
   assert.is(bench.state, 'ERROR')
 })
 
-test('a candidate with an older last term is refused however long its log is', () => {
+test('A09 a candidate with an older last term is refused however long its log is', () => {
   const bench = NodeBench.follower(5, { disk: log() })
   assert.is(bench.vote('requestVote', 2, 6, [9, 2]).response!.granted, false)
   assert.is(bench.vote('preVote', 2, 7, [9, 2]).response!.granted, false)
@@ -334,13 +334,13 @@ test('a pre-vote is granted without changing anything', () => {
   assert.ok(bench.impl.meta.votedFor.isEmpty)
 })
 
-test('a voter at a lower term grants a pre-vote of a far higher one (A11)', () => {
+test('A11 a voter at a lower term grants a pre-vote of a far higher one', () => {
   const bench = NodeBench.follower(3)
   assert.equal(bench.vote('preVote', 2, 90).response!.granted, true)
   assert.is(bench.term, 3)
 })
 
-test('votes of a term seen in the log and not in the meta file are never given again (A04)', () => {
+test('A04 votes of a term seen in the log and not in the meta file are never given again', () => {
   const meta = new FakeMetaStorage({ term: asTerm(1), votedFor: PeerId.EMPTY })
   const bench = NodeBench.follower(1, { meta, disk: log() })
   assert.is(bench.term, 4)

@@ -31,7 +31,7 @@ test('the own disk counts when it has written, and commits with the followers wh
   assert.is(bench.impl.log.durableIndex, 1)
 })
 
-test('leadership that is lost tells every proposal once: unknown outcome, and refusal of what was not taken', () => {
+test('C04 leadership that is lost tells every proposal once: unknown outcome, and refusal of what was not taken', () => {
   const bench = NodeBench.leader(6)
   bench.propose('in the log')
   bench.node.apply({ data: Buffer.from('b'), done: bench.waiting('queued') })
@@ -139,7 +139,7 @@ test('a log that cannot be written ends the node: everybody is told, nothing is 
   assert.is(bench.meta.stored.term, 6)
 })
 
-test('a term that cannot be saved ends the node, and no answer of that term leaves (A05)', () => {
+test('A05 a term that cannot be saved ends the node, and no answer of that term leaves', () => {
   const bench = NodeBench.follower(5)
   bench.held.meta = true
   const answer = bench.append(2, 8)

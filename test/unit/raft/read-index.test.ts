@@ -19,7 +19,7 @@ test('a read is told the commit index once a quorum answered a request sent afte
   assert.is(bench.told.at(-1), 'read OK 2')
 })
 
-test('an answer to a request that was sent before the read confirms nothing', () => {
+test('D03 an answer to a request that was sent before the read confirms nothing', () => {
   const bench = NodeBench.leader(6)
   bench.propose('a')
   bench.until('a heartbeat', () => bench.stream(2).unanswered.length === 2)
@@ -33,7 +33,7 @@ test('an answer to a request that was sent before the read confirms nothing', ()
   assert.is(bench.told.at(-1), 'read OK 1')
 })
 
-test('a new leader answers no read before the first entry of its term is committed (D01), and then all (D02)', () => {
+test('D01 a new leader answers no read before the first entry of its term is committed, and then all (D02)', () => {
   const bench = NodeBench.follower(5)
   bench.elect()
   bench.read('early')
@@ -91,7 +91,7 @@ test('a read that no quorum confirms ends at its deadline, and those behind it g
   assert.is(bench.told.at(-1), 'long OK 1')
 })
 
-test('leadership that is lost ends the reads that wait (D04)', () => {
+test('D04 leadership that is lost ends the reads that wait', () => {
   const bench = NodeBench.leader(6)
   bench.read('read')
   const old = bench.stream(2)
@@ -101,7 +101,7 @@ test('leadership that is lost ends the reads that wait (D04)', () => {
   assert.equal(bench.told.slice(1), ['read EPERM'])
 })
 
-test('answers of one leadership confirm no read of the next', () => {
+test('D03 answers of one leadership confirm no read of the next', () => {
   const bench = NodeBench.leader(6)
   bench.read('first')
   bench.append(3, 7)
@@ -127,7 +127,7 @@ test('a follower asks its leader, and answers when it has applied as much', () =
   assert.is(bench.told.at(-1), 'read OK 2')
 })
 
-test('a follower that never gets that far says so at the deadline (D09), and keeps nothing of it', () => {
+test('D09 a follower that never gets that far says so at the deadline, and keeps nothing of it', () => {
   const bench = NodeBench.follower(5)
   bench.append(2, 5)
   bench.read('read', 300)

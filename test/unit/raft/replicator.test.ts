@@ -57,7 +57,7 @@ test('entries of earlier terms commit with the first one of this term, never by 
   assert.is(bench.impl.ballotBox.lastCommittedIndex, 6)
 })
 
-test('requests are sent ahead of their answers, at most 16 of them', () => {
+test('B16 requests are sent ahead of their answers, at most 16 of them', () => {
   const bench = NodeBench.leader(6)
   for (let i = 0; i < 20; i++) bench.propose(`${i}`)
   assert.equal(waiting(bench, 2).length, 16)
@@ -67,7 +67,7 @@ test('requests are sent ahead of their answers, at most 16 of them', () => {
   assert.is(waiting(bench, 2).at(-1), '18-21', 'what waited goes together')
 })
 
-test('no more than 4 MiB and one request are under way to a peer', () => {
+test('B16 no more than 4 MiB and one request are under way to a peer', () => {
   const bench = NodeBench.leader(6)
   for (let i = 0; i < 12; i++) bench.propose('x'.repeat(500 * 1024))
   assert.is(waiting(bench, 2).length, 9)
@@ -76,7 +76,7 @@ test('no more than 4 MiB and one request are under way to a peer', () => {
   assert.equal([status(bench, 2).inflightBytes, status(bench, 2).matchIndex], [0, 13])
 })
 
-test('a stream that breaks takes the next index back to the oldest request without an answer', () => {
+test('B15 a stream that breaks takes the next index back to the oldest request without an answer', () => {
   const bench = NodeBench.leader(6)
   for (const text of ['a', 'b', 'c']) bench.propose(text)
   bench.stream(2).answerOne()
@@ -122,7 +122,7 @@ test('the hint of a refused probe is where the next one looks', () => {
   assert.equal(waiting(bench, 2), ['3-5', '6-6'], 'from disk and from memory')
 })
 
-test('a hint that does not help goes back one entry, down to the start of the log', () => {
+test('B07 a hint that does not help goes back one entry, down to the start of the log', () => {
   const bench = NodeBench.follower(5, { disk: log() })
   bench.elect()
   for (const prev of [5, 4, 3, 2, 1]) {
@@ -231,7 +231,7 @@ test('a peer that answers nothing gets a bounded number of heartbeats, and a new
   assert.is(bench.stream(2).isOpen, true, 'and it tries again')
 })
 
-test('an answer out of order or of an older term counts for nothing and breaks nothing', () => {
+test('B08 an answer out of order or of an older term counts for nothing and breaks nothing', () => {
   const bench = NodeBench.leader(6)
   const answer = { term: asTerm(6), success: true, lastLogIndex: logIndex(3), readonly: false, rebuilding: false }
   bench.propose('a')
