@@ -58,7 +58,10 @@ function weigh(survey: Survey, { leaderId, term }: { readonly leaderId: string; 
 /** The leader's own view decides; where we cannot reach a peer ourselves it has to be a very recent one. */
 function heardBy(survey: Survey, leader: NodeReport): Set<string> {
   const heard = leader.progress.filter(
-    (peer) => !peer.rebuilding && isHeard(peer, leader, survey.direct || survey.reports.has(peerKey(peer.peerId))),
+    (peer) =>
+      !peer.rebuilding &&
+      survey.reports.get(peerKey(peer.peerId))?.standing !== 'rebuilding' &&
+      isHeard(peer, leader, survey.direct || survey.reports.has(peerKey(peer.peerId))),
   )
   const self = leader.standing === 'rebuilding' ? [] : [peerKey(leader.peerId)]
   return new Set([...self, ...heard.map((peer) => peerKey(peer.peerId))])

@@ -12,6 +12,8 @@ export interface NodeReport {
   /** braft's names: LEADER, FOLLOWER, … */
   readonly raftState: string
   readonly term: number
+  /** PeerId; null when it gave no vote in its term. */
+  readonly votedFor: string | null
   readonly leaderId: string | null
   readonly leaderContactMs: number | null
   readonly leaderForMs: number | null
@@ -19,9 +21,19 @@ export interface NodeReport {
   readonly leaderReadyForMs: number | null
   readonly firstIndex: number
   readonly lastIndex: number
+  readonly lastTerm: number
+  /** Newest entry that is durable here. */
+  readonly durableIndex: number
   readonly commitIndex: number
   readonly appliedIndex: number
   readonly snapshot: SnapshotReport | null
+  /** idle, saving, downloading or loading. */
+  readonly snapshotState: string
+  /** Of the snapshot that is being downloaded; total 0 otherwise. */
+  readonly snapshotBytesDone: number
+  readonly snapshotBytesTotal: number
+  /** A snapshot is taken every so often; 0: only on demand. */
+  readonly snapshotIntervalMs: number
   readonly membership: MembershipReport | null
   /** On the leader only. */
   readonly progress: readonly ProgressReport[]
@@ -30,6 +42,11 @@ export interface NodeReport {
   readonly logBytes: number
   readonly dataBytes: number
   readonly dataDir: string
+  /** Of a hundred recent durable writes; null before the first. */
+  readonly syncP99Ms: number | null
+  readonly pid: number
+  readonly incarnation: string
+  readonly machineRevision: number | null
   readonly version: string
   readonly uptimeMs: number
   /** Why the node stopped taking part; null when it did not. */
@@ -68,6 +85,9 @@ export interface MembershipReport {
 export interface ProgressReport {
   readonly peerId: string
   readonly matchIndex: number
+  readonly nextIndex: number
+  readonly inflightRequests: number
+  readonly inflightBytes: number
   readonly state: string
   readonly lastContactMs: number | null
   readonly consecutiveErrors: number

@@ -7,7 +7,7 @@ export type NodeState =
   | 'WRONG CLUSTER'
   | 'REBUILDING'
   | 'ERROR'
-  | 'sync'
+  | 'installing'
   | 'electing'
   | 'leaderless'
   | 'starting'
@@ -28,7 +28,7 @@ export interface StateFacts {
   readonly following: boolean
   /** The leader, where it answers, heard from it lately. */
   readonly heard: boolean
-  /** The leader is sending it a snapshot. */
+  /** A snapshot is on its way to it, or being loaded. */
   readonly installing: boolean
 }
 
@@ -51,5 +51,5 @@ export function stateOf(facts: StateFacts): NodeState {
   if (own !== undefined) return own
   if (!facts.following) return 'leaderless'
   if (!facts.heard) return 'CUT OFF'
-  return facts.installing ? 'sync' : 'ok'
+  return facts.installing ? 'installing' : 'ok'
 }

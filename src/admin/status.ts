@@ -42,6 +42,8 @@ export interface NodeRow {
   readonly applied: number | null
   /** Entries that the cluster committed and this node has not applied. */
   readonly lag: number | null
+  /** How far it is, while it is rebuilt or a snapshot is installed; null otherwise. */
+  readonly catchUp: CatchUp | null
   /** Newest index that the leader knows it holds. */
   readonly match: number | null
   /** Since the leader last heard from it; null on the leader. */
@@ -53,6 +55,14 @@ export interface NodeRow {
   readonly uptimeMs: number | null
   readonly alarms: readonly string[]
   readonly error: { readonly code: string; readonly stage: Stage | null; readonly message: string } | null
+}
+
+/** A member on its way back: by the bytes of a snapshot, or by the entries it has applied of those that are committed. */
+export interface CatchUp {
+  readonly by: 'snapshot' | 'log'
+  readonly done: number
+  /** 0 while unknown. */
+  readonly total: number
 }
 
 export interface Disagreement {
@@ -193,7 +203,7 @@ function rowOf(found: Survey, claim: LeaderClaim | null, { peerId, role, commit 
     member: role !== null,
     following: report !== undefined && report.leaderId !== null,
     heard: progress === undefined || isFresh(progress, claim?.report),
-    installing: progress?.state === 'snapshot',
+    installing: progress?.state === 'snapshot' || report?.snapshotState === 'downloading' || report?.snapshotState === 'loading',
   })
   const base = {
     id: nameOf(found, peerId),
@@ -212,10 +222,25 @@ function rowOf(found: Survey, claim: LeaderClaim | null, { peerId, role, commit 
     ...base,
     ...{ reachable: true, raftState, term, commit: report.commitIndex, applied: report.appliedIndex },
     lag: commit === null ? null : Math.max(0, commit - report.appliedIndex),
+    catchUp: catchUpOf(state, report, { progress, commit }),
     lastContactMs: leader ? null : contactOf(report, progress),
     log: { first: report.firstIndex, last: report.lastIndex, bytes: report.logBytes },
     ...{ snapshot, dataBytes, version, uptimeMs, alarms },
   }
+}
+
+/** The member itself knows best; what the leader has sent says more than nothing. */
+function catchUpOf(
+  state: NodeState,
+  report: NodeReport,
+  { progress, commit }: { readonly progress: ProgressReport | undefined; readonly commit: number | null },
+): CatchUp | null {
+  if (state !== 'REBUILDING' && state !== 'installing') return null
+  if (report.snapshotState === 'downloading' && report.snapshotBytesTotal > 0)
+    return { by: 'snapshot', done: report.snapshotBytesDone, total: report.snapshotBytesTotal }
+  if (progress?.state === 'snapshot' && progress.snapshotBytesTotal > 0)
+    return { by: 'snapshot', done: progress.snapshotBytesSent, total: progress.snapshotBytesTotal }
+  return { by: 'log', done: report.appliedIndex, total: commit ?? 0 }
 }
 
 /** A leader knows nothing of a member that has not answered it yet, and then reports 0. */
@@ -238,6 +263,7 @@ const blankRow = {
   commit: null,
   applied: null,
   lag: null,
+  catchUp: null,
   lastContactMs: null,
   log: null,
   snapshot: null,

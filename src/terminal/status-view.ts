@@ -28,6 +28,7 @@ export interface NodePicture {
   readonly applied: number | null
   readonly lag: number | null
   readonly match: number | null
+  readonly catchUp: { readonly by: 'snapshot' | 'log'; readonly done: number; readonly total: number } | null
   readonly lastContactMs: number | null
   readonly log: { readonly first: number; readonly last: number; readonly bytes: number } | null
   readonly snapshot: { readonly index: number } | null
@@ -63,6 +64,7 @@ export const STATUS_COLUMNS = {
   SNAPSHOT: 'last entry in its newest snapshot',
   LOG: 'entries in its log',
   DATA: 'size of its data directory',
+  PROGRESS: 'how far a member that is rebuilt, or is sent a snapshot, has come',
 }
 
 /** One headline, a row per member, who disagrees, and what to type next. */
@@ -91,6 +93,7 @@ function headline(out: Output, status: StatusPicture, { title, commitRate }: Sta
 
 function columnsFor(out: Output, status: StatusPicture): Column<NodePicture>[] {
   const problems = status.nodes.some((row) => row.error !== null)
+  const returning = status.nodes.some((row) => row.catchUp !== null)
   return [
     { name: 'node', value: (row) => row.id },
     { name: 'address', value: (row) => row.address, wide: true },
@@ -110,6 +113,7 @@ function columnsFor(out: Output, status: StatusPicture): Column<NodePicture>[] {
     },
     { name: 'data', value: (row) => format.bytes(row.dataBytes), align: 'right', priority: 8 },
     { name: 'version', value: (row) => row.version ?? '-', priority: 9 },
+    ...(returning ? [{ name: 'progress', value: progressText, priority: 1 } satisfies Column<NodePicture>] : []),
     ...(problems ? [{ name: 'error', value: errorText, priority: 1 } satisfies Column<NodePicture>] : []),
   ]
 }
@@ -118,6 +122,15 @@ function lag(row: NodePicture, commit: number | null): string {
   if (row.leader) return '-'
   if (row.lag !== null) return format.count(row.lag)
   return row.match === null || commit === null ? '?' : `? (last ${format.count(Math.max(0, commit - row.match))})`
+}
+
+/** `snapshot 62% of 388 MB`, `log 998,120 of 1,284,511 (77%)`. */
+function progressText({ catchUp }: NodePicture): string {
+  if (catchUp === null) return ''
+  const { by, done, total } = catchUp
+  const percent = `${Math.floor((Math.min(done, total) * 100) / Math.max(1, total))}%`
+  if (by === 'snapshot') return `snapshot ${percent} of ${format.bytes(total)}`
+  return `log ${format.count(done)} of ${format.count(total)} (${percent})`
 }
 
 function errorText(row: NodePicture): string {

@@ -15,6 +15,7 @@ const commands = [
   ['leader', 'show'],
   ['leader', 'transfer'],
   ['leader', 'step-down'],
+  ['node', 'status'],
   ['snapshot', 'create'],
   ['snapshot', 'list'],
   ['snapshot', 'save'],

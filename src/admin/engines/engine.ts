@@ -122,6 +122,8 @@ export interface ClusterEngine extends Disposable {
   confirmLeader(call: NodeCall): Promise<LeaderReport>
   /** Asks the leader to hand over; answers once the new one is known to it. Without an answer it is E_OUTCOME_UNKNOWN. */
   transferLeader(call: TransferCall): Promise<TransferAnswer>
+  /** The settings a node runs with, by flag; empty where it does not say. */
+  settings(call: NodeCall): Promise<Readonly<Record<string, string>>>
   /** How long the members take to answer the node, in milliseconds by PeerId; those that do not are left out. */
   roundTrips(call: NodeCall, timeoutMs: number): Promise<ReadonlyMap<string, number>>
   /** Asks the leader to change the members and follows it; the last thing it says is the answer. */

@@ -1,6 +1,7 @@
 import type { raftctl } from '../../generated/raftctl.js'
 import { fromInt64 } from '../../raft/types.js'
 import type { Connection } from '../../terminal/connection.js'
+import { CliError } from '../../terminal/errors.js'
 import type { LogRow } from '../entry-summary.js'
 import { isEmptyPeer, type NodeReport, type ProgressReport } from '../node-report.js'
 import { changeMembers } from './change-members.js'
@@ -96,6 +97,16 @@ export class RaftctlEngine implements ClusterEngine {
     return changeMembers(this.calls, call, listener)
   }
 
+  async settings({ endpoint }: NodeCall) {
+    try {
+      const { values } = await this.calls.read(endpoint, (client, options) => client.call('GetEffectiveConfig', {}, options))
+      return { ...values }
+    } catch (thrown) {
+      if (thrown instanceof CliError && thrown.code === 'E_UNSUPPORTED') return {}
+      throw thrown
+    }
+  }
+
   async roundTrips({ endpoint }: NodeCall, timeoutMs: number): Promise<ReadonlyMap<string, number>> {
     const { peers } = await this.calls.read(endpoint, (client, options) => client.call('CheckPeers', { samples: 3 }, options), {
       timeoutMs,
@@ -134,11 +145,14 @@ function nodeReport(endpoint: string, status: raftctl.v1.NodeStatus): NodeReport
     standing: status.standing || 'member',
     raftState: status.state,
     term: fromInt64(status.term),
+    votedFor: isEmptyPeer(status.voted_for) ? null : status.voted_for,
     leaderId: isEmptyPeer(status.leader_id) ? null : status.leader_id,
     leaderContactMs: numberOrNull(status.leader_contact_ms),
     leaderForMs: numberOrNull(status.leader_for_ms),
     firstIndex: fromInt64(status.first_index),
     lastIndex: fromInt64(status.last_index),
+    lastTerm: fromInt64(status.last_term),
+    durableIndex: fromInt64(status.durable_index),
     commitIndex: fromInt64(status.commit_index),
     appliedIndex: fromInt64(status.applied_index),
     snapshot:
@@ -150,6 +164,10 @@ function nodeReport(endpoint: string, status: raftctl.v1.NodeStatus): NodeReport
             ageMs: fromInt64(snapshot.age_ms),
           }
         : null,
+    snapshotState: status.snapshot_state || 'idle',
+    snapshotBytesDone: fromInt64(status.snapshot_bytes_done),
+    snapshotBytesTotal: fromInt64(status.snapshot_bytes_total),
+    snapshotIntervalMs: fromInt64(status.snapshot_interval_ms),
     membership: status.membership ? membershipReport(status.membership) : null,
     progress: (status.progress ?? []).map(progressReport),
     electionTimeoutMs: status.election_timeout_ms,
@@ -157,6 +175,10 @@ function nodeReport(endpoint: string, status: raftctl.v1.NodeStatus): NodeReport
     logBytes: fromInt64(status.log_bytes),
     dataBytes: fromInt64(status.data_bytes),
     dataDir: status.data_dir,
+    syncP99Ms: status.sync_p99_ms ?? null,
+    pid: status.pid,
+    incarnation: status.incarnation,
+    machineRevision: numberOrNull(status.machine_revision),
     version: status.version,
     uptimeMs: fromInt64(status.uptime_ms),
     leaderReadyForMs: status.leader_ready_for_ms ?? null,
@@ -172,6 +194,9 @@ function progressReport(progress: raftctl.v1.PeerProgress.$Properties): Progress
   return {
     peerId: progress.peer_id ?? '',
     matchIndex: fromInt64(progress.match_index as Int64),
+    nextIndex: fromInt64(progress.next_index as Int64),
+    inflightRequests: progress.inflight_requests ?? 0,
+    inflightBytes: fromInt64(progress.inflight_bytes as Int64),
     state: progress.state ?? '',
     lastContactMs: numberOrNull(progress.last_contact_ms as Int64),
     consecutiveErrors: fromInt64(progress.consecutive_errors as Int64),

@@ -146,6 +146,29 @@ test('a rebuilding member counts neither as reachable nor for tolerance', () => 
   assert.equal([status.nodes[2]!.state, status.nodes[2]!.lag], ['REBUILDING', 60])
 })
 
+test('a rebuilding member that only says so itself counts neither: it is a row that says how far', () => {
+  const { status } = read([
+    up(leader({ progress: [progress(2), progress(3)] })),
+    up(report(2)),
+    up(
+      report(3, { standing: 'rebuilding', appliedIndex: 40, snapshotState: 'downloading', snapshotBytesDone: 62, snapshotBytesTotal: 388 }),
+    ),
+  ])
+  assert.equal([status.reachableVoters, status.tolerates], [2, 0])
+  assert.equal([status.nodes[2]!.state, status.nodes[2]!.catchUp], ['REBUILDING', { by: 'snapshot', done: 62, total: 388 }])
+})
+
+test('how far a member is that is sent a snapshot: by what it says, by what was sent, else by its log', () => {
+  const at = (leaders: object, own: object) =>
+    read([up(leader({ progress: [progress(2), progress(3, leaders)] })), up(report(2)), up(report(3, { appliedIndex: 40, ...own }))]).status
+      .nodes[2]!
+  const sent = at({ state: 'snapshot', snapshotBytesSent: 10, snapshotBytesTotal: 20 }, {})
+  assert.equal([sent.state, sent.catchUp], ['installing', { by: 'snapshot', done: 10, total: 20 }])
+  const loading = at({}, { snapshotState: 'loading' })
+  assert.equal([loading.state, loading.catchUp], ['installing', { by: 'log', done: 40, total: 100 }])
+  assert.equal([at({}, { snapshotState: 'saving' }).state, at({}, {}).catchUp], ['ok', null])
+})
+
 test('a learner takes no part in the quorum but has its row', () => {
   const members = [...membership(3).members, { peerId: peer(4), name: 'n4', role: 'learner' as const }]
   const four = membership(3, { members })
@@ -156,7 +179,7 @@ test('a learner takes no part in the quorum but has its row', () => {
     up(report(4, { appliedIndex: 10 })),
   ])
   assert.equal([status.voters, status.quorum, status.reachableVoters], [3, 2, 3])
-  assert.equal([status.nodes[3]!.role, status.nodes[3]!.state, status.nodes[3]!.lag], ['learner', 'sync', 90])
+  assert.equal([status.nodes[3]!.role, status.nodes[3]!.state, status.nodes[3]!.lag], ['learner', 'installing', 90])
 })
 
 test('the newest committed configuration is the one that counts', () => {

@@ -1,0 +1,120 @@
+import * as format from './format.js'
+import type { Output } from './output.js'
+
+interface NodePicture {
+  readonly id: string
+  readonly address: string
+  readonly group: string
+  readonly state: string
+  readonly role: string | null
+  readonly leader: boolean
+  readonly standing: string
+  readonly term: number
+  readonly votedFor: string | null
+  readonly leaderId: string | null
+  readonly leaderForMs: number | null
+  readonly leaderContactMs: number | null
+  readonly log: {
+    readonly first: number
+    readonly last: number
+    readonly lastTerm: number
+    readonly durable: number
+    readonly bytes: number
+  }
+  readonly commit: number
+  readonly applied: number
+  readonly catchUp: { readonly by: string; readonly done: number; readonly total: number } | null
+  readonly snapshot: {
+    readonly index: number
+    readonly term: number
+    readonly bytes: number
+    readonly ageMs: number
+    readonly state: string
+  } | null
+  readonly timers: { readonly electionTimeoutMs: number; readonly heartbeatMs: number; readonly snapshotIntervalMs: number }
+  readonly disk: { readonly dataDir: string; readonly dataBytes: number; readonly syncP99Ms: number | null }
+  readonly machine: { readonly kind: string; readonly revision: number | null }
+  readonly process: { readonly pid: number; readonly version: string; readonly uptimeMs: number }
+  readonly peers: readonly {
+    readonly id: string
+    readonly match: number
+    readonly next: number
+    readonly inflight: number
+    readonly state: string
+    readonly lastContactMs: number | null
+    readonly errors: number
+    readonly lastError: string | null
+  }[]
+  readonly alarms: readonly string[]
+  readonly error: string | null
+  readonly settings: Readonly<Record<string, string>>
+}
+
+export const PEER_COLUMNS = {
+  PEER: 'another member, as this leader sees it',
+  MATCH: 'newest entry it is known to hold',
+  NEXT: 'the entry it is sent next',
+  INFLIGHT: 'requests on their way',
+  STATE: 'probe, replicate, snapshot or blocked',
+  CONTACT: 'since the newest request that it answered was sent',
+  ERRORS: 'in a row, and the last of them',
+}
+
+/** One thing a line, then the peers. */
+export function printNode(out: Output, node: NodePicture): void {
+  const sign = node.state === 'ok' ? 'ok' : 'warning'
+  const role = node.leader ? 'leader' : (node.role ?? 'not a member')
+  out.line(`${out.symbol(sign)} ${node.id}  ${node.address}  ${role} of group ${node.group}  ${node.state}`)
+  const rows = linesOf(node)
+  const width = Math.max(...rows.map(([name]) => name.length))
+  for (const [name, text] of rows) out.line(`  ${name.padEnd(width)}  ${text}`)
+  if (node.peers.length > 0)
+    out.table(
+      [
+        { name: 'peer', value: (row) => row.id },
+        { name: 'match', value: (row) => format.count(row.match), align: 'right' },
+        { name: 'next', value: (row) => format.count(row.next), align: 'right', priority: 1 },
+        { name: 'inflight', value: (row) => format.count(row.inflight), align: 'right', priority: 3 },
+        { name: 'state', value: (row) => row.state },
+        { name: 'contact', value: (row) => format.duration(row.lastContactMs), align: 'right' },
+        { name: 'errors', value: (row) => (row.errors === 0 ? '-' : `${row.errors}: ${row.lastError ?? ''}`), priority: 2 },
+      ],
+      node.peers,
+    )
+}
+
+function linesOf(node: NodePicture): [string, string][] {
+  const { log, snapshot, timers, disk, machine, process, catchUp } = node
+  const since = node.leaderForMs === null ? '' : ` for ${format.duration(node.leaderForMs)}`
+  const heard = node.leaderContactMs === null ? '' : `, heard ${format.duration(node.leaderContactMs)} ago`
+  const interval = timers.snapshotIntervalMs === 0 ? 'on demand only' : `every ${format.duration(timers.snapshotIntervalMs)}`
+  const sync = disk.syncP99Ms === null ? '' : ` · sync p99 ${disk.syncP99Ms.toFixed(1)} ms`
+  const known = new Set(['group', 'data', 'election-timeout', 'snapshot-interval', 'cluster-id', 'name', 'listen'])
+  const settings = Object.entries(node.settings).filter(([name, value]) => value !== '' && !known.has(name))
+  return [
+    ['term', `${node.term}, voted for ${node.votedFor ?? 'nobody'}`],
+    ['leader', node.leaderId === null ? 'none known' : `${node.leaderId}${since}${heard}`],
+    [
+      'log',
+      `${format.count(log.first)} to ${format.count(log.last)} (term ${log.lastTerm}) · durable ${format.count(log.durable)} · ${format.bytes(log.bytes)}`,
+    ],
+    ['commit', `${format.count(node.commit)} · applied ${format.count(node.applied)}`],
+    ...(catchUp === null
+      ? []
+      : [['progress', `${catchUp.by} ${format.count(catchUp.done)} of ${format.count(catchUp.total)}`] as [string, string]]),
+    [
+      'snapshot',
+      snapshot === null
+        ? `none · ${interval}`
+        : `${format.count(snapshot.index)} (term ${snapshot.term}) · ${format.bytes(snapshot.bytes)} · ${format.duration(snapshot.ageMs)} old · ${snapshot.state} · ${interval}`,
+    ],
+    ['timers', `election ${format.duration(timers.electionTimeoutMs)} · heartbeat ${format.duration(timers.heartbeatMs)}`],
+    ['disk', `${disk.dataDir} · ${format.bytes(disk.dataBytes)}${sync}`],
+    ['machine', machine.revision === null ? machine.kind : `${machine.kind} at revision ${format.count(machine.revision)}`],
+    ['process', `pid ${process.pid} · ${process.version} · up ${format.duration(process.uptimeMs)}`],
+    ...(settings.length === 0 ? [] : [['config', settings.map(([name, value]) => `${name}=${value}`).join(' ')] as [string, string]]),
+    ...(node.standing === 'member' ? [] : [['standing', node.standing] as [string, string]]),
+    ...node.alarms.map((alarm): [string, string] => ['alarm', alarm]),
+    ...(node.error === null ? [] : [['error', node.error] as [string, string]]),
+  ]
+}
