@@ -28,13 +28,13 @@ export default class MemberAdd extends MembershipCommand {
     const { membershipParts } = await import('../../src/admin/membership-parts.js')
     const typed = (argv as string[]).map(parseNewMember)
     using client = new ClusterClient(connection)
-    const { add, epilogue } = typed.length > 0 ? { add: typed, epilogue: undefined } : await this.asked(client)
+    const { add, lesson } = typed.length > 0 ? { add: typed, lesson: [] } : await this.asked(client)
     const request = {
       ...{ command: this.commandName, add, remove: [], force: flags.force === true, reason: flags.reason ?? null },
       catchupTimeoutMs: flags['catchup-timeout'],
     }
     const parts = membershipParts(client, request, { verify: flags.wait, signal: this.interrupted })
-    return await this.change(flags, { ...parts, ...(epilogue === undefined ? {} : { epilogue }) })
+    return await this.change(flags, { ...parts, epilogue: () => lesson })
   }
 
   private async asked(client: import('../../src/admin/cluster-client.js').ClusterClient) {
@@ -43,6 +43,6 @@ export default class MemberAdd extends MembershipCommand {
     this.requirePrompt('NAME=HOST:PORT')
     const facts = await membershipFacts(client)
     const member = await askNewMember(facts, (address) => probeAddress(client, address))
-    return { add: [member], epilogue: equivalent(`member add ${member.id}=${member.address}`) }
+    return { add: [member], lesson: [equivalent(`member add ${member.id}=${member.address}`)] }
   }
 }

@@ -39,7 +39,10 @@ export default class MemberReplace extends MembershipCommand {
     const parts = membershipParts(client, request, { verify: flags.wait, signal: this.interrupted })
     if (typed) return await this.change(flags, parts)
     const { equivalent } = await import('../../src/terminal/member-wizard.js')
-    return await this.change(flags, { ...parts, epilogue: equivalent(`member replace ${old} ${member.id}=${member.address}`) })
+    return await this.change(flags, {
+      ...parts,
+      epilogue: (plan) => [...parts.epilogue(plan), equivalent(`member replace ${old} ${member.id}=${member.address}`)],
+    })
   }
 
   private async asked(client: import('../../src/admin/cluster-client.js').ClusterClient, named: string | undefined) {

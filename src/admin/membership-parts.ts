@@ -13,16 +13,12 @@ export interface ExecutionSettings {
   readonly signal: AbortSignal
 }
 
+/** How a plan of members is asked about, confirmed and kept. */
+export const membershipWords = { question: questionOf, name: confirmationName, save: writePlan, nothing: changesNothing }
+
 /** Everything that a command which changes members does, by `request`. */
 export function membershipParts(client: ClusterClient, request: MembershipRequest, settings: ExecutionSettings) {
-  return {
-    draft: () => planMembership(client, request),
-    question: questionOf,
-    name: confirmationName,
-    save: writePlan,
-    nothing: changesNothing,
-    ...executionParts(client, settings),
-  }
+  return { ...membershipWords, draft: () => planMembership(client, request), ...executionParts(client, settings) }
 }
 
 /** The same for a file that says who the members shall be. */
@@ -30,9 +26,17 @@ export function declaredParts(client: ClusterClient, request: DeclaredRequest, s
   return { ...membershipParts(client, { ...request, add: [], remove: [] }, settings), draft: () => planDeclared(client, request) }
 }
 
+/** A removed member keeps its directory, and it is of no use there. */
+function wipeAdvice({ action }: MembershipPlan): string[] {
+  return action.remove.map(
+    ({ id }) => `to use the directory of ${id} again:  raftctl node wipe DIR, then raftctl member add ${id}=HOST:PORT`,
+  )
+}
+
 /** The part that a plan from a file needs. */
 export function executionParts(client: ClusterClient, settings: ExecutionSettings) {
   return {
+    epilogue: wipeAdvice,
     execute: (plan: MembershipPlan, listener: (progress: ChangeProgress) => void): Promise<MembershipResult> =>
       changeMembership(client, plan, { ...settings, listener }),
     nameOf: ({ action }: MembershipPlan, peerId: string): string =>

@@ -27,6 +27,8 @@ export interface MembershipRequest {
   readonly catchupTimeoutMs: number
   /** Lines for the plan beyond those that say how to start a member. */
   readonly facts?: readonly string[]
+  /** Whoever executes the plan starts the new members: nobody is waited for. */
+  readonly starts?: boolean
 }
 
 export interface ChangeMembersAction {
@@ -70,8 +72,9 @@ export async function planMembership(client: ClusterClient, request: MembershipR
   const add = request.add.filter((member) => !isMember(status, member, remove)).map(refOfNew)
   const voters = status.nodes.filter((row): row is NodeRow & { peerId: string } => row.role === 'voter' && row.peerId !== null)
   const target = [...voters.filter((row) => !has(remove, row.peerId)).map(refOf), ...add]
-  const gates =
-    add.length + remove.length === 0 ? [] : await gatesOf(client, leader.address, { add, remove, configIndex: status.configIndex })
+  const change = { add, remove, configIndex: status.configIndex }
+  const decided = add.length + remove.length === 0 ? [] : await gatesOf(client, leader.address, change)
+  const gates = decided.filter((gate) => !(request.starts && isAwaited(gate)))
   const transferTo = has(remove, leader.peerId) && isFree(gates) ? await successor(client, request, { target, leader }) : null
   const picture = { client, found, reading, request, claim, leader: refOf(leader), voters, add, remove, target, gates, transferTo }
   return drafted(picture)
@@ -123,6 +126,11 @@ export async function gatesOf(
   return answer.gates
 }
 
+/** It does not run yet. */
+function isAwaited(gate: PlanGate): boolean {
+  return gate.gate === 'G6' && !gate.passed && gate.code === 'E_WAIT_TIMEOUT'
+}
+
 function isFree(gates: readonly PlanGate[]): boolean {
   return gates.every((gate) => gate.passed || !['G1', 'G2', 'G4'].includes(gate.gate))
 }
@@ -162,7 +170,7 @@ interface Picture {
 function drafted(picture: Picture): DraftedPlan<ChangeMembersAction> {
   const { client, reading, request, claim, add, remove, target, gates, transferTo } = picture
   const { status, clusterId } = reading
-  const silent = gates.filter((gate) => gate.gate === 'G6' && !gate.passed && gate.code === 'E_WAIT_TIMEOUT')
+  const silent = gates.filter(isAwaited)
   const isSilent = (member: MemberRef) => silent.some(({ message }) => message.startsWith(`${member.id} `))
   const before = sideOf(picture.voters.map((row) => voterOf(picture, row)))
   const { force, catchupTimeoutMs } = request
@@ -230,7 +238,7 @@ export function questionOf({ action, context, clusterId }: MembershipPlan): stri
   return `Replace ${names(action.remove)} by ${names(action.add)} in ${where}?`
 }
 
-function stepsOf({ add, remove, target, transferTo, voters, claim }: Picture, waits: boolean): string[] {
+function stepsOf({ add, remove, target, transferTo, voters, claim, request }: Picture, waits: boolean): string[] {
   if (add.length + remove.length === 0) return []
   const names = (members: readonly MemberRef[]) => members.map(({ id }) => id)
   const isUp = (member: MemberRef) => claim.voters.has(peerKey(member.peerId))
@@ -239,6 +247,7 @@ function stepsOf({ add, remove, target, transferTo, voters, claim }: Picture, wa
   return [
     ...(transferTo === null ? [] : [`hand leadership to ${transferTo.id}`]),
     ...(waits ? ['wait until all new members run'] : []),
+    ...(request.starts && add.length > 0 ? [`start ${names(add).join(' ')} here`] : []),
     ...(add.length === 0 ? [] : [`${names(add).join(' ')} catch${add.length === 1 ? 'es' : ''} up, without a vote`]),
     `commit the configuration {${names(target).join(', ')}}${joint}`,
     `verify on ${names(target).join(' ')}`,

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CliError, isErrorCode } from '../terminal/errors.js'
 import { shortPath } from '../terminal/paths.js'
+import { addressOfNode } from './local-address.js'
 import { processStart } from './process-control.js'
 import type { LocalCluster, LocalNode } from './state-file.js'
 
@@ -26,18 +27,14 @@ const REBUILD = 'Put the directory back. If it is lost, empty it and start again
 
 /** The command line of a node: what `raftctl node start` would be typed by hand. */
 export function nodeArguments(cluster: LocalCluster, node: LocalNode, { rebuild }: SpawnOptions): string[] {
-  const address = (one: LocalNode) => `${one.host}:${one.port}`
   return [
     'node',
     'start',
     '--name',
     node.name,
     '--listen',
-    address(node),
-    '--peers',
-    cluster.nodes.map(address).join(','),
-    '--names',
-    cluster.nodes.map((one) => one.name).join(','),
+    addressOfNode(node),
+    ...origin(cluster, node),
     '--data',
     node.dataDir,
     '--cluster-id',
@@ -49,6 +46,20 @@ export function nodeArguments(cluster: LocalCluster, node: LocalNode, { rebuild 
     ...(rebuild ? ['--rebuild'] : []),
     ...(cluster.enableFaults ? ['--enable-faults'] : []),
   ]
+}
+
+/** A founder names the founders; who came later names those that were there before. */
+function origin({ nodes }: LocalCluster, node: LocalNode): string[] {
+  if (node.joined)
+    return [
+      '--join',
+      nodes
+        .filter((one) => one.name !== node.name)
+        .map(addressOfNode)
+        .join(','),
+    ]
+  const founders = nodes.filter((one) => !one.joined)
+  return ['--peers', founders.map(addressOfNode).join(','), '--names', founders.map((one) => one.name).join(',')]
 }
 
 /** Starts the process of a node, detached: it outlives this one. Its log goes to `logFile`. */

@@ -39,6 +39,16 @@ export async function choosePorts(options: { host: string; count: number; base: 
   throw new CliError('E_PORT', `no ${count} free ports in a row from ${FIRST_PORT} up`)
 }
 
+/** The next `count` free ports above `after`, in a row or not. */
+export async function nextPorts({ host, count, after }: { host: string; count: number; after: number }): Promise<number[]> {
+  const owners = portOwners()
+  const ports: number[] = []
+  for (let port = after + 1; port <= LAST_PORT && ports.length < count; port++)
+    if (!owners.has(port) && (await whyNotFree(host, port)) === null) ports.push(port)
+  if (ports.length === count) return ports
+  throw new CliError('E_PORT', `no ${count} free ports above ${after}`)
+}
+
 function block(first: number, count: number): number[] {
   const ports = Array.from({ length: count }, (_, i) => first + i)
   if (first < 1 || ports.at(-1)! > LAST_PORT)

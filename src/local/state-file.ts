@@ -34,6 +34,8 @@ export interface LocalNode {
   readonly hasRun: boolean
   /** What it was last started with. */
   readonly argv: readonly string[]
+  /** It was added to the running cluster: no founder. */
+  readonly joined?: boolean
 }
 
 /** A local cluster: everything that is needed to start it again as it was. */

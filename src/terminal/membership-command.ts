@@ -18,8 +18,8 @@ export interface MembershipParts<P extends MembershipPlanPicture, R extends Memb
   readonly nameOf: (plan: P, peerId: string) => string
   /** 3: a dry run that finds something to do answers no. */
   readonly driftExitCode?: 0 | 3
-  /** What follows the outcome on stderr, such as the equivalent command of a wizard. */
-  readonly epilogue?: string
+  /** What follows the outcome on stderr: what there is to do about a member that is gone, how a wizard is left out next time. */
+  readonly epilogue: (plan: P) => readonly string[]
 }
 
 /** A command that changes the members: plan, question, progress, outcome. */
@@ -76,7 +76,7 @@ export abstract class MembershipCommand extends ClusterCommand {
         { plan, executed: true, result },
         (out) => {
           printMembership(out, plan, result)
-          if (parts.epilogue !== undefined) out.note(parts.epilogue)
+          for (const line of parts.epilogue(plan)) out.note(line)
         },
         { clusterId: plan.clusterId, warnings: unverified(result) },
       )

@@ -17,7 +17,7 @@ export interface MembershipResultPicture {
   readonly tookMs: number
 }
 
-/** What was done, on whom it was seen, and how long it took; then what there is to do about a member that is gone. */
+/** What was done, on whom it was seen, and how long it took. */
 export function printMembership(out: Output, plan: MembershipPlanPicture, result: MembershipResultPicture): void {
   const ok = out.paint('green', out.symbol('ok'))
   const seen = result.verified.filter((row) => row.ok).map((row) => row.id)
@@ -27,8 +27,6 @@ export function printMembership(out: Output, plan: MembershipPlanPicture, result
     `took ${format.duration(result.tookMs)}`,
   ]
   out.line(parts.join('   '))
-  for (const { id } of plan.action.remove)
-    out.note(`to use the directory of ${id} again:  raftctl node wipe DIR, then raftctl member add ${id}=HOST:PORT`)
 }
 
 /** Members that could not confirm it, for the warnings. */

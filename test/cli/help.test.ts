@@ -41,6 +41,7 @@ const commands = [
   ['cluster', 'stop'],
   ['cluster', 'ls'],
   ['cluster', 'info'],
+  ['cluster', 'scale'],
   ['cluster', 'kill'],
   ['cluster', 'pause'],
   ['cluster', 'resume'],
