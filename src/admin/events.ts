@@ -191,7 +191,7 @@ function inOrder(events: readonly ClusterEvent[]): ClusterEvent[] {
   return [...events].sort((a, b) => a.timeMs - b.timeMs || (a.node < b.node ? -1 : a.node > b.node ? 1 : a.seq - b.seq))
 }
 
-interface NodeStreamOptions {
+export interface NodeStreamOptions {
   readonly call: (sinceSeq: number) => ClientReadableStream<raftctl.v1.Event>
   readonly onEvent: (event: raftctl.v1.Event) => void
   readonly onState: (up: boolean, reason: string) => void
@@ -201,7 +201,7 @@ interface NodeStreamOptions {
  * The events of one node: opened again whenever it breaks, from where it broke. A process that was started anew counts from 1
  * again; it is told by its boot id, which comes before its first event.
  */
-class NodeStream {
+export class NodeStream {
   private bootId: string | null = null
   private lastSeq = 0
   private call: ClientReadableStream<raftctl.v1.Event> | null = null
