@@ -10,6 +10,8 @@ import type {
   SettleResponse,
   TimeoutNowResponse,
 } from '../../src/raft/messages.js'
+import { PeerId } from '../../src/raft/peer-id.js'
+import { compareLogId } from '../../src/raft/types.js'
 import { CommittedLog } from './committed-log.js'
 import { ConfigurationChecks } from './configuration-checks.js'
 import { DiskChecks } from './disk-checks.js'
@@ -166,8 +168,13 @@ export class Invariants implements NetworkObserver {
     const { log, snapshotIndex } = member.image
     if (upTo.index > snapshotIndex && log.entryAt(upTo.index)?.term !== upTo.term)
       this.fail('settled means durable', `${member.name} says that it is settled and lacks ${upTo.index} of term ${upTo.term}`)
+    for (const lost of member.lostIds) {
+      if (upTo.index === 0 || compareLogId(upTo, lost) >= 0) continue
+      const what = `${member.name} is settled by ${upTo.index} of term ${upTo.term}, a disk that it lost ended at ${lost.index} of term ${lost.term}`
+      this.fail('settled above what was lost', what)
+    }
     const durable = member.image.meta()
-    if (durable.term === term && durable.votedFor === '')
+    if (durable.term === term && durable.votedFor === PeerId.EMPTY.key)
       this.fail('settled with a vote', `${member.name} is settled in term ${term} and could vote in it`)
   }
 

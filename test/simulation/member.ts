@@ -5,6 +5,7 @@ import { ErrorCode, type Status } from '../../src/raft/errors.js'
 import type { RaftEvent } from '../../src/raft/events.js'
 import { Node } from '../../src/raft/node.js'
 import type { PeerId } from '../../src/raft/peer-id.js'
+import type { LogId, LogIndex, Term } from '../../src/raft/types.js'
 import { checksum } from '../../src/storage/checksum.js'
 import { MemberImage } from './member-image.js'
 import type { MachineListener, RegisterMachine } from './register-machine.js'
@@ -75,6 +76,8 @@ export class SimMember {
   retired = false
   /** What its lost disks held, by index: its acknowledgements of that may still be on their way. */
   private readonly lost: ReadonlyMap<number, number>[] = []
+  /** Where the logs of its lost disks ended that counted. */
+  readonly lostIds: LogId[] = []
   private incarnations = 0
 
   constructor(
@@ -178,7 +181,10 @@ export class SimMember {
   /** Its disk is lost, and with it everything it knew: the next start is one of an empty directory. */
   wipe(): void {
     this.end(false)
-    this.lost.push(this.image.log.copy())
+    const { log } = this.image
+    const last = log.lastIndex()
+    if (this.image.isMember) this.lostIds.push({ index: last as LogIndex, term: (log.entryAt(last)?.term ?? 0) as Term })
+    this.lost.push(log.copy())
     this.disk.wipe()
     this.standing = 'rebuilding'
     this.life++
