@@ -8,9 +8,9 @@ const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 
 /** The situations that must never go untold: elections, replication, clients, reads, members, transfers, snapshots. */
 const STARRED = [
-  ...['A01', 'A02', 'A03', 'A05', 'A06', 'A10', 'A13', 'A14'],
-  ...['B01', 'B02', 'B03', 'B09', 'C01', 'C02', 'D01', 'D03', 'D05'],
-  ...['B05', 'G01', 'G02', 'G06'],
+  ...['A01', 'A02', 'A03', 'A05', 'A06', 'A10', 'A13', 'A14', 'A18'],
+  ...['B01', 'B02', 'B03', 'B05', 'B09', 'C01', 'C02', 'D01', 'D03', 'D05'],
+  ...['E01', 'E03', 'E05', 'F01', 'G01', 'G02', 'G06'],
 ]
 
 interface Row {

@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { SimMember } from '../simulation/member.js'
-import { type Story, scenario } from './scenario.js'
+import { Story, scenario } from './scenario.js'
 
 scenario(
   'A01 power lost at any moment of an election leaves one vote per term and a group that elects',
@@ -172,6 +172,40 @@ scenario('A14 a leader that can receive and not send is replaced', { size: 3 }, 
   cluster.heal()
   story.wait(2 * story.T)
   story.expectConverged()
+})
+
+scenario(
+  'A12 a leader that no quorum answers steps down, and those who heard it up to then have another within two election timeouts',
+  { size: 5 },
+  (story) => {
+    const { cluster } = story
+    const n1 = story.start('n1').leader
+    story.write(3)
+    for (const other of story.followers) cluster.cutOneWay(other, n1)
+    story.await('it steps down', () => !n1.node!.isLeader(), 2 * story.T)
+
+    story.await('another leads', () => cluster.leader() !== null, 2 * story.T)
+
+    story.write(2)
+    cluster.heal()
+    story.wait(2 * story.T)
+    story.expectConverged()
+  },
+)
+
+test('A19 candidates that split the vote draw their waits anew: a leader within ten rounds, whatever the seed', () => {
+  let splits = 0
+  for (let seed = 1; seed <= 200; seed++) {
+    const story = new Story({ size: 4, seed, timerLatenessMs: 0, network: { delayMinMs: 20, delayMeanMs: 20 } })
+    let rounds = 0
+    story.cluster.onEvent = (_, event) => {
+      if (event.name === 'election.started') rounds++
+    }
+    story.start()
+    assert.ok(rounds <= 10, `seed ${seed}: ${rounds} elections`)
+    if (rounds > 1) splits++
+  }
+  assert.ok(splits > 10, `only ${splits} of them took more than one election`)
 })
 
 for (const size of [1, 3, 5]) {

@@ -117,6 +117,28 @@ scenario('B03 an append after an entry of another term is refused', { size: 3, k
   story.expectConverged()
 })
 
+scenario('B07 a long tail that diverges is found to in a few questions, not one for each entry of it', { size: 3 }, (story) => {
+  const { cluster } = story
+  const [n1] = story.start('n1').members as Three
+  story.write(4)
+
+  // n1 keeps 400 entries that nobody else has; what the others agreed on meanwhile is as long and of two terms.
+  cluster.isolate(n1)
+  const lost = story.propose(400, n1)
+  story.await('another leads', () => cluster.leader() !== null && cluster.leader() !== n1, 6 * story.T)
+  story.write(300)
+  const next = story.leader
+  next.run('story:hand-over', (node) => node.transferLeadershipTo(null, () => {}))
+  story.await('a third leads', () => cluster.leader() !== null && ![n1, next].includes(cluster.leader()!), 6 * story.T)
+  story.write(50)
+
+  const sent = record(story, n1)
+  cluster.heal()
+  story.expectConverged().expectOutcome(lost, 'unknown')
+  const places = new Set(sent.filter((request) => !request.entries && request.prevLogIndex > 10).map((request) => request.prevLogIndex))
+  assert.ok(places.size <= 4, `it was asked at ${[...places]}`)
+})
+
 scenario(
   'B09 a slow write whose entries were cut and replaced meanwhile makes nothing durable of what replaced them',
   { size: 5, killedBy: 'late-write-vouches' },

@@ -355,4 +355,13 @@ test('a leader that is asked for a vote in a higher term, and heard a quorum lat
   assert.is(bench.state, 'LEADER')
 })
 
+test('A16 who is no member as far as is known here, and knows no more, changes neither term nor vote', () => {
+  const bench = NodeBench.follower(5, { disk: log() })
+  const answer = bench.vote('requestVote', 9, 50, [1, 3]).response!
+  assert.equal([answer.granted, answer.term], [false, 5])
+  assert.equal([bench.term, bench.state, bench.impl.meta.votedFor.isEmpty], [5, 'FOLLOWER', true])
+  assert.equal(bench.meta.pending, [])
+  assert.is(bench.vote('requestVote', 2, 50, [1, 3]).response!.term, 50, 'a member with that log would have been followed into its term')
+})
+
 test.run()

@@ -1,9 +1,10 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { ConfigurationEntry } from '../../../src/raft/configuration.js'
 import { ErrorCode, Status } from '../../../src/raft/errors.js'
 import type { ReadIndexResponse } from '../../../src/raft/messages.js'
 import { logIndex } from '../../../src/raft/types.js'
-import { batch, configuration, members, peer } from '../../support/entries.js'
+import { batch, configuration, configurationAt, members, peer } from '../../support/entries.js'
 import { NodeBench, T } from '../../support/node-bench.js'
 
 const test = suite('ReadIndex')
@@ -203,6 +204,21 @@ test('a read asked from inside the answer of another goes into the next round', 
   assert.is(bench.told.at(-1), 'init OK')
   bench.take(2)
   assert.is(bench.told.at(-1), 'inner OK 1')
+})
+
+test('D08 only voters confirm: a majority of them, of both halves while joint, this leader only where it is one', () => {
+  const bench = NodeBench.leader(6, { conf: members(1, 2, 3, 4, 5) })
+  const confirmed = (conf: ConfigurationEntry, ...answered: number[]) =>
+    bench.impl.replicators.quorumValue(conf, 7, ({ peerId }) => (answered.includes(peerId.port) ? 7 : 0)) === 7
+  const five = configurationAt(1, members(1, 2, 3, 4, 5))
+  assert.equal([confirmed(five, 2), confirmed(five, 2, 3)], [false, true])
+
+  const joint = configurationAt(1, members(1, 2, 3), members(1, 4, 5))
+  assert.equal([confirmed(joint, 2, 3), confirmed(joint, 4, 5), confirmed(joint, 3, 4)], [false, false, true])
+
+  const without = configurationAt(1, members(2, 3, 4))
+  assert.equal([confirmed(without, 2), confirmed(without, 2, 5), confirmed(without, 2, 3)], [false, false, true])
+  assert.is(confirmed(configurationAt(1, members(1, 8, 9)), 2, 3, 4, 5), false, 'nobody speaks for those who were never asked')
 })
 
 test.run()

@@ -321,4 +321,21 @@ test('a follower far behind is sent what is on disk', () => {
   assert.is(status(bench, 2).matchIndex, 6)
 })
 
+test('B06 a leader that cannot read its log sends nothing in place of what it lacks, and stops', () => {
+  const bench = NodeBench.follower(5, { disk: log() })
+  bench.elect()
+  bench.stream(2).answerOne({ success: false, lastLogIndex: logIndex(0) })
+  bench.settle()
+  bench.held.log = true
+  bench.stream(2).answerOne()
+  bench.environment.executor.run()
+  bench.disk.failOne()
+  bench.settle()
+  assert.equal(
+    bench.transport.streams.filter(({ to, sent }) => to.port === 2 && sent.some(({ request }) => request.entries)),
+    [],
+  )
+  assert.is(bench.state, 'ERROR')
+})
+
 test.run()
