@@ -26,6 +26,7 @@ const SYMBOLS = {
   healthy: ['●', '*'],
   dot: ['·', '-'],
   arrow: ['→', '->'],
+  back: ['←', '<-'],
   ellipsis: ['…', '...'],
 } as const
 
@@ -78,7 +79,7 @@ export function symbol(style: Style, name: SymbolName): string {
 /** Replaces the symbols of `text` by their ASCII twins where the locale asks for it. */
 export function plain(style: Style, text: string): string {
   if (style.unicode) return text
-  return text.replace(/[✓✗▲●·→…]/g, (found) => Object.values(SYMBOLS).find(([unicode]) => unicode === found)?.[1] ?? found)
+  return text.replace(/[✓✗▲●·→←…]/g, (found) => Object.values(SYMBOLS).find(([unicode]) => unicode === found)?.[1] ?? found)
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: an escape sequence begins with ESC

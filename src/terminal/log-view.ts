@@ -1,3 +1,4 @@
+import { visibleWidth } from './colour.js'
 import * as format from './format.js'
 import type { Output } from './output.js'
 import type { Column } from './table.js'
@@ -26,32 +27,36 @@ export const LOG_COLUMNS = {
 }
 
 const SUMMARY_MIN = 20
-/** What the other columns take, with the gaps. */
-const BESIDES = 52
+const GAP = 2
 
 /** Entries under headers. Where commitment is known, the line of the newest committed one says so and later ones are dimmed. */
 export function printLog(out: Output, rows: readonly LogRowPicture[], nowMs: number): void {
   const commit = rows.findLast((row) => row.committed === true)
   const applied = rows.findLast((row) => row.applied === true)
-  const width = Math.max(SUMMARY_MIN, out.style.width - BESIDES)
   const hasTimes = rows.some((row) => row.timeMs !== null)
   const hasMarks = rows.some((row) => row.committed !== null)
   const dim = (row: LogRowPicture, text: string) => (row.committed === false ? out.paint('dim', text) : text)
-  const columns: Column<LogRowPicture>[] = [
+  const before: Column<LogRowPicture>[] = [
     { name: 'index', value: (row) => dim(row, format.count(row.index)), align: 'right' },
     { name: 'term', value: (row) => dim(row, String(row.term)), align: 'right' },
     { name: 'type', value: (row) => dim(row, row.operation ?? row.type) },
     { name: 'size', value: (row) => dim(row, format.bytes(row.bytes)), align: 'right', priority: 2 },
-    {
-      name: 'summary',
-      value: (row) => dim(row, row.hex ?? (out.style.isTty && !out.isWide ? clipped(out, row.summary, width) : row.summary)),
-    },
+  ]
+  const behind: Column<LogRowPicture>[] = [
     ...(hasTimes
       ? [{ name: 'age', value: (row) => dim(row, age(row, nowMs)), align: 'right', priority: 1 } satisfies Column<LogRowPicture>]
       : []),
     ...(hasMarks ? [{ name: '', value: (row) => mark(out, row, { commit, applied }) } satisfies Column<LogRowPicture>] : []),
   ]
+  const taken = [...before, ...behind].reduce((sum, column) => sum + widthOf(column, rows) + GAP, 0)
+  const width = Math.max(SUMMARY_MIN, out.style.width - taken)
+  const summary = (row: LogRowPicture) => (out.style.isTty && !out.isWide ? clipped(out, row.summary, width) : row.summary)
+  const columns = [...before, { name: 'summary', value: (row: LogRowPicture) => dim(row, row.hex ?? summary(row)) }, ...behind]
   out.table(columns, rows)
+}
+
+function widthOf(column: Column<LogRowPicture>, rows: readonly LogRowPicture[]): number {
+  return Math.max(column.name.length, ...rows.map((row) => visibleWidth(column.value(row))))
 }
 
 export function age(row: LogRowPicture, nowMs: number): string {

@@ -6,12 +6,17 @@ import { openDataDirectory } from '../../../src/admin/data-directory.js'
 import type { Finding } from '../../../src/admin/data-findings.js'
 import { inspectDirectory } from '../../../src/admin/data-inspect.js'
 import { readDirectoryLog } from '../../../src/admin/data-log.js'
+import { machineCheck } from '../../../src/admin/data-machines.js'
 import { settledLook, type Verification, verifyDirectory } from '../../../src/admin/data-verify.js'
 import { decoderOf } from '../../../src/admin/entry-decoders.js'
 import { EVERYTHING } from '../../../src/admin/entry-summary.js'
+import { BLOCK_BYTES } from '../../../src/machines/kv/snapshot-format.js'
 import { DirectoryLock } from '../../../src/storage/lock.js'
 import { FileChangedError } from '../../../src/storage/segment-file.js'
 import { BRAFT_NODES, DataDirectories, ENTRY_BYTES, everyFile, flip, LAST_INDEX, putSnapshot } from '../../support/data-directories.js'
+import { b, encode } from '../kv/commands.js'
+import { applyNext, newMachine } from '../kv/fakes.js'
+import { snapshotOf } from '../kv/snapshot-files.js'
 
 const directories = new DataDirectories()
 test.after(() => directories.remove())
@@ -235,6 +240,25 @@ test('a snapshot is held to its list, to its checksums and to the log', async ()
   const otherTerm = directories.raftctl()
   putSnapshot(otherTerm, { index: 20, term: 3, data })
   assert.equal(await found(otherTerm), [`damage snapshot-term ${snapshot}/__raft_snapshot_meta@0 #20`])
+})
+
+test('a flipped byte in a snapshot of the key-value machine is found at the block it is in', async () => {
+  const machine = newMachine()
+  for (let i = 0; i < 12; i++) applyNext(machine, encode({ put: { key: b(`k${i}`), value: Buffer.alloc(100_000, i) } }))
+  const { bytes, summary } = snapshotOf(machine)
+  assert.ok(summary.blocks >= 4)
+  const path = directories.raftctl()
+  const file = putSnapshot(path, { index: 20, term: 2, data: bytes })
+  const look = async () => {
+    const directory = await openDataDirectory(path, null)
+    return (await verifyDirectory(directory, { machine: machineCheck(directory) })).findings.map((finding) => placeOf(finding, path))
+  }
+  assert.equal(await look(), [])
+  const at = Math.floor(bytes.length / 2)
+  flip(file, at)
+  const [found] = await look()
+  const offset = Number(/@(\d+) #20$/.exec(found!)![1])
+  assert.ok(offset <= at && offset > at - 2 * BLOCK_BYTES && offset > 0, found)
 })
 
 test('a log that starts above the snapshot has a hole', async () => {
