@@ -48,6 +48,8 @@ const LEVELS: Partial<Record<RaftEvent['name'], 'info' | 'warn' | 'error'>> = {
   'log.tail-cut': 'warn',
   'log.truncated': 'warn',
   'configuration.committed': 'info',
+  'configuration.stage': 'info',
+  'configuration.reset': 'warn',
   'alarm.raised': 'error',
   'alarm.cleared': 'info',
   'peer.up': 'info',

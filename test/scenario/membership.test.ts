@@ -251,9 +251,9 @@ scenario(
       for (const member of story.members) story.snapshot(member)
     }
     assert.ok(n1.node!.status().firstIndex > configIndex, 'the entry that says so is gone')
-  // The next leader repeats the members in an entry of its own.
-  n1.run('story:transfer', (node) => node.transferLeadershipTo(n2.peerId, () => {}))
-  story.await('n2 leads', () => cluster.leader() === n2).awaitLeader()
+    // The next leader repeats the members in an entry of its own.
+    n1.run('story:transfer', (node) => node.transferLeadershipTo(n2.peerId, () => {}))
+    story.await('n2 leads', () => cluster.leader() === n2).awaitLeader()
     story.wipe(n4)
     for (const member of [n1, n2, n3]) cluster.crash(member)
     story.restart(...story.members).awaitLeader()
