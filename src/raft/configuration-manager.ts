@@ -91,6 +91,7 @@ export class ConfigurationManager {
 
   /** A snapshot replaces the whole log: only what it says is in force. */
   reset(entry: ConfigurationEntry): void {
+    this.byHand = null
     this.entries = []
     this.base = entry
   }

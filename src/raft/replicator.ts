@@ -342,6 +342,7 @@ export class Replicator {
     this.probeSeq = 0
     if (response.success) {
       this.state = 'replicate'
+      if (!this.needsSnapshot) this.sender.withdraw()
       return this.replicate()
     }
     this.rewindAndProbe(response.lastLogIndex)

@@ -82,6 +82,10 @@ export class SnapshotExecutor {
   init(done: Done): void {
     const { storage } = this
     if (!storage) return done(Status.OK)
+    this.track<void>((next) => this.recover(storage, next), done)
+  }
+
+  private recover(storage: SnapshotStorage, done: Done): void {
     storage.init((status, newest) => {
       if (!status.ok) return done(status)
       const hole = this.findHole(newest ?? null)
@@ -175,9 +179,13 @@ export class SnapshotExecutor {
 
   /** The state machine holds this snapshot, which is durable: log and commit index follow. */
   adopt(meta: SnapshotMeta): void {
+    const { log, ballotBox, removal } = this.node
+    // What is known of having been a member would go with the log.
+    removal.onApplied(log.configurations.at(ballotBox.lastCommittedIndex))
+    removal.onApplied(meta.configuration)
     this.last = meta
-    this.node.log.setSnapshot(meta)
-    this.node.ballotBox.setLastCommitted(meta.lastIncluded.index)
+    log.setSnapshot(meta)
+    ballotBox.setLastCommitted(meta.lastIncluded.index)
   }
 
   /** braft starts with a hole between snapshot and log; whoever needs the entries in it would never get them. */

@@ -61,6 +61,12 @@ export class SnapshotSender {
     this.call = null
   }
 
+  /** The log serves the peer again. */
+  withdraw(): void {
+    this.interrupt()
+    this.drop()
+  }
+
   stop(): void {
     this.stopped = true
     this.call?.cancel()

@@ -57,8 +57,11 @@ export class FakeSnapshotStorage implements SnapshotStorage {
     this.answer('verify', done)
   }
 
+  /** Whatever is fetched as a list is this one. */
+  list: SnapshotList | null = null
+
   decodeList(): SnapshotList | null {
-    return null
+    return this.list
   }
 
   completeOne(): boolean {

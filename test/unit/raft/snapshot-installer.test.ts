@@ -1,0 +1,227 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Done } from '../../../src/raft/closure.js'
+import { ErrorCode, errorName, Status } from '../../../src/raft/errors.js'
+import type { InstallSnapshotResponse } from '../../../src/raft/messages.js'
+import { PeerId } from '../../../src/raft/peer-id.js'
+import type { SnapshotReader } from '../../../src/raft/storage.js'
+import { asTerm } from '../../../src/raft/types.js'
+import { batch, peer } from '../../support/entries.js'
+import { FakeSnapshotStorage } from '../../support/fake-snapshot-storage.js'
+import { type Answered, FakeMetaStorage, NodeBench, T } from '../../support/node-bench.js'
+import { snapshotMeta } from '../../support/snapshot-bench.js'
+
+const PEERS = ['127.0.0.1:1:0:0', '127.0.0.1:2:0:0', '127.0.0.1:3:0:0']
+
+/** A follower in term 5 that is offered snapshots; its machine loads when told to. */
+class Bench extends NodeBench {
+  load: Done | null = null
+
+  constructor(readonly storage: FakeSnapshotStorage | null = new FakeSnapshotStorage()) {
+    super({ meta: new FakeMetaStorage({ term: asTerm(5), votedFor: PeerId.EMPTY }), snapshotIntervalMs: 0, snapshotStorage: storage })
+    Object.assign(this.machine, { onSnapshotLoad: (_reader: SnapshotReader, done: Done) => (this.load = done) })
+    this.init()
+  }
+
+  override settle(): void {
+    do super.settle()
+    while (this.storage?.completeOne())
+  }
+
+  offer(index: number, options: { term?: number; uri?: string; from?: number } = {}): Answered<InstallSnapshotResponse> {
+    const { term = 5, from = 2 } = options
+    const { uri = `remote://127.0.0.1:${from}/77` } = options
+    const meta = snapshotMeta(index, term, PEERS)
+    const request = { groupId: 'g', serverId: peer(from), peerId: peer(1), term: asTerm(term), meta, uri }
+    return this.ask<InstallSnapshotResponse>((answer) => this.impl.handleInstallSnapshot(request, answer))
+  }
+
+  /** The source answers with the list of a snapshot without files. */
+  give(index: number, term = 5): this {
+    this.storage!.list = { meta: snapshotMeta(index, term, PEERS), files: new Map() }
+    this.transport
+      .open('getFile')
+      .at(-1)!
+      .finish(Status.OK, { eof: true, data: Buffer.alloc(0), crc32c: 0 })
+    this.settle()
+    return this
+  }
+
+  loaded(status = Status.OK): this {
+    this.load!(status)
+    this.settle()
+    return this
+  }
+
+  get progress(): string {
+    return this.node.status().snapshot.state
+  }
+}
+
+const told = ({ status, response }: Answered<InstallSnapshotResponse>) =>
+  status === null ? 'held' : status.ok ? `${response!.success} ${response!.term}` : errorName(status.code)
+
+test('a snapshot is copied, loaded and told to the log before the call is answered', () => {
+  const bench = new Bench()
+  const offered = bench.offer(20)
+  assert.equal([told(offered), bench.progress], ['held', 'downloading'])
+  bench.give(20)
+  assert.equal([told(offered), bench.progress], ['held', 'loading'])
+  bench.held.log = true
+  bench.loaded()
+  assert.is(told(offered), 'held', 'the log is not as durable yet')
+  bench.held.log = false
+  bench.settle()
+  assert.equal([told(offered), bench.progress], ['true 5', 'idle'])
+  const { firstIndex, lastId, committedIndex, appliedIndex, snapshotId } = bench.node.status()
+  assert.equal([firstIndex, lastId, committedIndex, appliedIndex, snapshotId.index], [21, { index: 20, term: 5 }, 20, 20, 20])
+  assert.equal(
+    bench.storage!.calls.filter((call) => call !== 'init'),
+    ['create to resume', 'checkpoint', 'commit 20', 'open'],
+  )
+  const entries = bench.append(2, 5, { prev: [20, 5], entries: batch(21, 5, ['u']), committed: 21 })
+  assert.is(entries.response!.success, true)
+  assert.is(told(bench.offer(20)), 'true 5', 'once more: nothing happens')
+  assert.is(told(bench.offer(19)), 'true 5')
+  assert.is(bench.storage!.readers, 0)
+})
+
+test('while it installs, entries are refused, heartbeats are fine, and it does not campaign', () => {
+  const bench = new Bench()
+  bench.offer(20)
+  assert.is(bench.append(2, 5, { entries: batch(1, 5, ['a']) }).status!.code, ErrorCode.EBUSY)
+  assert.is(bench.append(2, 5).response!.success, true)
+  for (let i = 0; i < 6; i++) {
+    bench.advance(T / 2)
+    bench.append(2, 5)
+  }
+  assert.equal(bench.transport.open('preVote').length, 0)
+  const timeoutNow = { groupId: 'g', serverId: peer(2), peerId: peer(1), term: asTerm(5), oldLeaderSteppedDown: false }
+  const answer = bench.ask<{ success: boolean }>((done) => bench.impl.handleTimeoutNow(timeoutNow, done))
+  assert.equal([answer.response!.success, bench.state], [false, 'FOLLOWER'])
+})
+
+test('the same snapshot again takes the place of the call before, also while it loads', () => {
+  const bench = new Bench()
+  const first = bench.offer(20)
+  const second = bench.offer(20)
+  assert.equal([told(first), told(second)], ['EINTR', 'held'])
+  assert.is(bench.transport.calls.filter((call) => call.method === 'getFile').length, 1, 'the copy goes on')
+  bench.give(20)
+  const third = bench.offer(20)
+  assert.equal([told(second), told(third)], ['EINTR', 'held'])
+  bench.loaded()
+  assert.is(told(third), 'true 5')
+})
+
+test('the same snapshot from elsewhere is copied from there, with what is complete', () => {
+  const bench = new Bench()
+  const first = bench.offer(20)
+  const second = bench.offer(20, { uri: 'remote://127.0.0.1:2/78' })
+  assert.equal([told(first), told(second)], ['EINTR', 'held'])
+  assert.is(bench.transport.open('getFile')[0]!.request.readerId, '78')
+  bench.give(20).loaded()
+  assert.is(told(second), 'true 5')
+})
+
+test('an older one is refused; a newer one ends the copy and has to come again', () => {
+  const bench = new Bench()
+  const first = bench.offer(20)
+  assert.is(told(bench.offer(10)), 'EINVAL')
+  assert.is(told(bench.offer(30)), 'EBUSY')
+  assert.equal([told(first), bench.progress], ['ECANCELED', 'idle'])
+  const again = bench.offer(30)
+  bench.give(30)
+  assert.is(told(bench.offer(40)), 'EBUSY')
+  bench.loaded()
+  assert.is(told(again), 'true 5')
+})
+
+test('a leader that is followed no more ends the copy, but not a load', () => {
+  const bench = new Bench()
+  const copying = bench.offer(20)
+  assert.is(bench.append(3, 6).response!.success, true)
+  assert.equal([told(copying), bench.progress], ['ECANCELED', 'idle'])
+  assert.equal(bench.transport.open('getFile'), [])
+
+  const loading = bench.offer(20, { term: 6, from: 3 })
+  bench.give(20, 6)
+  bench.append(2, 7)
+  assert.equal([told(loading), bench.progress], ['held', 'loading'])
+  bench.loaded()
+  assert.equal([told(loading), bench.impl.snapshots.lastId.index], ['true 7', 20])
+})
+
+test('what cannot be installed is answered at once', () => {
+  const bench = new Bench()
+  assert.is(told(bench.offer(20, { term: 4 })), 'false 5')
+  assert.is(told(bench.offer(20, { uri: 'http://127.0.0.1:2/7' })), 'EINVAL')
+  assert.is(told(bench.offer(20, { uri: 'remote://127.0.0.1:2/x' })), 'EINVAL')
+  assert.is(told(new Bench(null).offer(20)), 'EINVAL')
+  bench.append(2, 5)
+  assert.is(told(bench.offer(20, { from: 3 })), 'false 6', 'a second leader in the term')
+})
+
+test('a reader of braft, beyond what a number holds and negative, is asked for as it is named', () => {
+  const bench = new Bench()
+  bench.offer(20, { uri: 'remote://127.0.0.1:9/-9223372036854775808' })
+  const [call] = bench.transport.open('getFile')
+  assert.equal([call!.to.port, call!.request.readerId, call!.request.filename], [9, '-9223372036854775808', '__raft_snapshot_meta'])
+})
+
+test('an entry of the log that ends the snapshot is all there is to install: then it is committed', () => {
+  const bench = new Bench()
+  bench.append(2, 5, { entries: batch(1, 5, ['a', 'b', 'c']) })
+  assert.is(told(bench.offer(2)), 'true 5')
+  assert.equal([bench.node.status().committedIndex, bench.node.status().lastId.index], [2, 3])
+  assert.equal(bench.storage!.calls, ['init'])
+})
+
+test('a source that fails is asked three times more, and what was lost is asked for again', () => {
+  const bench = new Bench()
+  const offered = bench.offer(20)
+  for (let i = 0; i < 3; i++) {
+    bench.transport.open('getFile')[0]!.finish(Status.error(ErrorCode.ECONNRESET, 'gone'))
+    bench.advance(999)
+    assert.is(bench.transport.open('getFile').length, 0)
+    bench.advance(1)
+    bench.append(2, 5)
+  }
+  bench.transport.open('getFile')[0]!.finish(Status.error(ErrorCode.ECONNRESET, 'gone'))
+  bench.settle()
+  assert.equal([told(offered), bench.progress, bench.state], ['ECONNRESET', 'idle', 'FOLLOWER'])
+  const again = bench.offer(20)
+  bench.transport.open('getFile')[0]!.finish(Status.error(ErrorCode.ENOENT, 'no such reader'))
+  bench.settle()
+  assert.is(told(again), 'ENOENT', 'it would not come back')
+})
+
+test('the own disk that fails ends the node, a full one only the copy', () => {
+  for (const [code, state] of [
+    [ErrorCode.EIO, 'ERROR'],
+    [ErrorCode.ENOSPC, 'FOLLOWER'],
+  ] as const) {
+    const bench = new Bench()
+    const offered = bench.offer(20)
+    bench.storage!.failures.set('commit', Status.error(code, 'commit failed'))
+    bench.give(20)
+    assert.equal([told(offered), bench.state], [errorName(code), state])
+  }
+})
+
+test('a machine that cannot load it ends the node', () => {
+  const bench = new Bench()
+  const offered = bench.offer(20)
+  bench.give(20).loaded(Status.error(ErrorCode.ECORRUPT, 'not mine'))
+  assert.equal([told(offered), bench.state, bench.impl.log.firstIndex], ['ECORRUPT', 'ERROR', 1])
+})
+
+test('a node that stops gives the copy up first', () => {
+  const bench = new Bench()
+  const offered = bench.offer(20)
+  bench.node.shutdown(bench.tell('shutdown'))
+  bench.settle()
+  assert.equal([told(offered), bench.told.at(-1)], ['ECANCELED', 'shutdown OK'])
+})
+
+test.run()
