@@ -31,8 +31,6 @@ export function handleSettle(node: NodeImpl, request: SettleRequest, answer: Ans
       if (!saved.ok) return answer(Status.error(ErrorCode.EIO, saved.message))
       if (node.isRebuilding) {
         node.identity = member
-        // It had no reason to run before: nobody who is being rebuilt campaigns.
-        if (node.state === 'FOLLOWER') node.election.restartTimer()
         node.observe({ name: 'node.rebuilt', term: meta.term, incarnation: member.incarnation })
       }
       reply(true)

@@ -144,9 +144,7 @@ export class SnapshotInstaller {
       // Older than what was applied meanwhile: then it is part of that.
       const isHeld = status.ok || status.code === ErrorCode.ESTALE
       if (isHeld) executor.adopt(reader.meta)
-      if (!isHeld) return this.finish(current, status)
-      // Answered when the log is as durable as the snapshot.
-      node.log.whenDurable((durable) => this.finish(current, durable))
+      this.finish(current, isHeld ? Status.OK : status)
     })
   }
 
@@ -176,6 +174,7 @@ export class SnapshotInstaller {
     const { meta, log } = this.node
     const reply = () => meta.whenDurable((status) => (status.ok ? answer(Status.OK, { term: meta.term, success }) : answer(status)))
     if (!success) return reply()
+    // The leader takes it for held: the log must be as durable as the snapshot.
     log.whenDurable((status) => (status.ok ? reply() : answer(status)))
   }
 }
