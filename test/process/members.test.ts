@@ -2,8 +2,11 @@
 // timeout: 240s
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type * as grpc from '@grpc/grpc-js'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { raftctl as proto } from '../../src/generated/raftctl.js'
+import { readErrorDetail } from '../../src/rpc/error-detail.js'
 import { type Document, documentOf } from '../support/local-clusters.js'
 import { CliHome, type CliRun } from '../support/run-cli.js'
 import { eventually, freePorts, Load, missing, TestCluster, TestNode } from './node-cluster.js'
@@ -193,6 +196,37 @@ test('pain 15: a member that cannot catch up is told why', async () => {
   assert.equal([exitCode, error.code], [124, 'E_WAIT_TIMEOUT'])
   assert.match(error.message, `no answer within 1000 ms`)
   assert.equal(await voters(one), ['n1'])
+})
+
+test('the leader decides: who asks it without a plan is refused all the same, and nothing begins', async () => {
+  const [three, foreign] = [await cluster(3), await cluster(1)]
+  const leader = await three.leader()
+  const [dead, alive] = three.others(leader) as [TestNode, TestNode]
+  const change = (request: proto.v1.ChangeMembersRequest.$Properties): Promise<string> =>
+    new Promise((resolve) => {
+      const stream = leader.control.serverStream(
+        'ChangeMembers',
+        { group: 'kv', catchup_timeout_ms: 1000, ...request },
+        { timeoutMs: 20_000 },
+      )
+      stream.on('data', () => {})
+      stream.on('end', () => resolve('done'))
+      stream.on('error', (error: grpc.ServiceError) => resolve(readErrorDetail(error)?.code ?? error.message))
+    })
+  const member = (node: TestNode) => [{ peer_id: node.peerId, name: 'other' }]
+  assert.is(await change({ add: member(foreign.nodes[0]!), force: true }), 'E_CLUSTER_MISMATCH')
+  assert.is(await change({ remove: member(alive), expect_config_index: 999 }), 'E_PLAN_STALE')
+  assert.is(await change({ remove: member(foreign.nodes[0]!) }), 'E_NO_SUCH_NODE')
+  await dead.signal('SIGKILL')
+  // Until the leader has noticed, the voter that has just died may count as heard.
+  await eventually('the leader to miss it', async () => {
+    const { progress } = await leader.status()
+    const seen = progress?.find((peer) => peer.peer_id === dead.peerId)
+    return seen && Number(seen.consecutive_errors) > 0 && Number(seen.last_contact_ms) > 500
+  })
+  assert.is(await change({ remove: member(alive) }), 'E_QUORUM_AT_RISK')
+  assert.equal(await voters(three), ['n1', 'n2', 'n3'])
+  assert.is(await change({ remove: member(dead) }), 'done')
 })
 
 test.run()
