@@ -99,7 +99,7 @@ export interface GetFileResponse {
 
 /**
  * The leader of `term` settles a rebuilding member: that incarnation counts again once it durably holds everything up to
- * `upTo`, which was committed without it. Index 0: it is in no configuration, so it counts at once.
+ * `upTo`, which was committed without it: a marker, or, where it is in no configuration, the newest entry committed then.
  */
 export interface SettleRequest extends Addressed {
   readonly term: Term

@@ -40,7 +40,6 @@ export function handleSettle(node: NodeImpl, request: SettleRequest, answer: Ans
 
 /** Everything up to the marker is on this disk, and known to be committed. */
 function holds({ log, ballotBox, snapshots }: NodeImpl, { upTo }: SettleRequest): boolean {
-  if (upTo.index === 0) return true
   if (upTo.index > ballotBox.lastCommittedIndex || upTo.index > log.durableIndex || snapshots.installer.isInstalling) return false
   const term = log.termAt(upTo.index)
   return term === upTo.term || (term === NO_TERM && upTo.index < log.firstIndex)

@@ -2,7 +2,7 @@ import type { Call, Timer } from './environment.js'
 import type { NodeImpl } from './node-impl.js'
 import type { PeerId } from './peer-id.js'
 import type { Replicator } from './replicator.js'
-import { type LogId, NO_INDEX, NO_TERM } from './types.js'
+import type { LogId } from './types.js'
 
 /** One peer that is being rebuilt. */
 interface Work {
@@ -19,8 +19,8 @@ interface Work {
  * The leader's side of rebuilding (DESIGN §4.8): makes members of those that lost their past, one life at a time.
  *
  * A peer whose answers are flagged is asked which incarnation it is. A member of the configuration gets a marker: the present
- * configuration once more, committed without it. Whoever has no place in the configuration is confirmed by a round of reads.
- * Then the peer is told to settle, again and again until it has.
+ * configuration once more, committed without it. Whoever has no place in the configuration needs none: a round of reads confirms
+ * that this node leads, and it counts once it holds what was committed then. The peer is told to settle, again and again until it has.
  *
  * Invariants
  * - the marker is appended after the incarnation was learned, and named to the peer only when it is committed. So whatever
@@ -87,10 +87,17 @@ export class Settling {
     node.fsmCaller.whenApplied(index, (status) => this.ready(work, incarnation, status.ok ? { index, term } : null))
   }
 
-  /** It is in no configuration that a leader can have committed: this node leads, and its own lacks it. */
+  /**
+   * It is in no configuration that can be in force: this node leads, and a committed one lacks it. What it may have said in an
+   * earlier life counts for nothing; but it must hold that configuration before it votes, or it could elect somebody who
+   * missed its removal, by an older one.
+   */
   private confirm(work: Work, incarnation: string): void {
-    this.node.reads.readAsLeader(this.node.electionTimeoutMs, (status) => {
-      this.ready(work, incarnation, status.ok ? { index: NO_INDEX, term: NO_TERM } : null)
+    const { node } = this
+    node.reads.readAsLeader(node.electionTimeoutMs, (status, index) => {
+      const { configuration, log } = node
+      const isOutside = status.ok && configuration.id.index <= index! && !configuration.contains(work.peerId)
+      this.ready(work, incarnation, isOutside ? { index: index!, term: log.termAt(index!) } : null)
     })
   }
 

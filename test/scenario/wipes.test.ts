@@ -1,5 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { Configuration } from '../../src/raft/configuration.js'
+import type { Status } from '../../src/raft/errors.js'
 import { FaultBudget } from '../simulation/fault-budget.js'
 import type { SimMember } from '../simulation/member.js'
 import { SimRandom } from '../simulation/sim-random.js'
@@ -138,6 +140,40 @@ scenario(
 
     story.expectLeader(leader)
     story.write(3)
+    story.expectConverged()
+  },
+)
+
+scenario(
+  'E11 members that were removed and come back with empty disks elect nobody who missed their removal',
+  { size: 5, killedBy: 'newcomer-settled-at-once' },
+  (story) => {
+    const { cluster } = story
+    const [n1, n2, n3, n4, n5] = story.start('n1').members as [SimMember, SimMember, SimMember, SimMember, SimMember]
+    story.write(3)
+    cluster.isolate(n5)
+    story.change(n1, n4, n5)
+    story.write(3)
+    story.snapshot(n1)
+    story.snapshot(n1)
+    story.wipe(n2, n3).restart(n2, n3)
+
+    // They are added again, and nothing of the log reaches them; then only the one that is long out of date does.
+    cluster.network.profile.corruptRate = 1
+    const all = new Configuration(story.members.map((member) => member.peerId))
+    let outcome: Status | null = null
+    cluster.change(n1, all, { catchupTimeoutMs: 200 * story.T }, (status) => (outcome = status))
+    story.wait(5 * story.T)
+    cluster.heal()
+    cluster.partition([n1, n4], [n2, n3, n5])
+    story.wait(10 * story.T)
+    story.expectLeader(n1)
+    story.write(3)
+
+    cluster.heal()
+    cluster.network.profile.corruptRate = 0
+    story.await('they are members again', () => outcome !== null, 200 * story.T)
+    assert.ok(outcome!.ok, String(outcome))
     story.expectConverged()
   },
 )

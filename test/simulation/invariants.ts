@@ -169,7 +169,8 @@ export class Invariants implements NetworkObserver {
     if (upTo.index > snapshotIndex && log.entryAt(upTo.index)?.term !== upTo.term)
       this.fail('settled means durable', `${member.name} says that it is settled and lacks ${upTo.index} of term ${upTo.term}`)
     for (const lost of member.lostIds) {
-      if (upTo.index === 0 || compareLogId(upTo, lost) >= 0) continue
+      // What somebody said who was removed since counts for nothing.
+      if (!this.committed.configurationAt(upTo.index).contains(member.peerId) || compareLogId(upTo, lost) >= 0) continue
       const what = `${member.name} is settled by ${upTo.index} of term ${upTo.term}, a disk that it lost ended at ${lost.index} of term ${lost.term}`
       this.fail('settled above what was lost', what)
     }
