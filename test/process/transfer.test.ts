@@ -8,8 +8,10 @@ import { eventually, Load, missing, TestCluster, type TestNode } from './node-cl
 
 const home = new CliHome()
 const clusters: TestCluster[] = []
+const loads: Load[] = []
 
 test.after(async () => {
+  await Promise.all(loads.map((load) => load.stop()))
   await Promise.all(clusters.map((cluster) => cluster.close()))
   home.remove()
 })
@@ -40,6 +42,7 @@ async function leader(words: readonly string[], node: TestNode): Promise<{ exitC
 test('pain 10: a transfer under load, asked of a follower by name, loses no acknowledged write and prints the gap', async () => {
   const cluster = await start(3)
   const load = new Load([cluster.client(10_000), cluster.client(10_000), cluster.client(10_000), cluster.client(10_000)], 'moved')
+  loads.push(load)
   await load.more(200)
   for (let round = 0; round < 3; round++) {
     const old = await cluster.leader()
