@@ -38,7 +38,9 @@ export function readStories() {
   const stories = new Map()
   for (const file of readdirSync(SCENARIOS).filter((name) => name.endsWith('.test.ts'))) {
     const text = readFileSync(join(SCENARIOS, file), 'utf8')
-    for (const [, , title, mutant] of text.matchAll(/scenario\(\s*(['`"])(.+?)\1,\s*\{[^{}]*killedBy: '([^']+)'/g)) {
+    const found = [...text.matchAll(/scenario\(\s*(['`"])(.+?)\1,\s*\{[^{}]*killedBy: '([^']+)'/g)]
+    if (found.length !== text.split('killedBy: ').length - 1) throw new Error(`${file}: a story names its mutant where it is not read`)
+    for (const [, , title, mutant] of found) {
       stories.set(mutant, [...(stories.get(mutant) ?? []), { title, target: `test/scenario/${file.replace(/\.ts$/, '')}` }])
     }
   }

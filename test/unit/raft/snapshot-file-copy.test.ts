@@ -107,7 +107,7 @@ test('files of every size end where they end, also when nobody said how long the
   }
 })
 
-test('a piece that arrives damaged is asked for again', () => {
+test('G06 a piece that arrives damaged is asked for again', () => {
   const bench = new Bench(content(2 * PIECE_BYTES))
   bench.give(0, { crc32c: 1 })
   assert.is(bench.copy.position, 0)
@@ -125,7 +125,7 @@ test('a short piece is gone on from', () => {
   assert.equal([bench.outcome, bench.copied], ['OK', bench.source])
 })
 
-test('a copy goes on behind what is there, and starts anew when that was spoilt, too long, or cannot be checked', () => {
+test('G06 a copy goes on behind what is there, and starts anew when that was spoilt, too long, or cannot be checked', () => {
   const source = content(3 * PIECE_BYTES)
   const half = source.subarray(0, PIECE_BYTES + 17)
   const good = new Bench(source, undefined, half)
