@@ -68,6 +68,8 @@ export class Replicator {
 
   private state: PeerStatus['state'] = 'probe'
   private readonly sender: SnapshotSender
+  /** As `lastAckedSentAt`, of whatever it answered: what an operator wants to know. */
+  private heardSentAt: number
   /** What the process at the other end of this stream acknowledged, flagged or not. */
   private heldIndex: LogIndex = NO_INDEX
   private stream: AppendStream | null = null
@@ -94,6 +96,7 @@ export class Replicator {
     })
     this.nextIndex = plus(node.log.lastIndex, 1)
     this.lastAckedSentAt = node.env.clock.now()
+    this.heardSentAt = this.lastAckedSentAt
   }
 
   /** Newest index up to which the logs are known to agree, durable there or not. */
@@ -159,7 +162,7 @@ export class Replicator {
       inflightRequests: this.inflight.length,
       inflightBytes: this.inflightBytes,
       state: this.state,
-      lastContactMs: this.answeredOnce ? Math.round(clock.now() - this.lastAckedSentAt) : null,
+      lastContactMs: this.answeredOnce ? Math.round(clock.now() - this.heardSentAt) : null,
       consecutiveErrors: this.consecutiveErrors,
       lastError: this.lastError,
       rebuilding: this.rebuilding,
@@ -329,6 +332,7 @@ export class Replicator {
   }
 
   private noteContact(sentAt: number, round: number): void {
+    this.heardSentAt = Math.max(this.heardSentAt, sentAt)
     if (this.rebuilding) return
     if (sentAt > this.lastAckedSentAt) this.lastAckedSentAt = sentAt
     if (round > this.ackedRound) this.ackedRound = round

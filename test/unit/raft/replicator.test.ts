@@ -2,7 +2,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ErrorCode, Status } from '../../../src/raft/errors.js'
 import { asTerm, logIndex } from '../../../src/raft/types.js'
-import { batch, configuration, members, texts } from '../../support/entries.js'
+import { batch, configuration, members, peer, texts } from '../../support/entries.js'
 import { FakeLogStorage } from '../../support/fake-log-storage.js'
 import { NodeBench, T } from '../../support/node-bench.js'
 
@@ -304,9 +304,33 @@ test('a rebuilding peer counts for nothing', () => {
   assert.is(bench.impl.ballotBox.lastCommittedIndex, 1)
   for (let i = 0; i < T + 2; i++) {
     bench.stream(2).answerAll({ rebuilding: true })
+    const [status] = bench.node.status().peers
+    if (status) assert.ok(status.lastContactMs! <= T / 5, `heard ${status.lastContactMs} ms ago`)
     bench.advance(1)
   }
   assert.is(bench.state, 'FOLLOWER')
+})
+
+test('a peer that turns out to have lost its past counts for nothing it acknowledged before, until it counts again', () => {
+  const bench = NodeBench.leader(6, { conf: members(1, 2, 3, 4, 5) })
+  bench.propose('a')
+  bench.take(2)
+  const replicator = () => bench.impl.replicators.get(peer(2))!
+  assert.is(replicator().matchIndex, 2)
+  bench.stream(2).break()
+  bench.advance(T / 10)
+  bench.stream(2).answerOne({ success: false, lastLogIndex: logIndex(0), rebuilding: true })
+  bench.settle()
+  assert.is(replicator().matchIndex, 0)
+  bench.take(3)
+  assert.is(bench.impl.ballotBox.lastCommittedIndex, 1, 'two that hold it, of five')
+  bench.stream(2).answerAll({ rebuilding: true })
+  bench.settle()
+  assert.equal([bench.impl.ballotBox.lastCommittedIndex, bench.node.status().peers[0]!.matchIndex], [1, 2])
+  bench.advance(T / 10)
+  bench.stream(2).answerAll({ rebuilding: false })
+  bench.settle()
+  assert.equal([bench.impl.ballotBox.lastCommittedIndex, replicator().matchIndex], [2, 2])
 })
 
 test('a follower far behind is sent what is on disk', () => {
