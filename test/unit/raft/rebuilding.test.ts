@@ -88,13 +88,6 @@ test('a term that begins while the vote is written leaves it as it was', () => {
   assert.equal([answer.response, bench.identity!.stored.standing], [{ term: 6, settled: false }, 'rebuilding'])
 })
 
-test('whoever is in no configuration is a member at once', () => {
-  const bench = NodeBench.follower(4, { identity: new FakeIdentityStorage(ONE) })
-  bench.append(2, 5)
-  assert.is(settle(bench, { upTo: { index: logIndex(0), term: asTerm(0) } }).response!.settled, true)
-  assert.is(bench.identity!.stored.standing, 'member')
-})
-
 test('in rebuilding it votes for nobody, asks for no vote and does not take over', () => {
   const bench = rebuilding()
   assert.is(bench.vote('preVote', 3, 6, [9, 9], { peerId: peer(2), term: asTerm(5) }).response!.granted, false)
