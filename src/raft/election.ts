@@ -119,12 +119,23 @@ export class Election {
     return this.isNewGroup() ? env.random.unit() * NEW_GROUP_RETRY_MS : t / 10 + (env.random.unit() * t) / 4
   }
 
+  /**
+   * Members only, and whoever removes itself by an entry that is not known to be committed: when nobody else has that entry,
+   * nobody else can win. Its own vote does not count then (Raft thesis §4.2.2; braft stands still there).
+   */
+  private get mayCampaign(): boolean {
+    const { configuration, serverId, log, ballotBox } = this.node
+    if (configuration.contains(serverId)) return true
+    const isDecided = configuration.id.index <= ballotBox.lastCommittedIndex
+    return !isDecided && !log.configurations.isByHand && log.configurations.everContained(serverId)
+  }
+
   /** Asks whether an election could be won, without raising any term. */
   preVote(): void {
     const { node } = this
     this.arm('election', this.retryDelay())
     node.loseLeader(node.stickiness.lossReason)
-    if (!node.configuration.contains(node.serverId)) return node.removal.onSilence()
+    if (!this.mayCampaign) return node.removal.onSilence()
     if (node.isUnfitToLead) return
     // A disk that has not even saved this term is no candidate's; the timer asks again.
     if (!node.meta.isDurable) return
@@ -143,7 +154,7 @@ export class Election {
   /** Raises the term and asks for votes (braft elect_self). */
   electSelf(reason: string, disruptedLeader: TermLeader | null): void {
     const { node } = this
-    if (!node.configuration.contains(node.serverId) || node.isUnfitToLead) return
+    if (!this.mayCampaign || node.isUnfitToLead) return
     this.abandonRound()
     node.loseLeader(Status.error(ErrorCode.ERAFTTIMEDOUT, reason))
     node.setState('CANDIDATE', Status.OK)

@@ -198,6 +198,14 @@ export class Membership {
       this.entryIndex = node.proposeConfiguration({ ...entry, old: Configuration.EMPTY }, null)
       this.enter('stable', entry.conf)
     } else if (entry.id.index === this.entryIndex && this.stage === 'stable') this.finish(entry)
+    else this.leaveWhenRemoved()
+  }
+
+  private leaveWhenRemoved(): void {
+    const { node } = this
+    const { configuration } = node
+    const isDecided = configuration.isStable && configuration.id.index <= node.ballotBox.lastCommittedIndex
+    if (node.state === 'LEADER' && isDecided && !configuration.contains(node.serverId)) node.transfer.leave()
   }
 
   private finish(entry: ConfigurationEntry): void {
@@ -206,7 +214,7 @@ export class Membership {
     this.enter('none', entry.conf)
     node.replicators.retire(entry)
     change?.done(Status.OK)
-    if (node.state === 'LEADER' && !node.configuration.contains(node.serverId)) node.transfer.leave()
+    this.leaveWhenRemoved()
   }
 
   /** Ends a change that is still catching up; the configuration was never touched. */

@@ -167,4 +167,27 @@ function removals(story: Story): string[] {
   return removed
 }
 
+scenario(
+  'E06 who removed itself and alone has the entry that says so leads once more, until it is committed',
+  { size: 2, killedBy: 'removed-leader-silent' },
+  (story) => {
+    const [n1, n2] = story.start('n1').members as [SimMember, SimMember]
+    story.write(3)
+    const removed: string[] = []
+    story.cluster.onEvent = (member, event) => event.name === 'node.removed' && removed.push(member.name)
+
+    story.cluster.cutOneWay(n1, n2)
+    story.cluster.change(n1, new Configuration([n2.peerId]), {})
+    story.await('it gives up', () => story.cluster.leader() === null)
+    assert.is(n1.node!.status().configuration.conf.toString(), n2.peerId.toString())
+    story.cluster.heal()
+
+    story.await('the other leads', () => story.cluster.leader() === n2)
+    story.write(3)
+    assert.is(n2.node!.status().configuration.conf.toString(), n2.peerId.toString())
+    story.await('it hears that it is out', () => removed.length > 0)
+    assert.equal(removed, ['n1'])
+  },
+)
+
 test.run()
