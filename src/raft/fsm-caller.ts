@@ -199,6 +199,12 @@ export class FSMCaller {
     this.stopping = [done]
   }
 
+  /** Runs `fn` after all that the state machine is to be told by now. */
+  afterwards(fn: () => void): void {
+    if (this.stopping) this.options.environment.executor.post(fn, 'fsm.afterwards')
+    else this.push({ kind: 'call', activity: 'Idle', run: fn })
+  }
+
   /** Why the state machine is asked nothing any more. */
   private get unusable(): Status | null {
     if (this.error) return Status.error(ErrorCode.EINVAL, `the node failed: ${this.error.status.message}`)

@@ -225,9 +225,9 @@ export class NodeImpl implements m.PeerHandler {
     this.election.onLeaderFollowed()
     this.stickiness.onLeaderFollowed(leader)
     this.removal.onLeaderFollowed()
-    this.transfer.onLeaderFollowed()
     this.observe({ name: 'leader.followed', leader, term: this.meta.term })
     this.fsmCaller.onStartFollowing({ leaderId: leader, term: this.meta.term, status: Status.OK })
+    this.transfer.onLeaderFollowed()
   }
 
   loseLeader(reason: Status): void {

@@ -85,21 +85,23 @@ export class LeadershipTransfer {
     const best = node.state === 'LEADER' ? node.replicators.bestCandidate() : null
     if (!best) return done()
     this.begin(best.replicator, best.reason, leaving, (status) => {
-      const isNeeded = node.isActive() && node.leaderId.isEmpty && node.configuration.contains(node.serverId)
-      if (!status.ok || !isNeeded) return done()
+      if (!status.ok || !node.isActive() || !node.configuration.contains(node.serverId)) return done()
+      let isOver = false
       const finish = () => {
+        if (isOver) return
+        isOver = true
         timer.cancel()
-        this.onSuccessor = null
         done()
       }
       const timer = node.env.clock.schedule(node.electionTimeoutMs / 2, finish, 'transfer.successor')
       this.onSuccessor = finish
+      if (!node.leaderId.isEmpty) this.onLeaderFollowed()
     })
   }
 
-  /** Another leader is followed. */
+  /** Another leader is followed. Those who wait here for one hear of it first. */
   onLeaderFollowed(): void {
-    if (this.onSuccessor) this.node.env.executor.post(this.onSuccessor, 'transfer.successor')
+    if (this.onSuccessor) this.node.fsmCaller.afterwards(this.onSuccessor)
     this.onSuccessor = null
   }
 

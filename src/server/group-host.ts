@@ -15,6 +15,9 @@ import { SpaceMonitor } from '../storage/space-monitor.js'
 import type { NodeConfiguration } from './configuration.js'
 import { StartError } from './start-error.js'
 
+/** How long a stopping node waits for answers of the leader. */
+const DRAIN_TIMEOUT_MS = 1000
+
 export interface GroupHostOptions {
   readonly configuration: NodeConfiguration
   readonly environment: Environment
@@ -117,6 +120,8 @@ export class GroupHost {
     const { executor } = this.options.environment
     this.space.stop()
     await new Promise<Status>((resolve) => executor.post(() => this.node.shutdown(resolve), 'node shutdown'))
+    // What was passed on to the leader is answered by it, also after this node has stopped.
+    await new Promise<void>((resolve) => executor.post(() => this.service.drain(DRAIN_TIMEOUT_MS, resolve), 'drain'))
     this.service.close()
   }
 

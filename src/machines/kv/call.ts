@@ -52,6 +52,7 @@ export class PendingCalls {
   private readonly waiting = new Set<PendingCall>()
   private count = 0
   private timer: Timer | null = null
+  private onDrained: (() => void) | null = null
 
   constructor(private readonly clock: Clock) {}
 
@@ -81,11 +82,26 @@ export class PendingCalls {
     if (!calls?.delete(call)) return
     this.count--
     if (calls.size === 0) this.byTick.delete(tick)
+    if (this.count === 0) this.onDrained?.()
   }
 
   /** Retried at every tick and whenever leadership changed, until it is removed or retried. */
   wait(call: PendingCall): void {
-    this.waiting.add(call)
+    if (this.onDrained) call.expire()
+    else this.waiting.add(call)
+  }
+
+  /** There will be no leader here any more: ends what waits for one, and answers once what is under way is answered, or the time is over. */
+  drain(timeoutMs: number, done: () => void): void {
+    const timer = this.clock.schedule(timeoutMs, () => this.onDrained?.(), 'kv-calls.drain')
+    let isTold = false
+    this.onDrained = () => {
+      timer.cancel()
+      if (!isTold) done()
+      isTold = true
+    }
+    for (const call of [...this.waiting]) call.expire()
+    if (this.count === 0) this.onDrained()
   }
 
   retryWaiting(): void {

@@ -78,6 +78,12 @@ export class WriteRouter {
     call.retry()
   }
 
+  /** The node has stopped: takes nothing any more, and waits until what the leader was asked is answered. */
+  drain(timeoutMs: number, done: () => void): void {
+    this.closed = true
+    this.pending.drain(timeoutMs, done)
+  }
+
   /** Answers everything that is left; nothing is taken any more. */
   close(): void {
     this.closed = true

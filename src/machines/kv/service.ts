@@ -67,6 +67,11 @@ export class KvService {
     this.write(null, { compact: request }, context, 'compact', reply)
   }
 
+  /** The node has stopped: `done` once the leader answered what it was asked through this member, or the time is over. */
+  drain(timeoutMs: number, done: () => void): void {
+    this.router.drain(timeoutMs, done)
+  }
+
   /** Answers what is under way and takes nothing more. */
   close(): void {
     this.router.close()

@@ -300,6 +300,44 @@ test('a transaction that only reads is answered as a read', () => {
   assert.is(node.tasks.length, 0)
 })
 
+test('a member that has stopped takes nothing more, ends what waits for a leader and passes on what the leader answers', () => {
+  const { node, put, failed, service, leaderCalls, clock, replies } = setUp()
+  let drained = 0
+  put(ANONYMOUS, 'waits')
+  node.follow(peer(2))
+  put(ANONYMOUS, 'with the leader')
+  put(ANONYMOUS, 'refused by it')
+  node.leader = PeerId.EMPTY
+  put(ANONYMOUS, 'waits too')
+  service.drain(1000, () => drained++)
+  assert.equal(failed(), { code: 'E_NO_LEADER', applied: 'no', retryable: true, status: GrpcStatus.UNAVAILABLE })
+  put()
+  assert.equal([failed().applied, drained], ['no', 0])
+
+  const answered = replies.length
+  const [first, second, third] = leaderCalls.calls
+  first!.reply(null, {})
+  second!.reply(null, { put: {} })
+  assert.is(drained, 0)
+  third!.reply(new KvFailure(GrpcStatus.UNAVAILABLE, 'E_NOT_LEADER', 'not here', 'no', true), null)
+  assert.equal([failed().code, failed().applied], ['E_NO_LEADER', 'no'])
+  assert.equal([replies.length - answered, drained], [3, 1])
+  clock.advance(2000)
+  assert.is(drained, 1)
+})
+
+test('a leader that does not answer holds a stopping member up no longer than it was told', () => {
+  const { node, put, service, clock } = setUp()
+  let drained = 0
+  node.follow(peer(2))
+  put({ ...ANONYMOUS, timeoutMs: 60_000 })
+  service.drain(1000, () => drained++)
+  clock.advance(999)
+  assert.is(drained, 0)
+  clock.advance(1)
+  assert.is(drained, 1)
+})
+
 test('closing answers everything that waits and takes nothing more', () => {
   const { node, put, failed, service, leaderCalls, clock, replies } = setUp()
   put()
