@@ -4,7 +4,7 @@
 //
 // A page's commands stand in blocks that begin with ```console, each on a line of its own after "$ ". A command that is meant
 // to fail is followed by "(exit N)" as the last line of its output. Every page runs in a home and a directory of its own, from top to bottom.
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -63,6 +63,7 @@ function commandsOf(block) {
 class Place {
   constructor() {
     this.home = mkdtempSync(join(tmpdir(), 'raftctl-docs-'))
+    this.running = []
     const bin = join(this.home, '.bin')
     mkdirSync(bin)
     writeFileSync(join(bin, 'raftctl'), `#!/bin/sh\nexec "${process.execPath}" "${join(root, 'bin/run.js')}" "$@"\n`)
@@ -71,8 +72,9 @@ class Place {
     this.env = { ...kept, HOME: this.home, PATH: `${bin}:${process.env.PATH}`, NO_COLOR: '1', TERM: 'xterm-256color', LC_ALL: 'C.UTF-8' }
   }
 
-  /** In a terminal, so that it prints what a person would see. */
+  /** In a terminal, so that it prints what a person would see; what ends with & runs on beside the page. */
   run(command) {
+    if (command.endsWith('&')) return this.leaveRunning(command.slice(0, -1))
     const script = `stty cols ${COLUMNS} rows 50; ${command}`
     const done = spawnSync('script', ['-qec', `bash -c ${quoted(script)}`, '/dev/null'], {
       cwd: this.home,
@@ -82,6 +84,13 @@ class Place {
       input: '',
     })
     return { output: this.tidied(done.stdout), exitCode: done.status ?? -1 }
+  }
+
+  leaveRunning(command) {
+    const child = spawn('bash', ['-c', command], { cwd: this.home, env: this.env, stdio: 'ignore', detached: true })
+    child.unref()
+    this.running.push(child.pid)
+    return { output: '', exitCode: 0 }
   }
 
   /** Without what differs between machines: this home, and what a progress bar drew over. */
@@ -102,6 +111,13 @@ class Place {
   }
 
   clear() {
+    for (const pid of this.running) {
+      try {
+        process.kill(-pid, 'SIGTERM')
+      } catch {
+        // It has ended by itself.
+      }
+    }
     const list = spawnSync(process.execPath, [join(root, 'bin/run.js'), 'cluster', 'ls', '--json'], { env: this.env, encoding: 'utf8' })
     for (const { name } of JSON.parse(list.stdout).data?.clusters ?? [])
       execFileSync(process.execPath, [join(root, 'bin/run.js'), 'cluster', 'rm', name, '--yes'], { env: this.env, stdio: 'ignore' })
