@@ -91,6 +91,8 @@ export function nodeStatusOf(status: NodeStatus, view: ProcessView): raftctl.v1.
       consecutive_errors: peer.consecutiveErrors,
       last_error: peer.lastError,
       rebuilding: peer.rebuilding,
+      snapshot_bytes_sent: peer.snapshotBytesSent,
+      snapshot_bytes_total: peer.snapshotBytesTotal,
     })),
     election_timeout_ms: status.electionTimeoutMs,
     heartbeat_ms: Math.round(status.heartbeatMs),

@@ -86,8 +86,8 @@ const leading: NodeStatus = {
       consecutiveErrors: 0,
       lastError: '',
       rebuilding: false,
-      snapshotBytesSent: 0,
-      snapshotBytesTotal: 0,
+      snapshotBytesSent: 97,
+      snapshotBytesTotal: 388,
     },
   ],
 }
@@ -190,6 +190,7 @@ test('a leader tells how far its followers are; one that never answered has no c
   assert.is(leader_contact_ms, null)
   assert.is(progress!.length, 1)
   const [peer] = progress!
+  assert.equal([Number(peer!.snapshot_bytes_sent), Number(peer!.snapshot_bytes_total)], [97, 388])
   assert.equal([peer!.peer_id, Number(peer!.match_index), peer!.inflight_requests, peer!.last_contact_ms], [n2.toString(), 41, 2, null])
 })
 
