@@ -95,7 +95,7 @@ export class NodeIdentityStorage implements IdentityStorage {
             done,
           )
         // Renamed by a process that was killed, its name may not be durable yet; from here on it is relied upon.
-        fileSystem.syncDir(join(directory, 'raftctl'), (named) => (named.ok ? this.accept(decoded, done) : done(named)))
+        fileSystem.syncDir(join(directory, 'raftctl'), (named) => (named.ok ? this.accept(decoded, standing, done) : done(named)))
       })
     })
   }
@@ -145,7 +145,7 @@ export class NodeIdentityStorage implements IdentityStorage {
     })
   }
 
-  private accept(found: IdentityRecord, done: (status: Status, identity?: NodeIdentity) => void): void {
+  private accept(found: IdentityRecord, wanted: Standing, done: (status: Status, identity?: NodeIdentity) => void): void {
     const { directory, clusterId, peerId, name } = this.options
     if (PeerId.parse(found.peerId)?.equals(peerId) !== true) {
       return this.refuse(
@@ -164,8 +164,11 @@ export class NodeIdentityStorage implements IdentityStorage {
       )
     }
     this.record = found
-    const changed = { ...found, clusterId: found.clusterId ?? clusterId, name: name ?? found.name }
-    if (changed.clusterId === found.clusterId && changed.name === found.name) return done(Status.OK, this.identity)
+    // It was to found a group and never did, so it has no past either: whoever starts it anew to be rebuilt, or to join, means that.
+    const standing = found.standing === 'founding' && wanted === 'rebuilding' ? wanted : found.standing
+    const changed = { ...found, standing, clusterId: found.clusterId ?? clusterId, name: name ?? found.name }
+    const isSame = standing === found.standing && changed.clusterId === found.clusterId && changed.name === found.name
+    if (isSame) return done(Status.OK, this.identity)
     this.store(
       () => changed,
       (stored) => done(stored, stored.ok ? this.identity : undefined),

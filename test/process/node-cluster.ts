@@ -85,9 +85,10 @@ export class TestNode {
     return join(this.home, `${this.name}.log`)
   }
 
-  start(): this {
+  /** `more` are flags of this start only. */
+  start(...more: readonly string[]): this {
     const log = openSync(this.logFile, 'w')
-    const args = ['node', 'start', '--name', this.name, '--listen', this.address, '--data', this.dataDir, ...this.args]
+    const args = ['node', 'start', '--name', this.name, '--listen', this.address, '--data', this.dataDir, ...this.args, ...more]
     const child = spawn(process.execPath, [ENTRY, ...args], { stdio: ['ignore', log, log] })
     this.child = child
     this.ended = new Promise((resolve) =>

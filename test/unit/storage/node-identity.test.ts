@@ -55,6 +55,17 @@ test('an empty directory gets the standing it was started with and an incarnatio
   assert.is.not(other.start()!.value!.incarnation, first.incarnation)
 })
 
+test('a directory that was to found a group and never did can still be rebuilt; one that did is what it is', () => {
+  const bench = new IdentityBench()
+  const { incarnation } = bench.start()!.value!
+  assert.equal(bench.start({}, 'rebuilding')!.value, { standing: 'rebuilding', incarnation, founders: null })
+  bench.disk.crash(0)
+  assert.is(bench.start()!.value!.standing, 'rebuilding', 'it is durable, and no way leads back')
+  bench.storage.save({ standing: 'member', incarnation, founders: null }, (status) => assert.is(status.ok, true))
+  bench.call<void>((done) => bench.storage.update({ generation: 2 }, done))
+  assert.is(bench.start({}, 'rebuilding')!.value!.standing, 'member')
+})
+
 test('standing, founders, cluster, name and generation are kept', () => {
   const bench = new IdentityBench()
   const { incarnation } = bench.start()!.value!
