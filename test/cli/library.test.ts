@@ -24,6 +24,8 @@ test('offers the parts of braft by their names', () => {
     'SegmentLogStorage',
     'MemoryLogStorage',
     'FileRaftMetaStorage',
+    'SnapshotExecutor',
+    'LocalSnapshotStorage',
   ]
   assert.equal(
     names.filter((name) => typeof (library as Record<string, unknown>)[name] !== 'function'),
