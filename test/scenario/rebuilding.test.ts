@@ -4,6 +4,7 @@ import type { RequestVoteResponse } from '../../src/raft/messages.js'
 import type { NodeImpl } from '../../src/raft/node-impl.js'
 import type { LogIndex } from '../../src/raft/types.js'
 import type { SimMember } from '../simulation/member.js'
+import { change } from './changes.js'
 import { type Story, scenario } from './scenario.js'
 
 /** The machine is lost with its disk; it comes back empty, to be rebuilt. */
@@ -226,6 +227,31 @@ scenario('E11 a start in the middle of rebuilding goes on rebuilding, whatever i
   story.await('n3 is a member again', () => standingOf(n3) === 'member')
   story.expectConverged()
 })
+
+scenario(
+  'E11 a removal that is not committed makes no member of a wiped one: nothing stands for what its life before acknowledged',
+  { size: 3 },
+  (story) => {
+    const { cluster } = story
+    const [n1, n2, n3] = story.members as [SimMember, SimMember, SimMember]
+    story.start('n1')
+    const shorten = (member: SimMember) => member.run('story:short', (node) => node.setDiskSpace('short'))
+    shorten(n2)
+    story.write(5)
+    wipe(story, n3)
+    const removal = change(story, [n1, n2])
+    story.restart(n3)
+    story.await('n3 starts', () => n3.node?.status().state === 'FOLLOWER')
+    shorten(n3)
+    story.wait(5 * story.T)
+    assert.is(removal.outcome, 'pending', 'n2, which takes no entries, has taken this one')
+    cluster.kill(n1)
+    n2.run('story:ample', (node) => node.setDiskSpace('ample'))
+    story.wait(5 * story.T)
+    assert.is(cluster.leader(), null, 'n2 lacks what n1 and the life before of n3 have acknowledged')
+    assert.is(standingOf(n3), 'rebuilding')
+  },
+)
 
 for (const size of [3, 5]) {
   scenario(`E11 members wiped one after the other lose nothing that was acknowledged, of ${size}`, { size }, (story) => {
