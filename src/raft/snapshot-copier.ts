@@ -123,15 +123,18 @@ export class SnapshotCopier {
     this.file.start()
   }
 
+  /** Once it is the newest snapshot of the storage, no end undoes that: the state machine must have it too. */
   private finish(): void {
-    this.local(
-      (next) => this.storage.commit(this.writer!, this.meta, next),
-      () =>
-        this.local<SnapshotReader>(
-          (next) => this.storage.open(next),
-          (reader) => this.options.done(null, reader!),
-        ),
-    )
+    this.isBusy = true
+    this.storage.commit(this.writer!, this.meta, (committed) => {
+      if (!committed.ok) {
+        this.isBusy = false
+        return this.ending ? this.settle() : this.end({ status: committed, isLocal: true })
+      }
+      this.storage.open((opened, reader) =>
+        opened.ok ? this.options.done(null, reader!) : this.options.done({ status: opened, isLocal: true }),
+      )
+    })
   }
 
   /** Work of the own disk; its failure ends the copy. */

@@ -135,6 +135,7 @@ export class SnapshotFileCopy {
     const piece = this.arrived.get(this.position)
     if (!piece || this.isBusy) return
     this.arrived.delete(this.position)
+    if (this.options.node.isOutOfSpace) return this.end({ status: Status.error(ErrorCode.ENOSPC, 'the disk runs short'), isLocal: true })
     const { data } = piece
     this.disk<undefined>(
       (next) => this.file!.write([data], this.position, next),
@@ -163,7 +164,11 @@ export class SnapshotFileCopy {
     const meta = { ...expected, checksum: expected.checksum ?? formatChecksum(this.crc32c), size: this.position }
     this.disk<undefined>(
       (next) => this.file!.datasync(next),
-      () => this.close((closed) => (closed.ok ? this.done(null, meta) : this.done({ status: closed, isLocal: true }))),
+      () =>
+        this.disk<undefined>(
+          (next) => this.close(next),
+          () => this.done(null, meta),
+        ),
     )
   }
 

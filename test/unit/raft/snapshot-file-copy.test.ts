@@ -26,6 +26,7 @@ class Bench {
   readonly disk = new CrashDisk(this.environment.executor)
   readonly copy: SnapshotFileCopy
   outcome: string | null = null
+  isOutOfSpace = false
   meta: SnapshotFileMeta | null = null
 
   constructor(
@@ -36,7 +37,17 @@ class Bench {
     this.transport.clock = this.environment.clock
     if (present) this.disk.put(PATH, present)
     const receiving = new SnapshotThrottle(this.environment.clock, 0)
-    const node = { env: this.environment, electionTimeoutMs: 1000, groupId: 'g', serverId: peer(1), snapshots: { receiving } }
+    const bench = this
+    const node = {
+      env: this.environment,
+      electionTimeoutMs: 1000,
+      groupId: 'g',
+      serverId: peer(1),
+      snapshots: { receiving },
+      get isOutOfSpace() {
+        return bench.isOutOfSpace
+      },
+    }
     const fetcher = new SnapshotFetcher(node as unknown as NodeImpl, peer(2), '7')
     const options = { node: node as unknown as NodeImpl, fetcher, fileSystem: this.disk, root: ROOT, name: 'sub/data', expected }
     this.copy = new SnapshotFileCopy(options, (failure, meta) => {
@@ -183,6 +194,27 @@ test('a cancelled copy ends once, also while the disk is at work, and answers th
   assert.is(busy.outcome, null, 'the write is under way')
   busy.run()
   assert.is(busy.outcome, 'ECANCELED')
+})
+
+test('a copy that is cancelled ends once, wherever it is', () => {
+  for (let steps = 0, isOver = false; !isOver; steps++) {
+    const bench = new Bench(content(100))
+    bench.transport.open('getFile')[0]!.finish(Status.OK, { data: bench.source, eof: true, crc32c: crc32c(bench.source) })
+    for (let step = 0; step < steps; step++) bench.environment.executor.runOne()
+    isOver = bench.outcome !== null
+    if (!isOver) bench.copy.cancel()
+    bench.run()
+    assert.is(bench.outcome, isOver ? 'OK' : 'ECANCELED', `cancelled after ${steps} events`)
+    assert.ok(steps < 50)
+  }
+})
+
+test('a disk that runs short ends the copy; what is there stays', () => {
+  const bench = new Bench(content(3 * PIECE_BYTES))
+  bench.give(0)
+  bench.isOutOfSpace = true
+  bench.giveAll()
+  assert.equal([bench.outcome, bench.copied.length], ['ENOSPC local', PIECE_BYTES])
 })
 
 test.run()

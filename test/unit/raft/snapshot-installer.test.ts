@@ -152,6 +152,36 @@ test('a leader that is followed no more ends the copy, but not a load', () => {
   assert.equal([told(loading), bench.impl.snapshots.lastId.index], ['true 7', 20])
 })
 
+test('a copy that became the newest snapshot of the disk is loaded, whoever is followed by then', () => {
+  const bench = new Bench()
+  const storage = bench.storage!
+  const commit = storage.commit.bind(storage)
+  let finish = () => {}
+  storage.commit = (writer, meta, done) => {
+    finish = () => commit(writer, meta, done)
+  }
+  const offered = bench.offer(20)
+  bench.give(20)
+  bench.append(3, 6)
+  assert.is(told(offered), 'ECANCELED')
+  finish()
+  bench.settle()
+  assert.is(bench.progress, 'loading')
+  bench.loaded()
+  assert.equal([bench.progress, bench.impl.snapshots.lastId.index, storage.readers], ['idle', 20, 0])
+  assert.is(told(bench.offer(20, { term: 6, from: 3 })), 'true 6', 'copied again it would be refused for ever: it is here')
+})
+
+test('a disk that runs short takes no snapshot: what is left is for the log', () => {
+  const bench = new Bench()
+  bench.node.setDiskSpace('short')
+  assert.equal([told(bench.offer(20)), bench.progress], ['ENOSPC', 'idle'])
+  bench.node.setDiskSpace('ample')
+  const offered = bench.offer(20)
+  bench.give(20).loaded()
+  assert.is(told(offered), 'true 5')
+})
+
 test('what cannot be installed is answered at once', () => {
   const bench = new Bench()
   assert.is(told(bench.offer(20, { term: 4 })), 'false 5')
