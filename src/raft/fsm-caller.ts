@@ -370,9 +370,12 @@ export class FSMCaller {
     this.loading = null
     this.work.splice(this.work.indexOf(work), 1)
     if (!this.error && !status.ok) this.fail(ErrorType.SNAPSHOT, status)
-    if (this.error) {
-      work.done((this.error as RaftError).status)
-      return this.postStep()
+    // A log that failed cannot follow, and nothing is applied to what was loaded: its error is on the way here.
+    const failure = this.error?.status ?? this.options.logManager.failure
+    if (failure) {
+      work.done(failure)
+      if (this.error) this.postStep()
+      return
     }
     const { lastIncluded, configuration } = work.reader.meta
     this.applied = lastIncluded

@@ -116,6 +116,19 @@ test('a machine that cannot load fails the node, also by throwing', () => {
   assert.equal(thrower.bench.told, [`load ${ErrorCode.ESTATEMACHINE}`])
 })
 
+test('a log that failed while a snapshot was loaded fails the load, and nothing is applied to what was loaded', () => {
+  const { bench: it, waiting, load } = bench()
+  it.commit(1)
+  load(20)
+  it.commit(4)
+  it.run()
+  Object.defineProperty(it.log, 'failure', { value: Status.error(ErrorCode.EIO, 'gone') })
+  waiting.load!(Status.OK)
+  it.run()
+  assert.equal([it.told, it.caller.appliedIndex], [[`load ${ErrorCode.EIO}`], 1])
+  assert.equal(it.machine.told, ['1:a', 'load'])
+})
+
 test('who asked for a snapshot of a node that fails or stops is told', () => {
   const { bench: it, waiting, load, save } = bench()
   load(20)
