@@ -5,6 +5,8 @@ import { SNAPSHOT_LIST, type SnapshotReader } from './storage.js'
 
 /** What one request is given at most. */
 const PIECE_BYTES_MAX = 1024 * 1024
+/** A request is taken only when the throttle lets it run within this time. */
+const BACKLOG_MS_MAX = 500
 
 export interface Piece {
   readonly data: Buffer
@@ -52,7 +54,10 @@ export class SnapshotReaders {
     return this.open.get(id) ?? null
   }
 
-  /** ENOENT: no such reader. EREQUEST: no such range. EPERM: the snapshot has no such file. A range behind the end is empty. */
+  /**
+   * ENOENT: no such reader. EREQUEST: no such range. EPERM: the snapshot has no such file. EAGAIN: the throttle is behind. A
+   * range behind the end is empty.
+   */
   read(id: string, filename: string, offset: number, count: number, done: (status: Status, piece?: Piece) => void): void {
     const opened = this.open.get(id)
     if (!opened) return done(Status.error(ErrorCode.ENOENT, `no snapshot is read here as ${id}`))
@@ -61,6 +66,8 @@ export class SnapshotReaders {
     if (filename === SNAPSHOT_LIST) return done(Status.OK, { data: reader.list(), eof: true })
     const meta = reader.fileMeta(filename)
     if (!meta) return done(Status.error(ErrorCode.EPERM, `the snapshot has no file ${filename}`))
+    // Who waits too long gives up, and would have been served for nothing: it had better come again (braft EAGAIN).
+    if (this.throttle.backlogMs > BACKLOG_MS_MAX) return done(Status.error(ErrorCode.EAGAIN, 'too many read here at a time'))
     const length = Math.min(count, PIECE_BYTES_MAX)
     this.throttle.take(length, () =>
       readPiece(reader, filename, offset, length, (status, piece) => {

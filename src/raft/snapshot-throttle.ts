@@ -38,11 +38,24 @@ export class SnapshotThrottle {
     }
   }
 
-  private serve(): void {
+  /** How long who asks now would wait. */
+  get backlogMs(): number {
+    if (this.bytesPerSecond <= 0) return 0
+    this.fill()
+    const bytes = this.waiting.reduce((sum, taker) => sum + taker.bytes, -this.available)
+    return Math.max(0, (1000 * bytes) / this.bytesPerSecond)
+  }
+
+  private fill(): void {
     const now = this.clock.now()
     const { bytesPerSecond } = this
     this.available = Math.min(bytesPerSecond * BURST_SECONDS, this.available + ((now - this.filledAt) / 1000) * bytesPerSecond)
     this.filledAt = now
+  }
+
+  private serve(): void {
+    const { bytesPerSecond } = this
+    this.fill()
     while (this.waiting.length > 0 && this.available > 0) {
       const { bytes, run } = this.waiting.shift()!
       this.available -= bytes

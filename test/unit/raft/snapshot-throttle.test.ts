@@ -1,6 +1,10 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { FileSystem } from '../../../src/raft/environment.js'
+import { errorName } from '../../../src/raft/errors.js'
+import { SnapshotReaders } from '../../../src/raft/snapshot-readers.js'
 import { SnapshotThrottle } from '../../../src/raft/snapshot-throttle.js'
+import type { SnapshotReader } from '../../../src/raft/storage.js'
 import { FakeEnvironment } from '../../support/fake-environment.js'
 
 function bench(bytesPerSecond: number) {
@@ -48,6 +52,22 @@ test('who stops waiting gets nothing and holds nobody up', () => {
     ran.map((line) => line.split(' ')[0]),
     ['a', 'c'],
   )
+})
+
+test('who would wait long is sent away, to come again, instead of being served when it has given up', () => {
+  const environment = new FakeEnvironment()
+  const readers = new SnapshotReaders(environment, new SnapshotThrottle(environment.clock, 1000))
+  const told: string[] = []
+  let opened = 0
+  const fileSystem = { open: () => opened++ } as unknown as FileSystem
+  const reader = { fileSystem, path: '/s', files: () => ['data'], fileMeta: () => ({ size: 4000 }) } as unknown as SnapshotReader
+  const id = readers.register(reader)
+  const read = () => readers.read(id, 'data', 0, 400, (status) => told.push(errorName(status.code)))
+  for (let i = 0; i < 4; i++) read()
+  assert.equal([opened, told], [1, ['EAGAIN', 'EAGAIN']], 'one is served, one may wait')
+  environment.clock.advance(1500)
+  read()
+  assert.equal([opened, told.length], [3, 2])
 })
 
 test.run()
