@@ -129,10 +129,10 @@ export class LocalSnapshotStorage implements SnapshotStorage {
       inSequence(
         [(next) => fileSystem.rename(writer.path, target, next), (next) => fileSystem.syncDir(this.directory, next)],
         (renamed) => {
-          // Whether the name is durable is unknown now; nothing may be built on it.
-          if (!renamed.ok) this.failure = renamed
+          // Whether the name is durable is unknown now; nothing may be built on it, whatever the disk said.
+          if (!renamed.ok) this.failure = Status.error(ErrorCode.EIO, renamed.message)
           else this.replaceNewest({ path: target, list: { meta, files: new Map(listed) }, readers: 0, replaced: false })
-          done(renamed)
+          done(this.failure ?? renamed)
         },
       )
     })

@@ -112,8 +112,8 @@ test('a failed sync is a failure: nothing becomes visible, and after a failed re
     assert.equal(bench.names.includes(nameOf(20)), false)
   }
   const bench = started()
-  bench.disk.refuse(new RegExp(`^syncDir ${SNAPSHOTS}$`), ErrorCode.EIO)
-  assert.is(bench.save(snapshotMeta(10), { data: 'ten' })!.code, ErrorCode.EIO)
+  bench.disk.refuse(new RegExp(`^syncDir ${SNAPSHOTS}$`), ErrorCode.ENOSPC)
+  assert.is(bench.save(snapshotMeta(10), { data: 'ten' })!.code, ErrorCode.EIO, 'a full disk too leaves nothing to build on')
   const again = bench.call<unknown>((done) => bench.storage.create(null, done))
   assert.is(again.status.code, ErrorCode.EIO, 'carried on as if nothing had happened')
 })
