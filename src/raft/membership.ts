@@ -81,11 +81,6 @@ export class Membership {
     if (!configuration.isStable) this.enter('joint', configuration.conf)
   }
 
-  /** Writes the configuration into the log once more; nothing changes by it. Leader only. Answers its index. */
-  repeat(): LogIndex {
-    return this.node.proposeConfiguration(this.node.configuration, this.repeatedIndex)
-  }
-
   start(target: Configuration, options: ChangeOptions, done: Done): void {
     const { node } = this
     const refusal = this.refusal(target, options.expectConfigIndex)

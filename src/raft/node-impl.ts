@@ -311,7 +311,9 @@ export class NodeImpl implements m.PeerHandler {
     this.membership.onStepDown(reason)
   }
 
+  /** A leader believes only a member: others may have raised their term for nothing. */
   onHigherTerm(term: Term, from: PeerId): void {
+    if (this.leads() && !this.configuration.contains(from)) return
     if (term > this.meta.term) this.stepDown(term, Status.error(ErrorCode.EHIGHERTERMRESPONSE, `${from} is in term ${term}`))
   }
 

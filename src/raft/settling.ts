@@ -114,7 +114,8 @@ export class Settling {
     work.call = node.env.transport.call(peerId, 'settle', request, node.electionTimeoutMs, (status, response) => {
       work.call = null
       if (this.isOver(work)) return
-      if (status.ok && response!.term > node.meta.term) return node.onHigherTerm(response!.term, peerId)
+      if (status.ok) node.onHigherTerm(response!.term, peerId)
+      if (this.isOver(work)) return
       if (!status.ok || !response!.settled) return this.later(work)
       this.open.delete(peerId.key)
       node.observe({ name: 'member.settled', peer: peerId, incarnation: incarnation!, upTo: upTo.index })

@@ -100,7 +100,8 @@ export class SnapshotSender {
         // Not answered: the copy may well go on. Asked again under the same address, the peer takes this call for that one.
         if (status.code === ErrorCode.ETIMEDOUT) return this.send()
         if (!status.ok) return this.fail(status)
-        if (response!.term > node.meta.term) return node.onHigherTerm(response!.term, peerId)
+        node.onHigherTerm(response!.term, peerId)
+        if (this.stopped) return
         if (!response!.success) return this.fail(Status.error(ErrorCode.EREQUEST, `${peerId} refused the snapshot`))
         this.failures = 0
         this.drop()

@@ -224,6 +224,14 @@ test('status tells what a follower, a leader and a candidate know', () => {
   )
 })
 
+test('only a member can tell a leader that its term is over', () => {
+  const bench = NodeBench.leader(6)
+  bench.impl.onHigherTerm(asTerm(9), peer(9))
+  assert.equal([bench.state, bench.term], ['LEADER', 6])
+  bench.impl.onHigherTerm(asTerm(9), peer(2))
+  assert.equal([bench.state, bench.term], ['FOLLOWER', 9])
+})
+
 test('two leaders in one term: somebody is broken, and this member leaves the term', () => {
   const bench = NodeBench.follower(5)
   bench.append(2, 5)
