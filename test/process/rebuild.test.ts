@@ -80,6 +80,9 @@ test('a member that lost its directory is rebuilt by a snapshot, counts for noth
     return row?.standing === 'rebuilding' && row.catchUp !== null && row.catchUp.done > 0 ? { ...data, row } : null
   })
   assert.equal([seen.reachableVoters, seen.tolerates], [2, 0], 'a member in rebuilding counts')
+  const transfer = await home.run(['leader', 'transfer', victim.name, ...endpoints()])
+  assert.is(transfer.exitCode, 6, transfer.stderr)
+  assert.match(transfer.stderr, 'E_NOT_CAUGHT_UP')
 
   const { exitCode } = await run('wait', 'healthy', '--for', '60s')
   assert.is(exitCode, 0)
