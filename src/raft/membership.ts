@@ -155,7 +155,7 @@ export class Membership {
     const { env, electionTimeoutMs } = this.node
     const late = change.joiners.filter((joiner) => !this.isCaughtUp(joiner))
     const isAlive = ({ replicator }: Joiner) =>
-      replicator.answeredOnce && env.clock.now() - replicator.lastAckedSentAt <= Math.max(electionTimeoutMs, 1)
+      replicator.answeredOnce && env.clock.now() - replicator.heardSentAt <= Math.max(electionTimeoutMs, 1)
     if (change.timeoutMs === null && late.every(isAlive)) return this.armDeadline(change)
     const waitedMs = Math.round(env.clock.now() - change.startedAt)
     const reasons = late.map(

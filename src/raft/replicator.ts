@@ -58,6 +58,8 @@ export class Replicator {
   nextIndex: LogIndex
   /** Send time of the newest request it answered in this term; the start of the leadership before that. */
   lastAckedSentAt: number
+  /** As `lastAckedSentAt`, also of what it answered while it counts for nothing. */
+  heardSentAt: number
   /** The newest confirmation round (read-index.ts) that one of its answers belongs to. */
   ackedRound = 0
   consecutiveErrors = 0
@@ -68,8 +70,6 @@ export class Replicator {
 
   private state: PeerStatus['state'] = 'probe'
   private readonly sender: SnapshotSender
-  /** As `lastAckedSentAt`, of whatever it answered: what an operator wants to know. */
-  private heardSentAt: number
   /** What the process at the other end of this stream acknowledged, flagged or not. */
   private heldIndex: LogIndex = NO_INDEX
   private stream: AppendStream | null = null

@@ -9,6 +9,7 @@ import type { SimMember } from '../simulation/member.js'
 import { FILLER_FILE, RegisterMachine, STATE_FILE } from '../simulation/register-machine.js'
 import type { SimInode } from '../simulation/sim-disk.js'
 import { PATHS } from '../simulation/storages.js'
+import { change } from './changes.js'
 import { type Story, scenario } from './scenario.js'
 
 const impl = (member: SimMember): NodeImpl => member.node!.handler as NodeImpl
@@ -130,6 +131,28 @@ scenario(
     const after = follower.node!.status()
     assert.equal([after.firstIndex, after.lastId, after.snapshotId.index], [before.firstIndex, before.lastId, 0])
     story.write(2)
+    story.expectConverged()
+  },
+)
+
+scenario(
+  'E08 a newcomer that answers is waited for, however long its snapshot takes, when nobody set a time',
+  { size: 3, joiners: 1 },
+  (story) => {
+    const { leader } = story.start('n1')
+    story.write(5)
+    cutLog(story, leader)
+    const n4 = story.member('n4')
+    const shorten = (space: 'short' | 'ample') => n4.run('story:space', (node) => node.setDiskSpace(space))
+    story.await('n4 is up', () => n4.node?.status().state === 'FOLLOWER')
+    shorten('short')
+    const record = change(story, story.members)
+    story.wait(5 * story.T)
+    assert.equal([record.outcome, n4.node!.status().standing], ['pending', 'rebuilding'])
+    shorten('ample')
+    story.await('the change is answered', () => record.outcome !== 'pending')
+    assert.is(record.outcome, 'OK', `${record.status}`)
+    story.write(3)
     story.expectConverged()
   },
 )
