@@ -1,7 +1,7 @@
 import { Configuration, ConfigurationEntry } from './configuration.js'
 import { assert } from './errors.js'
 import type { PeerId } from './peer-id.js'
-import type { LogIndex } from './types.js'
+import { type LogIndex, NO_INDEX } from './types.js'
 
 /**
  * The configurations of the log by index, so that cutting its end brings the one before back (Raft §4.1: a server uses
@@ -54,9 +54,9 @@ export class ConfigurationManager {
     )
   }
 
-  /** In any configuration that is still known. */
-  everContained(peer: PeerId): boolean {
-    return this.base.contains(peer) || this.entries.some((entry) => entry.contains(peer))
+  /** In any configuration from `after` on that is still known. */
+  everContained(peer: PeerId, after: LogIndex = NO_INDEX): boolean {
+    return [this.base, ...this.entries].some((entry) => entry.id.index >= after && entry.contains(peer))
   }
 
   setByHand(conf: Configuration): void {

@@ -31,6 +31,7 @@ export function handleSettle(node: NodeImpl, request: SettleRequest, answer: Ans
       if (!saved.ok) return answer(Status.error(ErrorCode.EIO, saved.message))
       if (node.isRebuilding) {
         node.identity = member
+        node.removal.onSettled(request.upTo.index)
         node.observe({ name: 'node.rebuilt', term: meta.term, incarnation: member.incarnation })
       }
       reply(true)

@@ -3,7 +3,7 @@ import { ErrorCode, Status } from './errors.js'
 import type { RequestVoteRequest } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
 import type { PeerId } from './peer-id.js'
-import { compareLogId, NO_INDEX } from './types.js'
+import { compareLogId, type LogIndex, NO_INDEX } from './types.js'
 
 /**
  * Finds out that this node was removed from its group, and tells others that they were. A removed node that went on would
@@ -18,6 +18,8 @@ export class Removal {
   private readonly saidBy = new Set<string>()
   private readonly startedAt: number
   private told = false
+  /** As no member, in this run of the process. */
+  private settledAt = NO_INDEX
 
   constructor(private readonly node: NodeImpl) {
     this.startedAt = node.env.clock.now()
@@ -25,6 +27,13 @@ export class Removal {
 
   onApplied(entry: ConfigurationEntry): void {
     if (entry.contains(this.node.serverId)) this.wasMember = true
+  }
+
+  /** The directory counts, and stands for everything up to `upTo`: a removal before that was of an earlier life. */
+  onSettled(upTo: LogIndex): void {
+    if (this.node.log.configurations.at(upTo).contains(this.node.serverId)) return
+    this.settledAt = upTo
+    this.wasMember = false
   }
 
   /** A leader speaks to this node: what others said before is past. */
@@ -43,9 +52,11 @@ export class Removal {
   concludeFromLog(): void {
     const { log, configuration, ballotBox, serverId } = this.node
     const { index } = configuration.id
+    // Who is being rebuilt has its log from others: what it says of this address may be of another life.
+    if (this.node.isRebuilding) return
     if (log.configurations.isByHand || !configuration.isStable || configuration.contains(serverId)) return
     if (configuration.learners.some((learner) => learner.equals(serverId)) || index > ballotBox.lastCommittedIndex) return
-    if (this.wasMember || log.configurations.everContained(serverId))
+    if (this.wasMember || log.configurations.everContained(serverId, this.settledAt))
       this.conclude(`the members are ${configuration.conf} since entry ${configuration.configIndex}`)
   }
 

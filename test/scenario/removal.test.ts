@@ -168,6 +168,39 @@ function removals(story: Story): string[] {
 }
 
 scenario(
+  'E08 a newcomer at the address of a removed member is not taken for that one when its leader falls silent',
+  { size: 3 },
+  (story) => {
+    const [n1, n2, n3] = story.start('n1').members as [SimMember, SimMember, SimMember]
+    story.write(3)
+    changed(story, [n1, n2])
+    story.wipe(n3)
+    story.write(3)
+    const removed = removals(story)
+    story.restart(n3)
+    story.await('n3 is up', () => n3.node?.status().state === 'FOLLOWER')
+
+    for (const what of ['is being rebuilt', 'counts already']) {
+      const { leader } = story
+      const settles = what !== 'is being rebuilt'
+      const ready = () =>
+        settles ? n3.image.isMember : n3.node!.status().configuration.conf.size === 2 && n3.node!.status().standing === 'rebuilding'
+      const record = change(story, [n1, n2, n3])
+      story.await(`it ${what}`, ready)
+      assert.equal([record.outcome, votersOf(story, leader)], ['pending', 'n1,n2'])
+      for (const member of [n1, n2]) story.cluster.kill(member)
+      story.wait(5 * story.T)
+      assert.equal(removed, [], what)
+      story.restart(n1, n2)
+      story.awaitLeader()
+    }
+    changed(story, [n1, n2, n3])
+    story.expectConverged()
+    assert.equal(removed, [])
+  },
+)
+
+scenario(
   'E06 who removed itself and alone has the entry that says so leads once more, until it is committed',
   { size: 2, killedBy: 'removed-leader-silent' },
   (story) => {
