@@ -124,10 +124,10 @@ export class Election {
    * nobody else can win. Its own vote does not count then (Raft thesis §4.2.2; braft stands still there).
    */
   private get mayCampaign(): boolean {
-    const { configuration, serverId, log, ballotBox } = this.node
+    const { configuration, serverId, log, ballotBox, removal } = this.node
     if (configuration.contains(serverId)) return true
     const isDecided = configuration.id.index <= ballotBox.lastCommittedIndex
-    return !isDecided && !log.configurations.isByHand && log.configurations.everContained(serverId)
+    return !isDecided && !log.configurations.isByHand && log.configurations.everContained(serverId, removal.settledAt)
   }
 
   /** Asks whether an election could be won, without raising any term. */

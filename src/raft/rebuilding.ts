@@ -26,7 +26,7 @@ export function handleSettle(node: NodeImpl, request: SettleRequest, answer: Ans
     if (!voted.ok) return answer(voted)
     // Another term began before the vote was on disk, or an earlier call has settled it.
     if (meta.term !== request.term || !node.isRebuilding) return reply(node.identity!.standing === 'member')
-    const member = { ...identity, standing: 'member' as const }
+    const member = { ...identity, standing: 'member' as const, settledAt: request.upTo.index }
     node.options.identityStorage!.save(member, (saved) => {
       if (!saved.ok) return answer(Status.error(ErrorCode.EIO, saved.message))
       if (node.isRebuilding) {

@@ -18,22 +18,24 @@ export class Removal {
   private readonly saidBy = new Set<string>()
   private readonly startedAt: number
   private told = false
-  /** As no member, in this run of the process. */
-  private settledAt = NO_INDEX
 
   constructor(private readonly node: NodeImpl) {
     this.startedAt = node.env.clock.now()
   }
 
+  /** What the log says below this is said of earlier lives of this directory. */
+  get settledAt(): LogIndex {
+    return this.node.identity?.settledAt ?? NO_INDEX
+  }
+
   onApplied(entry: ConfigurationEntry): void {
-    if (entry.contains(this.node.serverId)) this.wasMember = true
+    const { serverId, isRebuilding } = this.node
+    if (entry.contains(serverId) && !isRebuilding && entry.id.index >= this.settledAt) this.wasMember = true
   }
 
   /** The directory counts, and stands for everything up to `upTo`: a removal before that was of an earlier life. */
   onSettled(upTo: LogIndex): void {
-    if (this.node.log.configurations.at(upTo).contains(this.node.serverId)) return
-    this.settledAt = upTo
-    this.wasMember = false
+    this.wasMember = this.node.log.configurations.at(upTo).contains(this.node.serverId)
   }
 
   /** A leader speaks to this node: what others said before is past. */

@@ -60,6 +60,8 @@ export interface NodeIdentity {
   readonly incarnation: string
   /** Incarnation of every founder by PeerId key, once known. */
   readonly founders: ReadonlyMap<string, string> | null
+  /** What settled this directory when it was rebuilt or new: what the log says below that is said of earlier lives. Absent: founded. */
+  readonly settledAt?: LogIndex
 }
 
 export interface IdentityStorage {

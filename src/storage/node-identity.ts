@@ -4,6 +4,7 @@ import { assert, ErrorCode, Status } from '../raft/errors.js'
 import type { Standing } from '../raft/messages.js'
 import { PeerId } from '../raft/peer-id.js'
 import type { IdentityStorage, NodeIdentity } from '../raft/storage.js'
+import type { LogIndex } from '../raft/types.js'
 import { decodeIdentity, encodeIdentity, type IdentityRecord } from './identity-file.js'
 import { join } from './paths.js'
 import { readWholeFile, replaceFile } from './protobuf-file.js'
@@ -74,8 +75,9 @@ export class NodeIdentityStorage implements IdentityStorage {
   }
 
   get identity(): NodeIdentity {
-    const { standing, incarnation, founders } = this.loaded
-    return { standing, incarnation, founders: founders === null ? null : new Map(Object.entries(founders)) }
+    const { standing, incarnation, founders, settledAt } = this.loaded
+    const known = founders === null ? null : new Map(Object.entries(founders))
+    return { standing, incarnation, founders: known, ...(settledAt === undefined ? {} : { settledAt: settledAt as LogIndex }) }
   }
 
   /** EINVAL or ECORRUPT with `refusal` set when this is not this member's directory. */
@@ -101,8 +103,9 @@ export class NodeIdentityStorage implements IdentityStorage {
   }
 
   save(identity: NodeIdentity, done: Done): void {
-    const { standing, incarnation, founders } = identity
-    this.store(() => ({ ...this.loaded, standing, incarnation, founders: founders === null ? null : Object.fromEntries(founders) }), done)
+    const { standing, incarnation, settledAt } = identity
+    const founders = identity.founders === null ? null : Object.fromEntries(identity.founders)
+    this.store(() => ({ ...this.loaded, standing, incarnation, founders, ...(settledAt === undefined ? {} : { settledAt }) }), done)
   }
 
   /** Changes what the engine does not know. OK means durable. */

@@ -10,7 +10,7 @@ import { type Story, scenario } from './scenario.js'
 /** The machine is lost with its disk; it comes back empty, to be rebuilt. */
 function wipe(story: Story, member: SimMember): void {
   story.cluster.kill(member)
-  member.wipe()
+  story.cluster.wipe(member)
 }
 
 const standingOf = (member: SimMember): string => member.node?.status().standing ?? 'down'

@@ -178,4 +178,35 @@ scenario(
   },
 )
 
+scenario(
+  'E11 a member that comes back after its removal and hears nothing for a while does not take itself for removed again',
+  { size: 3, killedBy: 'earlier-life-counts' },
+  (story) => {
+    const { cluster } = story
+    const [n1, n2, n3] = story.start('n1').members as [SimMember, SimMember, SimMember]
+    story.change(n1, n2)
+    story.write(3)
+    story.wipe(n3).restart(n3)
+    const removed: string[] = []
+    cluster.onEvent = (member, event) => event.name === 'node.removed' && removed.push(member.name)
+
+    let outcome: Status | null = null
+    const all = new Configuration([n1.peerId, n2.peerId, n3.peerId])
+    cluster.change(n1, all, { catchupTimeoutMs: 200 * story.T }, (status) => (outcome = status))
+    story.awaitSettled(n3)
+    // It loses power and hears its leader once more, which hears nothing of it.
+    cluster.cutOneWay(n3, n1)
+    cluster.crash(n3)
+    story.restart(n3).await('it knows what is committed', () => n3.node!.status().committedIndex > 0)
+    cluster.isolate(n3)
+    story.wait(5 * story.T)
+    assert.equal(removed, [])
+
+    cluster.heal()
+    story.await('it is a member again', () => outcome !== null, 200 * story.T)
+    assert.ok(outcome!.ok, String(outcome))
+    story.expectConverged()
+  },
+)
+
 test.run()

@@ -109,10 +109,12 @@ export class Administrator {
     return new Configuration(all.slice(0, random.integer(1, all.length)))
   }
 
-  /** Whoever is to be added must run; a directory that was told of its removal is emptied first. */
+  /** Whoever is to be added must run; the directory of one that was removed is emptied first, as one is told to do. */
   private prepare(member: SimMember): void {
-    const { cluster } = this
-    if (member.retired && this.budget.allowsWipe(member)) cluster.wipe(member)
+    const { cluster, plan } = this
+    const { committed } = cluster.invariants
+    const wasMember = plan.administration.stopsRemoved && committed.everContained(member.peerId, member.bornAt)
+    if ((member.retired || wasMember) && this.budget.allowsWipe(member)) cluster.wipe(member)
     cluster.start(member)
   }
 }

@@ -244,7 +244,7 @@ export class SimCluster {
   wipe(member: SimMember): void {
     this.note('wipe', member)
     this.counts.wipes++
-    member.wipe()
+    member.wipe(this.invariants.committed.last)
   }
 
   kill(member: SimMember): void {

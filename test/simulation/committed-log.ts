@@ -1,4 +1,5 @@
 import { type Configuration, ConfigurationEntry } from '../../src/raft/configuration.js'
+import type { PeerId } from '../../src/raft/peer-id.js'
 import { type LogIndex, NO_INDEX, NO_TERM } from '../../src/raft/types.js'
 import type { DurableLog } from './disk-image.js'
 
@@ -33,6 +34,11 @@ export class CommittedLog {
   /** The one in force at `index`, with the index of the entry that last changed the members. */
   configurationAt(index: number): ConfigurationEntry {
     return this.configurations.findLast((entry) => entry.id.index <= index)!
+  }
+
+  /** Was it a member by a configuration above `index`? */
+  everContained(peer: PeerId, index: number): boolean {
+    return this.configurations.some((entry) => entry.id.index >= index && entry.contains(peer))
   }
 
   get configuration(): ConfigurationEntry {

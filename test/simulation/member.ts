@@ -70,6 +70,8 @@ export class SimMember {
   standing: 'founding' | 'rebuilding'
   /** How often its disk was lost. */
   life = 0
+  /** What was committed when its disk was lost last. */
+  bornAt = 0
   /** The disk image as it was checked last. */
   checkedChanges = -1
   /** It was told that it is removed, and stopped: only an empty disk can be added again. */
@@ -179,8 +181,9 @@ export class SimMember {
   }
 
   /** Its disk is lost, and with it everything it knew: the next start is one of an empty directory. */
-  wipe(): void {
+  wipe(committed: number): void {
     this.end(false)
+    this.bornAt = committed + 1
     const { log } = this.image
     const last = log.lastIndex()
     if (this.image.isMember) this.lostIds.push({ index: last as LogIndex, term: (log.entryAt(last)?.term ?? 0) as Term })
@@ -231,6 +234,8 @@ function describe(event: RaftEvent): string {
       return String(event.lastKept)
     case 'node.error':
       return event.status.toString()
+    case 'node.removed':
+      return event.reason
     case 'vote.granted':
       return `${event.candidate} term ${event.term}`
     case 'meta.durable':
