@@ -12,7 +12,7 @@ import { catalogue, PATCHES, readMutants, readStories, writeTables } from './cat
 let ts
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-const SIM_TIME_LIMIT_S = 60
+const SIM_TIME_LIMIT_S = 180
 const TEST_TIME_LIMIT_MS = 120_000
 
 function makeCopy() {
