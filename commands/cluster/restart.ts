@@ -62,7 +62,7 @@ export default class ClusterRestart extends BaseCommand {
     return this.result(
       report,
       (out) => {
-        out.line(`${out.symbol(done.error ? 'warning' : 'ok')} ${restartText(report)}`)
+        out.prose(`${out.symbol(done.error ? 'warning' : 'ok')} ${restartText(report)}`)
         out.table(
           [
             { name: 'node', value: (row) => row.id },

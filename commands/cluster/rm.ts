@@ -35,7 +35,7 @@ export default class ClusterRm extends BaseCommand {
       { name: cluster.name, directories, freedBytes },
       (out) =>
         out.line(
-          `removed ${cluster.name}: ${directories.length} dirs, ${bytes(freedBytes)}${flags['keep-data'] ? `; the data stays in ${shortPath(cluster.dir)}` : ''}`,
+          `removed ${cluster.name}: ${directories.length} ${directories.length === 1 ? 'dir' : 'dirs'}, ${bytes(freedBytes)}${flags['keep-data'] ? `; the data stays in ${shortPath(cluster.dir)}` : ''}`,
         ),
       { clusterId: cluster.clusterId },
     )

@@ -73,7 +73,7 @@ export default class ClusterStart extends BaseCommand {
     const report = startReport(done)
     const { leaderText, startHeadline, tryText } = await import('../../src/local/reports.js')
     const render = (out: Output) => {
-      out.line(
+      out.prose(
         `${out.symbol(done.error ? 'warning' : 'ok')} ${startHeadline(report)} · ports ${portRange(report.nodes)} · data ${shortPath(report.dir)}`,
       )
       out.line(`${out.symbol(report.leader === null ? 'failed' : 'ok')} ${leaderText(report)}`)

@@ -44,6 +44,6 @@ export default class SnapshotSave extends ClusterCommand {
       signal: this.interrupted,
       onProgress: (reached) => progress.report(reached),
     })
-    return this.result(saved, (out) => (args.file === '-' ? out.note(savedLine(saved)) : out.line(savedLine(saved))), { clusterId })
+    return this.result(saved, (out) => (args.file === '-' ? out.note(savedLine(saved)) : out.prose(savedLine(saved))), { clusterId })
   }
 }

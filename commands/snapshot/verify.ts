@@ -26,7 +26,7 @@ export default class SnapshotVerify extends BaseCommand {
         const keys = state === null ? '' : `, ${out.count(state.keys)} keys`
         const hash = replayedHash ?? state?.sha256
         const loaded = replayedHash === null ? '' : ', loaded'
-        out.line(`ok: framing, sha256${keys}${loaded}${hash === undefined ? '' : `, state hash ${hash}`}`)
+        out.prose(`ok: framing, sha256${keys}${loaded}${hash === undefined ? '' : `, state hash ${hash}`}`)
       },
       { clusterId: verified.clusterId },
     )

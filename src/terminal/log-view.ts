@@ -1,4 +1,4 @@
-import { visibleWidth } from './colour.js'
+import { plain, visibleWidth } from './colour.js'
 import * as format from './format.js'
 import type { Output } from './output.js'
 import type { Column } from './table.js'
@@ -48,15 +48,15 @@ export function printLog(out: Output, rows: readonly LogRowPicture[], nowMs: num
       : []),
     ...(hasMarks ? [{ name: '', value: (row) => mark(out, row, { commit, applied }) } satisfies Column<LogRowPicture>] : []),
   ]
-  const taken = [...before, ...behind].reduce((sum, column) => sum + widthOf(column, rows) + GAP, 0)
+  const taken = [...before, ...behind].reduce((sum, column) => sum + widthOf(out, column, rows) + GAP, 0)
   const width = Math.max(SUMMARY_MIN, out.style.width - taken)
   const summary = (row: LogRowPicture) => (out.style.isTty && !out.isWide ? clipped(out, row.summary, width) : row.summary)
   const columns = [...before, { name: 'summary', value: (row: LogRowPicture) => dim(row, row.hex ?? summary(row)) }, ...behind]
   out.table(columns, rows)
 }
 
-function widthOf(column: Column<LogRowPicture>, rows: readonly LogRowPicture[]): number {
-  return Math.max(column.name.length, ...rows.map((row) => visibleWidth(column.value(row))))
+function widthOf(out: Output, column: Column<LogRowPicture>, rows: readonly LogRowPicture[]): number {
+  return Math.max(column.name.length, ...rows.map((row) => visibleWidth(plain(out.style, column.value(row)))))
 }
 
 export function age(row: LogRowPicture, nowMs: number): string {

@@ -1,6 +1,7 @@
 import * as format from './format.js'
 import type { Output } from './output.js'
 import type { PlanPicture } from './plan-view.js'
+import { whole } from './wrap.js'
 
 interface Ref {
   readonly id: string
@@ -26,7 +27,7 @@ export function printMembership(out: Output, plan: MembershipPlanPicture, result
     ...(seen.length === 0 ? [] : [`${ok} verified on ${seen.join(' ')}`]),
     `took ${format.duration(result.tookMs)}`,
   ]
-  out.line(parts.join('   '))
+  out.prose(parts.map(whole).join('   '))
 }
 
 /** Members that could not confirm it, for the warnings. */

@@ -67,7 +67,7 @@ export function printNode(out: Output, node: NodePicture): void {
   out.line(`${out.symbol(sign)} ${node.id}  ${node.address}  ${role} of group ${node.group}  ${node.state}`)
   const rows = linesOf(node)
   const width = Math.max(...rows.map(([name]) => name.length))
-  for (const [name, text] of rows) out.line(`  ${name.padEnd(width)}  ${text}`)
+  for (const [name, text] of rows) out.prose(`  ${name.padEnd(width)}  ${text}`, width + 4)
   if (node.peers.length > 0)
     out.table(
       [

@@ -4,6 +4,7 @@ import type { CliError } from './errors.js'
 import * as format from './format.js'
 import type { Column } from './table.js'
 import { renderTable } from './table.js'
+import { wrap } from './wrap.js'
 
 export interface OutputOptions {
   readonly stdout: (text: string | Uint8Array) => void
@@ -43,6 +44,11 @@ export class Output {
     this.options.stdout(`${plain(this.options.style, text)}\n`)
   }
 
+  /** Words of the answer: on a terminal lines are broken between them, never inside a command. */
+  prose(text: string, hanging = 2): void {
+    for (const line of proseLines(this.options.style, text, hanging)) this.options.stdout(`${line}\n`)
+  }
+
   /** Bytes of the answer as they are; a terminal gets a line end after them. */
   value(bytes: Uint8Array): void {
     this.options.stdout(bytes)
@@ -57,7 +63,8 @@ export class Output {
 
   /** Something worth knowing that is not the answer. */
   note(text: string): void {
-    if (!this.options.quiet) this.options.stderr(`${plain(this.options.errorStyle, text)}\n`)
+    if (this.options.quiet) return
+    for (const line of proseLines(this.options.errorStyle, text, 2)) this.options.stderr(`${line}\n`)
   }
 
   /** What is being done, with --verbose. */
@@ -71,11 +78,7 @@ export class Output {
 
   /** `✗ E_CODE  what happened`, then what to type next. */
   error(error: CliError): void {
-    const style = this.options.errorStyle
-    const head = `${paint(style, 'red', symbol(style, 'failed'))} ${paint(style, 'bold', error.code)}  ${error.message}`
-    this.options.stderr(`${plain(style, head)}\n`)
-    if (!this.options.quiet && error.hint !== '')
-      for (const line of error.hint.split('\n')) this.options.stderr(`  ${plain(style, line)}\n`)
+    for (const line of errorLines(this.options.errorStyle, error, this.options.quiet)) this.options.stderr(`${line}\n`)
   }
 
   paint(hue: Hue, text: string): string {
@@ -96,4 +99,18 @@ export class Output {
   into(stdout: (text: string | Uint8Array) => void): Output {
     return new Output({ ...this.options, stdout })
   }
+}
+
+/** `✗ E_CODE  what happened`, then what to type next; only the first when `quiet`. */
+export function errorLines(style: Style, error: CliError, quiet = false): string[] {
+  const head = `${paint(style, 'red', symbol(style, 'failed'))} ${paint(style, 'bold', error.code)}  ${error.message}`
+  const hint = quiet || error.hint === '' ? [] : error.hint.split('\n').map((line) => `  ${line}`)
+  return [...proseLines(style, head, 2), ...hint.flatMap((line) => proseLines(style, line, 4))]
+}
+
+function proseLines(style: Style, text: string, hanging: number): string[] {
+  const width = style.isTty ? style.width : Number.POSITIVE_INFINITY
+  return plain(style, text)
+    .split('\n')
+    .flatMap((line) => wrap(line, { width, hanging }))
 }

@@ -1,6 +1,7 @@
 import { visibleWidth as shown } from './colour.js'
 import type { Impact } from './flags.js'
 import type { Output } from './output.js'
+import { wrap } from './wrap.js'
 
 /** How much has to be said before a plan is executed: nothing, a yes, or the name of what is changed. */
 export type ConfirmationLevel = 'mild' | 'moderate' | 'severe'
@@ -57,9 +58,9 @@ export function planLines(plan: PlanPicture, { width, out }: { width: number; ou
   return [
     ...flow(headline, { width, indent: 0, hanging: 6 }),
     ...sides(plan, width),
-    ...plan.facts.flatMap((fact) => words(`  ${fact}`, { width, hanging: 4 })),
+    ...plan.facts.flatMap((fact) => wrap(`  ${fact}`, { width, hanging: 4 })),
     ...gates(plan, width, out),
-    ...plan.warnings.flatMap((warning) => words(`  ${out.paint('yellow', '!')} ${warning}`, { width, hanging: 4 })),
+    ...plan.warnings.flatMap((warning) => wrap(`  ${out.paint('yellow', '!')} ${warning}`, { width, hanging: 4 })),
     ...labelled(
       'steps',
       plan.steps.map((step, at) => `${at + 1} ${step}`),
@@ -111,7 +112,7 @@ function gates(plan: PlanPicture, width: number, out: Pick<Output, 'paint' | 'sy
   const failed = plan.gates.filter((gate) => !gate.passed)
   return [
     ...(passed.length === 0 ? [] : flow(passed, { width, indent: 2, hanging: 4 })),
-    ...failed.flatMap((gate) => words(`  ${out.paint('red', out.symbol('failed'))} ${gate.message}`, { width, hanging: 4 })),
+    ...failed.flatMap((gate) => wrap(`  ${out.paint('red', out.symbol('failed'))} ${gate.message}`, { width, hanging: 4 })),
   ]
 }
 
@@ -141,22 +142,5 @@ function flow(parts: readonly string[], { width, indent, hanging }: FlowOptions)
     line = `${' '.repeat(hanging)}${part}`
   }
   if (line !== '') lines.push(line)
-  return lines.flatMap((text) => words(text, { width, hanging }))
-}
-
-/** Breaks a line that is too long between words; what follows is indented. */
-function words(text: string, { width, hanging }: { readonly width: number; readonly hanging: number }): string[] {
-  if (shown(text) <= width) return [text]
-  const lines: string[] = []
-  let line = /^ */.exec(text)![0]
-  let empty = true
-  for (const word of text.trimStart().split(' ')) {
-    const longer = empty ? `${line}${word}` : `${line} ${word}`
-    if (!empty && shown(longer) > width) {
-      lines.push(line)
-      line = `${' '.repeat(hanging)}${word}`
-    } else line = longer
-    empty = false
-  }
-  return [...lines, line]
+  return lines.flatMap((text) => wrap(text, { width, hanging }))
 }

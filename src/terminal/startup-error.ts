@@ -1,6 +1,7 @@
-import { paint, plain, styleOf, symbol } from './colour.js'
+import { styleOf } from './colour.js'
 import type { CliError } from './errors.js'
 import { errorDocument } from './json.js'
+import { errorLines } from './output.js'
 import { asCliError } from './usage-error.js'
 
 /** Whether a command line asks for JSON, before any command has looked at it. */
@@ -24,8 +25,5 @@ export function writeError(error: CliError, argv: readonly string[]): void {
     process.stdout.write(`${JSON.stringify(document, null, 2)}\n`)
   }
   const style = styleOf(process.stderr, { noColor: argv.includes('--no-color') })
-  process.stderr.write(
-    `${plain(style, `${paint(style, 'red', symbol(style, 'failed'))} ${paint(style, 'bold', error.code)}  ${error.message}`)}\n`,
-  )
-  if (error.hint !== '') process.stderr.write(`  ${plain(style, error.hint)}\n`)
+  for (const line of errorLines(style, error)) process.stderr.write(`${line}\n`)
 }

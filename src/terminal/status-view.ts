@@ -1,6 +1,7 @@
 import * as format from './format.js'
 import type { Output } from './output.js'
 import type { Column } from './table.js'
+import { dotted } from './wrap.js'
 
 /** What the status of a cluster looks like, as far as it is printed. */
 export interface StatusPicture {
@@ -69,10 +70,10 @@ export const STATUS_COLUMNS = {
 
 /** One headline, a row per member, who disagrees, and what to type next. */
 export function printStatus(out: Output, status: StatusPicture, caption: StatusCaption): void {
-  out.line(headline(out, status, caption))
+  out.prose(headline(out, status, caption))
   if (status.nodes.some((row) => row.reachable)) out.table(columnsFor(out, status), status.nodes)
   for (const other of status.disagreements) out.line(`! ${other.node} thinks the leader is ${other.leader} (term ${other.term})`)
-  if (caption.advice !== null) out.line(`next: ${caption.advice}`)
+  if (caption.advice !== null) out.prose(`next: ${caption.advice}`, 6)
 }
 
 function headline(out: Output, status: StatusPicture, { title, commitRate }: StatusCaption): string {
@@ -88,7 +89,7 @@ function headline(out: Output, status: StatusPicture, { title, commitRate }: Sta
     status.commit === null ? null : `commit ${format.count(status.commit)}${rate}`,
   ]
   const verdict = out.paint(hue, `${out.symbol(sign)} ${title}  ${status.verdict.toUpperCase()}`)
-  return `${verdict}  ${parts.filter((part) => part !== null).join(' · ')}`
+  return `${verdict}  ${dotted(parts)}`
 }
 
 function columnsFor(out: Output, status: StatusPicture): Column<NodePicture>[] {

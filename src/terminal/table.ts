@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import type { Style } from './colour.js'
-import { paint, visibleWidth } from './colour.js'
+import { paint, plain, visibleWidth } from './colour.js'
 import { suggestion } from './did-you-mean.js'
 import { CliError } from './errors.js'
 
@@ -52,7 +52,7 @@ function chosen<Row>(columns: readonly Column<Row>[], options: TableOptions): re
 
 function draw<Row>(column: Column<Row>, rows: readonly Row[], options: TableOptions): Drawn {
   const header = column.name.toUpperCase()
-  const cells = rows.map((row) => column.value(row))
+  const cells = rows.map((row) => plain(options.style, column.value(row)))
   const headerWidth = options.noHeaders ? 0 : header.length
   const width = Math.max(headerWidth, ...cells.map(visibleWidth))
   return { header, cells, right: column.align === 'right', width, priority: column.priority ?? 0 }
