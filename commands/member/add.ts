@@ -28,21 +28,22 @@ export default class MemberAdd extends MembershipCommand {
     const { membershipParts } = await import('../../src/admin/membership-parts.js')
     const typed = (argv as string[]).map(parseNewMember)
     using client = new ClusterClient(connection)
-    const { add, lesson } = typed.length > 0 ? { add: typed, lesson: [] } : await this.asked(client)
+    const add = typed.length > 0 ? typed : await this.asked(client)
     const request = {
       ...{ command: this.commandName, add, remove: [], force: flags.force === true, reason: flags.reason ?? null },
       catchupTimeoutMs: flags['catchup-timeout'],
     }
     const parts = membershipParts(client, request, { verify: flags.wait, signal: this.interrupted })
-    return await this.change(flags, { ...parts, epilogue: () => lesson })
+    return await this.change(flags, parts)
   }
 
   private async asked(client: import('../../src/admin/cluster-client.js').ClusterClient) {
     const { membershipFacts, probeAddress } = await import('../../src/admin/wizard-facts.js')
-    const { askNewMember, equivalent } = await import('../../src/terminal/member-wizard.js')
+    const { askNewMember } = await import('../../src/terminal/member-wizard.js')
     this.requirePrompt('NAME=HOST:PORT')
     const facts = await membershipFacts(client)
     const member = await askNewMember(facts, (address) => probeAddress(client, address))
-    return { add: [member], lesson: [equivalent(`member add ${member.id}=${member.address}`)] }
+    this.teach(`member add ${member.id}=${member.address}`)
+    return [member]
   }
 }

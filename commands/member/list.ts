@@ -31,7 +31,7 @@ export default class MemberList extends ClusterCommand {
     using client = new ClusterClient(connection)
 
     const once = async () => {
-      const { list, clusterId, healthy } = await listMembers(client)
+      const { list, clusterId, healthy, warnings } = await listMembers(client)
       rememberMembers(connection.context?.name ?? null, list.members)
       return this.result(
         list,
@@ -48,7 +48,7 @@ export default class MemberList extends ClusterCommand {
             ],
             list.members,
           ),
-        { clusterId, exitCode: flags['exit-code'] && !healthy ? 3 : 0 },
+        { clusterId, exitCode: flags['exit-code'] && !healthy ? 3 : 0, warnings },
       )
     }
     return await (flags.watch === undefined ? once() : this.watch(flags.watch, once))

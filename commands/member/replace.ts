@@ -37,12 +37,7 @@ export default class MemberReplace extends MembershipCommand {
       catchupTimeoutMs: flags['catchup-timeout'],
     }
     const parts = membershipParts(client, request, { verify: flags.wait, signal: this.interrupted })
-    if (typed) return await this.change(flags, parts)
-    const { equivalent } = await import('../../src/terminal/member-wizard.js')
-    return await this.change(flags, {
-      ...parts,
-      epilogue: (plan) => [...parts.epilogue(plan), equivalent(`member replace ${old} ${member.id}=${member.address}`)],
-    })
+    return await this.change(flags, parts)
   }
 
   private async asked(client: import('../../src/admin/cluster-client.js').ClusterClient, named: string | undefined) {
@@ -51,6 +46,8 @@ export default class MemberReplace extends MembershipCommand {
     this.requirePrompt(named === undefined ? 'OLD and NEW=HOST:PORT' : 'NEW=HOST:PORT')
     const facts = await membershipFacts(client)
     const old = named ?? (await askOldMember(facts))
-    return { old, member: await askNewMember(facts, (address) => probeAddress(client, address)) }
+    const member = await askNewMember(facts, (address) => probeAddress(client, address))
+    this.teach(`member replace ${old} ${member.id}=${member.address}`)
+    return { old, member }
   }
 }

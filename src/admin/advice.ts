@@ -34,6 +34,8 @@ export function advise(status: ClusterStatus, options: AdviceOptions): string | 
   const cutOff = with_('CUT OFF')
   if (cutOff.length > 0)
     return `${names(cutOff)} answer here but the leader does not hear ${cutOff.length === 1 ? 'it' : 'them'} → check the network between the members`
+  const outside = status.nodes.find((row) => row.role === null && row.reachable && row.standing === 'rebuilding')
+  if (outside && status.leaderConfirmed) return `${outside.id} waits to be added → raftctl member add ${outside.id}=${outside.address}`
   if (!status.leaderConfirmed && status.nodes.some((row) => row.reachable)) return 'no leader yet → raftctl wait leader'
   return null
 }

@@ -45,6 +45,9 @@ export interface ChangeMembersAction {
 
 export type MembershipPlan = Plan<ChangeMembersAction>
 
+/** The step that falls away once they run. */
+export const WAIT_STEP = 'wait until all new members run'
+
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/
 
 /** Reads `ID=HOST:PORT`; throws E_USAGE. */
@@ -127,7 +130,7 @@ export async function gatesOf(
 }
 
 /** It does not run yet. */
-function isAwaited(gate: PlanGate): boolean {
+export function isAwaited(gate: PlanGate): boolean {
   return gate.gate === 'G6' && !gate.passed && gate.code === 'E_WAIT_TIMEOUT'
 }
 
@@ -246,7 +249,7 @@ function stepsOf({ add, remove, target, transferTo, voters, claim, request }: Pi
   const gone = remove.filter((member) => voters.some((row) => row.peerId === member.peerId))
   return [
     ...(transferTo === null ? [] : [`hand leadership to ${transferTo.id}`]),
-    ...(waits ? ['wait until all new members run'] : []),
+    ...(waits ? [WAIT_STEP] : []),
     ...(request.starts && add.length > 0 ? [`start ${names(add).join(' ')} here`] : []),
     ...(add.length === 0 ? [] : [`${names(add).join(' ')} catch${add.length === 1 ? 'es' : ''} up, without a vote`]),
     `commit the configuration {${names(target).join(', ')}}${joint}`,

@@ -33,16 +33,18 @@ export interface MemberReading {
   readonly clusterId: string | null
   /** Every member answers and takes part. */
   readonly healthy: boolean
+  readonly warnings: readonly string[]
 }
 
 /** The configured members as any one member knows them; works without a leader. Throws E_UNREACHABLE when nobody answers. */
 export async function listMembers(client: ClusterClient): Promise<MemberReading> {
   const found = await survey(client)
-  const { status, clusterId, error } = statusOf(found)
+  const { status, clusterId, error, warnings } = statusOf(found)
   if (found.reports.size === 0) throw error ?? new CliError('E_UNREACHABLE', 'nothing answers')
   const { group, configIndex, stage, voters, quorum, leader } = status
   const members = status.nodes.flatMap((row) => memberRow(row))
-  return { list: { group, configIndex, stage, voters, quorum, leader, members }, clusterId, healthy: status.verdict === 'healthy' }
+  const list = { group, configIndex, stage, voters, quorum, leader, members }
+  return { list, clusterId, healthy: status.verdict === 'healthy', warnings }
 }
 
 function memberRow(row: NodeRow): MemberRow[] {

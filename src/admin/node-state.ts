@@ -45,8 +45,8 @@ export function stateOf(facts: StateFacts): NodeState {
   if (!facts.asked) return 'unasked'
   if (!facts.reachable) return facts.errorCode === 'E_CLUSTER_MISMATCH' ? 'WRONG CLUSTER' : 'DOWN'
   if (facts.raftState === 'ERROR' || facts.errorCode !== null) return 'ERROR'
-  if (facts.standing === 'rebuilding') return 'REBUILDING'
   if (!facts.member) return 'outside'
+  if (facts.standing === 'rebuilding') return 'REBUILDING'
   const own = BY_RAFT_STATE[facts.raftState ?? '']
   if (own !== undefined) return own
   if (!facts.following) return 'leaderless'

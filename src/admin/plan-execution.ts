@@ -3,8 +3,8 @@ import type { ClusterClient } from './cluster-client.js'
 import { survey } from './discovery.js'
 import { findLeader } from './leader-claims.js'
 import { type ExecutionSettings, executionParts } from './membership-parts.js'
-import { gatesOf, type MembershipPlan, questionOf } from './membership-plan.js'
-import { checkPlan, confirmationName, type DraftedPlan, judged, type Plan } from './plan.js'
+import { gatesOf, isAwaited, type MembershipPlan, questionOf, WAIT_STEP } from './membership-plan.js'
+import { checkPlan, confirmationName, type DraftedPlan, judged, type Plan, type PlanGate } from './plan.js'
 import { statusOf } from './status.js'
 import { type TransferOutcome, transfer } from './transfer.js'
 import { leaderIn, type TransferPlan } from './transfer-plan.js'
@@ -71,5 +71,18 @@ async function checked(client: ClusterClient, plan: Plan): Promise<DraftedPlan> 
   const { leader } = leaderIn(status, findLeader(found), client.connection.direct)
   const { add, remove } = plan.action
   const gates = await gatesOf(client, leader.address, { add, remove, configIndex: plan.configIndex })
-  return judged({ ...plan, gates: gates.filter((gate) => gate.gate.startsWith('G')) })
+  return judged({ ...plan, ...asTheyAnswer(plan, gates), gates: gates.filter((gate) => gate.gate.startsWith('G')) })
+}
+
+/** Who did not run when it was planned may run by now: nobody is told to start it then. */
+function asTheyAnswer(
+  { facts, steps, action }: MembershipPlan,
+  gates: readonly PlanGate[],
+): { facts: readonly string[]; steps: readonly string[] } {
+  const silent = action.add.filter(({ id }) => gates.some((gate) => isAwaited(gate) && gate.message.startsWith(`${id} `)))
+  const started = action.add.filter((member) => !silent.includes(member))
+  return {
+    facts: facts.filter((fact) => !started.some(({ id }) => fact.startsWith(`${id} does not run yet`))),
+    steps: silent.length > 0 ? steps : steps.filter((step) => step !== WAIT_STEP),
+  }
 }

@@ -343,8 +343,21 @@ function nothingAnswers(found: Survey): CliError {
   })
 }
 
+/** Members to be are in no configuration, so no row tells of them. */
+function changeUnderWay(found: Survey, claim: LeaderClaim | null): string[] {
+  const report = claim?.confirmed ? claim.report : null
+  const stage = report?.membership?.stage
+  if (!report || stage === undefined || !CHANGING.has(stage)) return []
+  const members = new Set(membersOf(report.membership).map((member) => peerKey(member.peerId)))
+  const coming = report.progress.filter((peer) => !members.has(peerKey(peer.peerId)))
+  const parts = coming.map(({ peerId, matchIndex }) => `${nameOf(found, peerId)} catches up (${matchIndex} of ${report.lastIndex} entries)`)
+  return [`a change of the members is under way: ${parts.length > 0 ? parts.join(', ') : stage.replace('_', ' ')}`]
+}
+
+const CHANGING = new Set(['catching_up', 'joint'])
+
 function warningsOf(found: Survey, claim: LeaderClaim | null, status: ClusterStatus): string[] {
-  const warnings: string[] = []
+  const warnings = changeUnderWay(found, claim)
   const members = new Set(status.nodes.map((row) => row.address))
   if (found.reports.size > 0) {
     for (const failure of found.failures.values())

@@ -52,7 +52,7 @@ export class MembershipProgress {
       this.gains.set(peer.peerId.key, { match: peer.matchIndex, sent, at: now })
       if (before) return ''
     }
-    if (peer.consecutiveErrors > 0) return peer.lastError || 'does not answer'
+    if (peer.consecutiveErrors > 0) return peer.lastError.replace(/^E[A-Z]+(: *|$)/, '') || 'does not answer'
     const forMs = now - (before?.at ?? now)
     if (forMs < STALL_MS) return ''
     const what = peer.state === 'snapshot' ? 'the snapshot does not move on' : peer.rebuilding ? 'waits to be settled' : 'gains nothing'

@@ -273,7 +273,13 @@ export abstract class BaseCommand extends Command {
     this.fail(asCliError(thrown))
   }
 
-  private fail(error: CliError): void {
+  /** The same error with what is known of where it happened. */
+  protected advised(error: CliError): CliError {
+    return error
+  }
+
+  private fail(raised: CliError): void {
+    const error = this.advised(raised)
     process.exitCode = error.exitCode
     this.remember(error)
     const silent = error.code === 'E_INTERRUPTED' || error.code === 'E_TERMINATED'
@@ -286,10 +292,11 @@ export abstract class BaseCommand extends Command {
   }
 
   private show(result: Result): void {
-    const { exitCode = 0, error = null, warnings = [] } = result.options
+    const { exitCode = 0, warnings = [] } = result.options
+    const error = result.options.error ? this.advised(result.options.error) : null
     this.remember(error)
     if (this.outputFlagValues.field !== undefined) process.stdout.write(`${field(result.data, this.outputFlagValues.field)}\n`)
-    else if (this.jsonEnabled()) this.print(this.documentOf(result))
+    else if (this.jsonEnabled()) this.print(this.documentOf({ ...result, options: { ...result.options, error } }))
     else result.render?.(this.out)
     process.exitCode = error ? error.exitCode : exitCode
     if (!this.jsonEnabled()) for (const warning of warnings) this.out.warning(warning)
@@ -325,7 +332,10 @@ export abstract class BaseCommand extends Command {
       frame += typeof text === 'string' ? text : Buffer.from(text).toString('utf8')
     })
     const error = outcome instanceof CliError ? outcome : outcome.options.error
-    if (!(outcome instanceof CliError)) outcome.render?.(out)
+    if (!(outcome instanceof CliError)) {
+      outcome.render?.(out)
+      for (const warning of outcome.options.warnings ?? []) out.prose(`${out.paint('yellow', '!')} ${warning}`)
+    }
     if (error) out.line(`${out.symbol('failed')} ${error.code}  ${error.message}`)
     if (!out.style.isTty) process.stdout.write(`${frame}\n`)
     else process.stdout.write(`\u001b[H${frame.replaceAll('\n', '\u001b[K\n')}\u001b[J`)
@@ -371,8 +381,9 @@ export abstract class BaseCommand extends Command {
     if (!this.endsOnSignal) return
     const end = (code: 'E_INTERRUPTED' | 'E_TERMINATED') => {
       this.interruption.abort()
+      // The terminal shows ^C where the cursor was.
+      if (process.stderr.isTTY) process.stderr.write('\n')
       for (const cleanup of this.cleanups) cleanup()
-      if (this.watching && process.stderr.isTTY) process.stderr.write('\n')
       this.fail(new CliError(code, code === 'E_INTERRUPTED' ? 'interrupted' : 'terminated', { hint: '' }))
       process.exit()
     }

@@ -122,7 +122,7 @@ function makeBars(out: Output): MultiBar {
   return new MultiBar(
     {
       ...look,
-      format: '{name} catches up (no vote yet)  {bar}  {percentage}%  {detail}',
+      format: '{name} catches up  {bar}  {percentage}%  {detail}',
       barsize: 16,
       stream: process.stderr,
       hideCursor: true,

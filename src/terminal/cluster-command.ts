@@ -3,7 +3,7 @@ import { BaseCommand } from './base-command.js'
 import type { Connection, TlsFiles } from './connection.js'
 import type { Context } from './context-files.js'
 import { contextNames, readContext, readSelection } from './context-files.js'
-import { CliError } from './errors.js'
+import { CliError, ERRORS } from './errors.js'
 import { connectionFlags, durationMs, outputFlags } from './flags.js'
 import type { Envelope } from './json.js'
 
@@ -40,6 +40,14 @@ export abstract class ClusterCommand extends BaseCommand {
   /** The context is marked `env: production`: every confirmation is one level higher. */
   protected get production(): boolean {
     return this.resolved?.context?.env === 'production'
+  }
+
+  /** Whoever asks a cluster of this machine can start it. */
+  protected override advised(error: CliError): CliError {
+    const context = this.resolved?.context
+    if (!context?.playground || error.code !== 'E_UNREACHABLE' || error.hint !== ERRORS.E_UNREACHABLE.act) return error
+    const hint = `It is a cluster of this machine; start what is down:  raftctl cluster start --name ${context.name}`
+    return new CliError(error.code, error.message, { hint, details: error.details, data: error.data, cause: error.cause })
   }
 
   /** Throws E_NO_CONTEXT when nothing says where, E_READ_ONLY when the context only allows reads. */

@@ -64,11 +64,6 @@ export async function askOldMember(facts: WizardPicture): Promise<string> {
   )
 }
 
-/** How the same is done without being asked. */
-export function equivalent(command: string): string {
-  return `next time:  raftctl ${command}`
-}
-
 function nameProblem({ members }: WizardPicture, name: string): string | null {
   if (!NAME.test(name)) return 'Letters, digits, dot, dash and underscore, beginning with a letter or digit.'
   const taken = members.find(({ id }) => id === name)

@@ -18,15 +18,34 @@ export interface MembershipParts<P extends MembershipPlanPicture, R extends Memb
   readonly nameOf: (plan: P, peerId: string) => string
   /** 3: a dry run that finds something to do answers no. */
   readonly driftExitCode?: 0 | 3
-  /** What follows the outcome on stderr: what there is to do about a member that is gone, how a wizard is left out next time. */
+  /** What follows the outcome on stderr: what there is to do about a member that is gone. */
   readonly epilogue: (plan: P) => readonly string[]
 }
+
+const GOES_ON = 'the leader goes on without this command: it commits the change, or gives it up. See which:  raftctl member list --watch'
+const NOT_BEGUN = 'the change had not begun: the members are what they were. To be sure:  raftctl member list'
 
 /** A command that changes the members: plan, question, progress, outcome. */
 export abstract class MembershipCommand extends ClusterCommand {
   static override impact = 'membership' as const
   static override schema = 'raftctl.member.change/1'
   static override exitCodes = [4, 5, 6, 7, 8, 12, 13, 124]
+
+  private lesson: string | null = null
+
+  /** Says at the end, whichever it is, how the same is typed without being asked. */
+  protected teach(command: string): void {
+    this.lesson = command
+  }
+
+  protected override async finally(failure: Error | undefined): Promise<void> {
+    this.sayLesson()
+    await super.finally(failure)
+  }
+
+  private sayLesson(): void {
+    if (this.lesson !== null) this.out.note(`next time:  raftctl ${this.lesson}`)
+  }
 
   /** Throws E_USAGE with what is missing where nobody can be asked for it. */
   protected requirePrompt(missing: string): void {
@@ -68,9 +87,17 @@ export abstract class MembershipCommand extends ClusterCommand {
     const { ChangeProgressView } = await import('./change-progress.js')
     const { printMembership, unverified } = await import('./membership-view.js')
     const view = new ChangeProgressView(this.out, { json: this.jsonEnabled(), nameOf: (peerId) => parts.nameOf(plan, peerId) })
-    this.onInterrupt(() => view.end())
+    let begun = false
+    this.onInterrupt(() => {
+      view.end()
+      this.out.note(begun ? GOES_ON : NOT_BEGUN)
+      this.sayLesson()
+    })
     try {
-      const result = await parts.execute(plan, (progress) => view.update(progress))
+      const result = await parts.execute(plan, (progress) => {
+        begun = progress.stage !== 'gates' && (progress.peerId === null || progress.lastIndex > 0)
+        view.update(progress)
+      })
       view.end()
       return this.result(
         { plan, executed: true, result },

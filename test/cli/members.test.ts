@@ -177,6 +177,41 @@ test('a plan from a file: executed, refused where it is no plan, stale, or of an
   assert.is((await both('apply', join(home.directory, 'nowhere.json'))).document.exitCode, 2)
 })
 
+test('a plan from a file does not tell to start what runs by now', async () => {
+  const file = join(home.directory, 'late.json')
+  decide([...fine, { gate: 'G6', passed: false, code: 'E_WAIT_TIMEOUT', message: 'n4 does not answer at 127.0.0.1:9: connection refused' }])
+  const planned = await both('member', 'add', 'n4=127.0.0.1:9', '--plan-out', file)
+  assert.is(planned.document.exitCode, 0)
+  assert.match((await both('apply', file)).stderr, 'n4 does not run yet')
+  decide([...fine, { gate: 'G6', passed: true, message: 'n4 answers, version 0.1.0, empty log' }])
+  const { stderr } = await both('apply', file)
+  assert.match(stderr, 'n4 answers')
+  assert.not.match(stderr, 'n4 does not run yet')
+  assert.not.match(stderr, 'wait until all new members run')
+})
+
+test('interrupted, it is exit 130 and says whether the leader goes on without it', async () => {
+  for (const [lastIndex, says] of [
+    [0, 'the change had not begun'],
+    [22, 'the leader goes on without this command'],
+  ] as const) {
+    nodes[0]!.answers.ChangeMembers = (call) => {
+      call.write({ stage: 'gates', gates: [...fine] })
+      if (call.request.dry_run) {
+        call.end()
+        return
+      }
+      const stalled = lastIndex === 0 ? 'does not answer: connection refused' : 'gains nothing for 2 s'
+      call.write({ stage: 'catching_up', peer_id: '127.0.0.1:9:0:0', last_index: lastIndex, match_index: 8, stalled })
+    }
+    const child = home.start(['member', 'add', 'n4=127.0.0.1:9', '--yes', ...at()])
+    for await (const line of child.iterable({ from: 'stderr' })) if (/waiting for|catches up \(/.test(line)) child.kill('SIGINT')
+    const { exitCode, stderr } = await child
+    assert.is(exitCode, 130)
+    assert.match(String(stderr), says)
+  }
+})
+
 test('pain 18: no command is taken for another, and no member for one whose name begins so', async () => {
   for (const words of [
     ['member', 'rem', 'n3'],

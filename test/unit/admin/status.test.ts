@@ -37,6 +37,24 @@ test('a dead member keeps its row, with the stage that failed and what the leade
   assert.equal(row.error, { code: 'E_UNREACHABLE', stage: 'tcp', message: 'connection refused' })
 })
 
+test('a change under way is said, with who catches up and how far, for no row tells of it', () => {
+  const coming = progress(4, { matchIndex: 36 })
+  const { warnings } = read([
+    up(leader({ progress: [progress(2), progress(3), coming], membership: membership(3, { stage: 'catching_up' }) })),
+    up(report(2)),
+    up(report(3)),
+  ])
+  assert.match(warnings.join(), /^a change of the members is under way: \S+ catches up \(36 of \d+ entries\)$/)
+  assert.equal(read([up(leader()), up(report(2)), up(report(3))]).warnings, [])
+})
+
+test('who waits to be added is outside, and the command that adds it is next', () => {
+  const { status } = read([up(leader()), up(report(2)), up(report(3)), up(report(4, { standing: 'rebuilding' }))])
+  const row = status.nodes[3]!
+  assert.equal([row.role, row.state], [null, 'outside'])
+  assert.is(advise(status, { playground: null }), `n4 waits to be added → raftctl member add n4=${address(4)}`)
+})
+
 test('of a member that never answered this leader it is not known how far it came', () => {
   const progressOf3 = progress(3, { ...STALE, lastContactMs: null, matchIndex: 0 })
   const { status } = read([up(leader({ progress: [progress(2), progressOf3] })), up(report(2)), down(3)])
