@@ -28,9 +28,10 @@ export function declaredParts(client: ClusterClient, request: DeclaredRequest, s
 
 /** A removed member keeps its directory, and it is of no use there. */
 function wipeAdvice({ action }: MembershipPlan): string[] {
-  return action.remove.map(
-    ({ id }) => `to use the directory of ${id} again:  raftctl node wipe DIR, then raftctl member add ${id}=HOST:PORT`,
-  )
+  return action.remove.flatMap(({ id, address }) => [
+    `to use the directory of ${id} again:  raftctl node wipe DIR`,
+    `then start it with --join, and:  raftctl member add ${id}=${address}`,
+  ])
 }
 
 /** The part that a plan from a file needs. */

@@ -118,6 +118,7 @@ function refusalOf(gate: PlanGate, plan: Plan): CliError {
     gate.instead === null ? null : `do instead:  ${gate.instead}`,
     gate.forcible ? `override:    --force   (you will be asked to type "${confirmationName(plan)}")` : null,
   ].filter((line) => line !== null)
+  if (code === AWAITED) hint.push('Start it first, or let the execution wait for it, as long as --catchup-timeout says.')
   return new CliError(code, gate.message, {
     ...(hint.length > 0 ? { hint: hint.join('\n') } : {}),
     details: { gate: gate.gate, forcible: gate.forcible },

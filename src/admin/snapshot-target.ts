@@ -93,7 +93,10 @@ export class FileTarget implements SnapshotTarget {
       return work()
     } catch (error) {
       throw new CliError('E_DATA_DIR', `${this.name} cannot be written: ${(error as Error).message}`, {
-        hint: 'Give a path that can be written to, on a disk with room.',
+        hint:
+          this.held > 0
+            ? `What came is kept: make room and give the same command with --resume, or remove ${this.partial}.`
+            : 'Give a path that can be written to, on a disk with room.',
       })
     }
   }

@@ -160,7 +160,8 @@ function best(candidates: readonly Candidate[], leader: string): Candidate {
   const trip = ({ rttMs }: Candidate) => rttMs ?? Number.POSITIVE_INFINITY
   const [first] = candidates.filter(isFit).sort((a, b) => distance(a) - distance(b) || compare(trip(a), trip(b)))
   if (first) return first
-  if (candidates.length === 0) throw unfit(`${leader} is the only voter: there is nobody to lead instead`)
+  if (candidates.length === 0)
+    throw unfit(`${leader} is the only voter: there is nobody to lead instead`, 'Add another first:  raftctl member add NAME=HOST:PORT')
   throw unfit(
     `no voter besides ${leader} is fit to lead: ${candidates.map(({ id, unfit: why }) => `${id} ${why}`).join('; ')}`,
     'raftctl status says who is behind and who is down.',

@@ -135,7 +135,10 @@ class View {
   /** Added members are caught up before they count, so they are taken as reachable. */
   reachableAfter(): Gate {
     const { after, facts } = this
-    if (after.isEmpty) return { ...failed('G3', 'E_QUORUM_AT_RISK'), message: 'this would leave no voter at all' }
+    if (after.isEmpty) {
+      const instead = `raftctl member replace ${this.list(facts.removed.slice(0, 1))} NEW=HOST:PORT`
+      return { ...failed('G3', 'E_QUORUM_AT_RISK'), message: 'this would leave no voter at all', instead }
+    }
     const count = this.countHeard(after)
     if (count >= after.quorum) return passed('G3', `${count} of ${after.size} answer afterwards, ${after.quorum} are needed`)
     const up = after.peers.filter((peer) => this.isHeard(peer))

@@ -37,9 +37,10 @@ export function removedError(configuration: NodeConfiguration, { reason, members
     'E_REMOVED_FROM_CLUSTER',
     `${name} is no longer a member of its cluster: ${reason}`,
     [
-      `Put its directory aside:   raftctl node wipe ${dataDir}`,
-      `To make it a member again: ${start}`,
-      `                      and  raftctl member add ${label}=${address}`,
+      'To make it a member again, put its directory aside, start it, and add it:',
+      `  raftctl node wipe ${dataDir}`,
+      `  ${start}`,
+      `  raftctl member add ${label}=${address}`,
     ].join('\n'),
   )
 }

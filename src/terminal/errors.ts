@@ -273,7 +273,7 @@ export const ERRORS = {
   E_WAIT_TIMEOUT: {
     exitCode: 124,
     meaning: 'The awaited condition was not met in time.',
-    act: 'Give it longer (--for, --catchup-timeout), or see what is missing: raftctl status.',
+    act: 'Give it longer, or see what is missing: raftctl status.',
   },
   E_COMMAND: {
     exitCode: 127,
