@@ -173,7 +173,7 @@ class MemberChange {
       if (performance.now() > this.deadline) throw this.silence(silent)
       await pause(ASK_MS)
       if (this.abandoned) throw failure(grpc.status.CANCELLED, 'E_INTERRUPTED', 'the caller went away before anything had begun')
-      if (!this.node.isLeader()) throw notLeading(this.node, this.node.leaderId())
+      this.refuseOthers(this.node.status())
       added = await this.ask(this.newPeers())
     }
   }

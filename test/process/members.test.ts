@@ -109,6 +109,20 @@ test('a member that is started while the command waits is added', async () => {
   assert.match(stdout, /n2 added \(config \d+\) {3}✓ verified on n1 n2 {3}took /)
 })
 
+test('an add that waits ends as stale when somebody else changes the members meanwhile', async () => {
+  const three = await cluster(3)
+  const n4 = await newcomer('n4', three)
+  const endpoints = three.nodes.map((node) => node.address).join(',')
+  const waiting = home.start(['member', 'add', `n4=${n4.address}`, '--yes', '-e', endpoints])
+  const removal: Document[] = []
+  for await (const line of waiting.iterable({ from: 'stderr' })) {
+    if (!/waiting for n4/.test(line)) continue
+    const victim = three.others(await three.leader())[0]!
+    removal.push(await raftctl(three, 'member', 'remove', victim.name, '--yes'))
+  }
+  assert.equal([removal.length, removal[0]?.exitCode, (await waiting).exitCode], [1, 0, 8])
+})
+
 test('pain 17: a node of another cluster is exit 8, and is not added by force', async () => {
   const [one, foreign] = [await cluster(1), await cluster(1)]
   const address = foreign.nodes[0]!.address
