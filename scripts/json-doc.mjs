@@ -10,9 +10,18 @@ const rows = readdirSync(join(root, 'schemas'))
   .sort()
   .map((file) => ({ file, schema: JSON.parse(readFileSync(join(root, 'schemas', file), 'utf8')) }))
   .map(({ file, schema }) => {
-    const fields = Object.keys(schema.properties?.data?.properties ?? schema.properties ?? {})
+    const fields = fieldsOf(schema, schema)
     return `| \`${schema.title ?? file}\` | [${file.replace('.schema.json', '')}](../schemas/${file}) | ${fields.map((name) => `\`${name}\``).join(' ')} |`
   })
+
+/** The fields of `data`, or of the document where it has none; of every shape that it may take. */
+function fieldsOf(schema, part) {
+  if (part.$ref) return fieldsOf(schema, schema.$defs[part.$ref.replace('#/$defs/', '')])
+  const shapes = part.oneOf ?? part.anyOf
+  if (shapes) return [...new Set(shapes.flatMap((shape) => fieldsOf(schema, shape)))]
+  if (part.properties?.data) return fieldsOf(schema, part.properties.data)
+  return Object.keys(part.properties ?? {})
+}
 
 const text = `# Documents for programs
 
