@@ -4,7 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { documentOf } from '../support/local-clusters.js'
 import { CliHome } from '../support/run-cli.js'
-import { TestCluster } from './node-cluster.js'
+import { eventually, TestCluster } from './node-cluster.js'
 
 const cluster = await TestCluster.start(3)
 const home = new CliHome()
@@ -17,6 +17,7 @@ test.after(async () => {
 test('pain 5: a removed member stops with what to do, says it again at every start, and its directory can be put aside', async () => {
   const leader = await cluster.leader()
   const [victim, other] = cluster.others(leader)
+  await eventually('the leader to be ready', async () => (await leader.status()).leader_ready_for_ms != null)
   const { code, output } = await removed(leader.address, victim!.peerId, leader.peerId, () => victim!.exited())
   assert.is(code, 6)
   assert.match(output, `E_REMOVED_FROM_CLUSTER  ${victim!.name} is no longer a member of its cluster`)
