@@ -215,7 +215,7 @@ class Startup {
     }
     try {
       const rebuild = hasLostData(node)
-      if (rebuild) this.warnings.push(`${node.name} has lost its data: it fetches everything anew and votes only after that`)
+      if (rebuild) this.warnings.push(`${node.name} has no data any more: it counts only once it holds what the others send it`)
       const started = await spawnNode(this.cluster, node, { rebuild })
       this.footprint?.ownsProcess(started.node.pid!)
       this.begun.add(node.name)

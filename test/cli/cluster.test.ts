@@ -252,7 +252,7 @@ test('a node whose directory was wiped is rebuilt by cluster start; with a major
   const rebuilt = await start()
   assert.equal(
     [rebuilt.exitCode, rebuilt.warnings],
-    [0, [`${victim.name} has lost its data: it fetches everything anew and votes only after that`]],
+    [0, [`${victim.name} has no data any more: it counts only once it holds what the others send it`]],
   )
   assert.ok(argumentsOf(victim.name).includes('--rebuild'))
   const wait = await home.json(['wait', `member=${victim.name}:caught-up`, '--for', '15s'])
