@@ -2,7 +2,7 @@ import * as format from './format.js'
 import type { Output } from './output.js'
 import { whole } from './wrap.js'
 
-interface TransferPicture {
+export interface TransferPicture {
   readonly done: boolean
   readonly from: { readonly id: string }
   readonly to: { readonly id: string }
