@@ -51,7 +51,7 @@ interface Waiter {
  *
  * Owns what is committed and not applied, the notifications queued among it, and those who wait for an index to be
  * applied. NodeImpl queues; entries come out of LogManager's memory or from disk.
- * Each slice is an event of its own, so that votes and heartbeats run in between (SCENARIOS C05).
+ * Each slice is an event of its own, so that votes and heartbeats run in between (test/README.md, C05).
  *
  * Invariants
  * - Entries are applied once each, in log order, and only when committed; appliedIndex is the last that happened.

@@ -38,7 +38,7 @@ type Change = Append | Truncation
  * Appends that wait are written together, up to `maxWriteBytes` or one entry: nothing waits for a write to fill up.
  *
  * Invariants
- * - durableIndex counts only what still stands when its write completes (SCENARIOS B09: a late completion never vouches
+ * - durableIndex counts only what still stands when its write completes (test/README.md, B09: a late completion never vouches
  *   for entries that were cut and written anew).
  * - After a failure nothing is written.
  */

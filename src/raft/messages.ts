@@ -128,7 +128,7 @@ export interface ReleaseResponse {
   readonly term: Term
 }
 
-/** Whether a data directory may have a past (DESIGN: an empty directory never votes for a past it may have lost). */
+/** Whether a data directory may have a past (an empty directory never votes for a past it may have lost). */
 export type Standing = 'founding' | 'rebuilding' | 'member'
 
 /** Who a directory is; exchanged before members trust each other. */

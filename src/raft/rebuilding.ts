@@ -4,7 +4,7 @@ import type { NodeImpl } from './node-impl.js'
 import { NO_TERM } from './types.js'
 
 /**
- * The rebuilding member's side of settling (DESIGN §4.8): it counts again once its leader says so and it durably holds
+ * The rebuilding member's side of settling: it counts again once its leader says so and it durably holds
  * everything up to the marker, which was committed without it.
  *
  * In its life before it may have voted for this very leader, or in this very term: so its vote of the term goes to the

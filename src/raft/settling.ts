@@ -16,7 +16,7 @@ interface Work {
 }
 
 /**
- * The leader's side of rebuilding (DESIGN §4.8): makes members of those that lost their past, one life at a time.
+ * The leader's side of rebuilding: makes members of those that lost their past, one life at a time.
  *
  * A peer whose answers are flagged is asked which incarnation it is. A member of the configuration gets a marker: the present
  * configuration once more, committed without it. Whoever has no place in the configuration needs none: a round of reads confirms

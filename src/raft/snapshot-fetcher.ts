@@ -17,7 +17,7 @@ const HOPELESS: ReadonlySet<number> = new Set([ErrorCode.ENOENT, ErrorCode.EPERM
 
 /**
  * Asks a source for pieces of files, each checked by its CRC-32C, at the pace that the throttle allows.
- * A piece that fails is asked for again after a second; three retries in a row end it. (BRAFT §3.7)
+ * A piece that fails is asked for again after a second; three retries in a row end it, as in braft.
  */
 export class SnapshotFetcher {
   private readonly calls = new Set<Call>()

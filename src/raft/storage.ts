@@ -53,7 +53,7 @@ export interface RaftMetaStorage {
   save(meta: RaftMeta, done: Done): void
 }
 
-/** Who this data directory is (DESIGN §4.8). */
+/** Who this data directory is. */
 export interface NodeIdentity {
   readonly standing: Standing
   /** 128 random bits in hex, drawn when the directory was first used. */

@@ -3,7 +3,7 @@ import protobuf from 'protobufjs/minimal.js'
 import { raftctl } from '../generated/raftctl.js'
 import { asBuffer } from './grpc.js'
 
-/** What every error of raftctl's own services says besides its text (DESIGN §9.9). */
+/** What every error of raftctl's own services says besides its text. */
 export interface ErrorDetail {
   /** A code of the command line's registry, `E_NO_LEADER` for instance. */
   readonly code: string

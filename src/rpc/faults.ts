@@ -1,6 +1,6 @@
 import type { PeerId } from '../raft/peer-id.js'
 
-/** What `chaos` and the tests may do to the links of a node started with --enable-faults (DESIGN §9.14). */
+/** What `chaos` and the tests may do to the links of a node started with --enable-faults. */
 export interface FaultSettings {
   /** By address of a peer: where to connect instead. */
   readonly dialMap: ReadonlyMap<string, string>

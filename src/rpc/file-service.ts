@@ -23,7 +23,7 @@ type Piece = { readonly data: Buffer; readonly eof: boolean }
  * braft.FileService: braft members fetch snapshots by it. The bytes travel in the attachment as FileSegData, one segment:
  * u64 offset, u32 length, bytes.
  *
- * As braft (BRAFT §3.7): a reader is asked for one piece at a time (EAGAIN), a file from offset 0 on and to its end before
+ * As braft: a reader is asked for one piece at a time (EAGAIN), a file from offset 0 on and to its end before
  * the next one (EINVAL). The list of files comes whole, whatever range is asked for, and disturbs nothing.
  */
 export function fileService(nodes: NodeManager, executor: Executor): RpcService {

@@ -1,7 +1,7 @@
 const CLUSTER_ID_HEX_DIGITS = 32
 
 /**
- * The cluster id that founders of a manual `--peers` cluster agree on without asking (DESIGN §9.2): the first 128 bits of
+ * The cluster id that founders of a manual `--peers` cluster agree on without asking: the first 128 bits of
  * SHA-256 over the bootstrap token and every founder's (peer, incarnation). Each founder's directory is new, so two clusters
  * never share an id, even with the same addresses and token.
  */

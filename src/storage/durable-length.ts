@@ -23,7 +23,7 @@ export interface DurableMark {
 export const NO_MARK: DurableMark = { segmentFirstIndex: NO_INDEX, segmentBytes: 0, lastIndex: NO_INDEX }
 
 /**
- * The sidecar of the log (DESIGN §4.7): a lower bound of its durable length, kept in `<data>/raftctl/durable`. A bad record
+ * The sidecar of the log: a lower bound of its durable length, kept in `<data>/raftctl/durable`. A bad record
  * below the bound cannot be the work of a crash, so it is corruption and no torn tail.
  *
  * Invariant: the stored bound never exceeds what is durable in the log. So it is raised after the entries, lazily, and

@@ -30,7 +30,7 @@ export class DirectoryLockedError extends Error {
 }
 
 /**
- * Keeps a data directory to one process (DESIGN §4.10). On Linux a listening abstract socket named by the directory's device
+ * Keeps a data directory to one process. On Linux a listening abstract socket named by the directory's device
  * and inode decides among processes of this machine, and frees itself; everywhere the file `raftctl/LOCK`, created
  * exclusively, names the holder and outlives a crash, after which it is recognised as stale.
  */

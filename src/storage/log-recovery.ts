@@ -13,7 +13,7 @@ import { forEachInOrder, inSequence } from './steps.js'
 
 /** One write to the log carries at most this many bytes plus the rest of its last entry. */
 export const WRITE_BYTES_MAX = 1024 * 1024
-/** Entries are not longer than this by default (DESIGN §5). */
+/** Entries are not longer than this by default. */
 const ENTRY_BYTES_MAX = 1.5 * 1024 * 1024
 
 export interface RecoveredLog {
@@ -72,7 +72,7 @@ export function whyNotTorn(found: {
 }
 
 /**
- * Opens what a log directory holds and decides what a bad entry means (DESIGN §4.7): the half-written end of the last write
+ * Opens what a log directory holds and decides what a bad entry means: the half-written end of the last write
  * is cut, everything else is corruption and left as it is. Used once, by SegmentLogStorage.init.
  *
  * Order: leftovers of replaced files go; log_meta gives the first index; segments below it go; what remains must follow

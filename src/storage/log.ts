@@ -31,7 +31,7 @@ export interface SegmentLogOptions {
 }
 
 /**
- * The log in braft's files: `log_meta`, sealed segments and one open segment (BRAFT §3.3), with braft's bytes and stronger
+ * The log in braft's files: `log_meta`, sealed segments and one open segment, with braft's bytes and stronger
  * promises. Owns the files in its directory and the index of them in memory. LogManager calls it.
  *
  * Invariants

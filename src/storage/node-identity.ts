@@ -37,7 +37,7 @@ export type IdentityRefusal = 'cluster' | 'peer' | 'unknown-past' | 'damaged'
  *
  * Invariants
  * - It is durable before any term, vote or entry: a directory with a past and without an identity was tampered with, or is
- *   braft's, and is refused, never taken for empty (DESIGN §4.8).
+ *   braft's, and is refused, never taken for empty.
  * - The incarnation is drawn once. A directory stays bound to its peer, and to its cluster once that is known (§4.10).
  *
  * NodeImpl uses it as IdentityStorage; the server reads and sets what the engine does not know.

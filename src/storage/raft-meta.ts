@@ -32,7 +32,7 @@ type MetaFile =
   | { readonly state: 'valid'; readonly meta: RaftMeta }
 
 /**
- * Term and vote in braft's `raft_meta`, and in two checksummed slots of our own that are written in turn (DESIGN §6). braft's
+ * Term and vote in braft's `raft_meta`, and in two checksummed slots of our own that are written in turn. braft's
  * file has no checksum: alone, a damaged one would read as another term, and a vote could be given twice.
  *
  * Order of a save: slot, then raft_meta; both durable before `done`. So after a crash raft_meta equals the newest slot or is

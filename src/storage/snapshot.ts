@@ -38,7 +38,7 @@ interface Kept {
 }
 
 /**
- * Snapshots in braft's directory format (BRAFT §3.6): `snapshot_<last index>` and, while one is written or copied, `temp`.
+ * Snapshots in braft's directory format: `snapshot_<last index>` and, while one is written or copied, `temp`.
  * Owns the directory. SnapshotExecutor calls it and writes at most one at a time.
  *
  * Invariants

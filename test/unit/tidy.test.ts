@@ -44,6 +44,10 @@ test('nothing is left for later', () => {
   assert.equal(linesThatMatch(code, new RegExp(`\\b(${words.join('|')})`)), [])
 })
 
+test('no reference to a page that is not here', () => {
+  assert.equal(linesThatMatch(text, new RegExp('\\b(DES' + 'IGN|BRA' + 'FT|SCENA' + 'RIOS)(\\.md)? (§|[A-J]\\d)')), [])
+})
+
 test('no path of one machine', () => {
   assert.equal(linesThatMatch(text, new RegExp('(^|[\\s\'"`(=:,])/(wo' + 'rk|ro' + 'ot|ho' + 'me/[a-z])')), [])
 })
