@@ -3,6 +3,9 @@ import type { MembershipStage } from './node-status.js'
 import type { PeerId } from './peer-id.js'
 import type { LogIndex, Term } from './types.js'
 
+/** What a disk is busy with. */
+export type DiskWrite = 'log' | 'meta'
+
 export type RaftState = 'LEADER' | 'TRANSFERRING' | 'CANDIDATE' | 'FOLLOWER' | 'ERROR' | 'UNINITIALIZED' | 'SHUTTING' | 'SHUTDOWN'
 
 /** Where an event happened. */
@@ -35,6 +38,11 @@ export type RaftEvent = EventOrigin &
     | { readonly name: 'leader.lost'; readonly leader: PeerId; readonly term: Term; readonly reason: Status }
     | { readonly name: 'leader.ready'; readonly term: Term; readonly index: LogIndex }
     | { readonly name: 'leader.handover'; readonly target: PeerId; readonly term: Term; readonly reason: string }
+    /** A write has been under way for longer than an election timeout. */
+    | { readonly name: 'disk.stalled'; readonly write: DiskWrite; readonly forMs: number }
+    | { readonly name: 'disk.recovered'; readonly write: DiskWrite; readonly forMs: number }
+    /** It gives way: its disk stands still, those of a quorum of the others do not. */
+    | { readonly name: 'leader.stalled'; readonly term: Term; readonly forMs: number }
     /** The half-written end of the last write was cut off: nothing in it was acknowledged. */
     | { readonly name: 'log.tail-cut'; readonly file: string; readonly offset: number; readonly bytes: number; readonly problem: string }
     | { readonly name: 'log.durable'; readonly index: LogIndex }

@@ -1,7 +1,7 @@
 import type { Done } from './closure.js'
 import type { Call, Timer } from './environment.js'
 import { ErrorCode, Status } from './errors.js'
-import type { HelloResponse } from './messages.js'
+import type { Answer, HelloRequest, HelloResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
 import type { PeerId } from './peer-id.js'
 import type { NodeIdentity } from './storage.js'
@@ -119,4 +119,13 @@ export function establishIdentity(node: NodeImpl, done: Done): void {
     })
     node.founding.start()
   })
+}
+
+/** Says who this directory is: also while its node starts, so that founders find each other. */
+export function handleHello(node: NodeImpl, request: HelloRequest, answer: Answer<HelloResponse>): void {
+  const { identity, serverId, state, options, log } = node
+  if (!identity || node.isStopping()) return answer(Status.error(ErrorCode.EAGAIN, `node is in state ${state}`))
+  if (!request.peerId.equals(serverId)) return answer(Status.error(ErrorCode.EINVAL, `this is ${serverId}, not ${request.peerId}`))
+  const { incarnation, standing, founders } = identity
+  answer(Status.OK, { incarnation, standing, founders, bootId: options.bootId, lastLogIndex: log.lastIndex })
 }

@@ -1,6 +1,7 @@
 import type { Done } from './closure.js'
 import { type Configuration, ConfigurationEntry, decodeConfiguration } from './configuration.js'
 import { ConfigurationManager } from './configuration-manager.js'
+import { UNWATCHED, type WriteWatch } from './disk-watch.js'
 import type { Environment } from './environment.js'
 import { assert, ErrorCode, type RaftError, Status } from './errors.js'
 import type { EventOrigin } from './events.js'
@@ -20,6 +21,7 @@ export interface LogManagerOptions {
   readonly maxWriteBytes?: number
   /** Entries that are durable and applied stay in memory for followers while all of it costs no more; default 16 MiB. */
   readonly maxCacheBytes?: number
+  readonly watch?: WriteWatch
   /** The log can no longer be written or trusted. Called once. */
   readonly onError: (error: RaftError) => void
 }
@@ -72,6 +74,7 @@ export class LogManager {
       environment: options.environment,
       storage: options.storage,
       maxWriteBytes: options.maxWriteBytes ?? 1024 * 1024,
+      watch: options.watch ?? UNWATCHED,
       onDurable: (index) => this.handleDurable(index),
       onError: (error) => options.onError(error),
     })

@@ -1,4 +1,5 @@
 import type { Done } from './closure.js'
+import type { WriteWatch } from './disk-watch.js'
 import type { Environment } from './environment.js'
 import { ErrorCode, ErrorType, RaftError, Status } from './errors.js'
 import type { EntryBatch } from './log-entry.js'
@@ -9,6 +10,7 @@ export interface LogWriterOptions {
   readonly environment: Environment
   readonly storage: LogStorage
   readonly maxWriteBytes: number
+  readonly watch: WriteWatch
   readonly onDurable: (index: LogIndex) => void
   readonly onError: (error: RaftError) => void
 }
@@ -160,6 +162,7 @@ export class LogWriter {
 
   private startWrite(group: readonly Change[], write: (done: Done) => void): void {
     this.underWay = group
+    this.options.watch.began()
     write((status) => this.handleWritten(group, status))
   }
 
@@ -187,6 +190,7 @@ export class LogWriter {
   private handleWritten(group: readonly Change[], status: Status): void {
     if (!status.ok) this.fail(status)
     this.underWay = null
+    this.options.watch.ended()
     if (this.failed) return this.rest()
     const before = this.durable
     for (const change of group) if (change.kind === 'append') this.durable = maxIndex(this.durable, change.standing)

@@ -5,11 +5,12 @@ import { CheckQuorum } from './check-quorum.js'
 import type { Done } from './closure.js'
 import { ClosureQueue } from './closure-queue.js'
 import { type ConfigurationEntry, encodeConfiguration } from './configuration.js'
+import { DiskWatch } from './disk-watch.js'
 import { Election } from './election.js'
 import type { Environment } from './environment.js'
 import { assert, ErrorCode, ErrorType, RaftError, Status } from './errors.js'
 import type { EventOrigin, RaftEvent, RaftState } from './events.js'
-import { establishIdentity, type Founding } from './founding.js'
+import { establishIdentity, type Founding, handleHello } from './founding.js'
 import { FSMCaller } from './fsm-caller.js'
 import { EntryBatch, EntryType } from './log-entry.js'
 import { LogManager } from './log-manager.js'
@@ -56,6 +57,7 @@ export class NodeImpl implements m.PeerHandler {
   electionTimeoutMs = 1000
   heartbeatMs = 100
 
+  disk!: DiskWatch
   meta!: TermVote
   log!: LogManager
   ballotBox!: BallotBox
@@ -116,12 +118,15 @@ export class NodeImpl implements m.PeerHandler {
     const { environment } = options
     const origin = { groupId: this.groupId, peerId: this.serverId }
     const onError = (error: RaftError) => this.onError(error)
+    this.disk = new DiskWatch(this)
     this.meta = new TermVote(
       options.metaStorage,
       ({ term, votedFor }) => this.observe({ name: 'meta.durable', term, votedFor }),
       (status) => this.onError(new RaftError(ErrorType.STABLE, status)),
+      this.disk.of('meta'),
     )
-    this.log = new LogManager({ environment, origin, storage: options.logStorage, initialConf: options.initialConf, onError })
+    const { logStorage: storage, initialConf } = options
+    this.log = new LogManager({ environment, origin, storage, initialConf, watch: this.disk.of('log'), onError })
     this.ballotBox = new BallotBox((index) => this.onCommitted(index))
     this.fsmCaller = new FSMCaller({
       environment,
@@ -195,7 +200,7 @@ export class NodeImpl implements m.PeerHandler {
 
   /** It must not campaign now. */
   get isUnfitToLead(): boolean {
-    return this.isRebuilding || this.snapshots.installer.isInstalling
+    return this.isRebuilding || this.snapshots.installer.isInstalling || this.disk.isStalled
   }
 
   isStopping(): boolean {
@@ -391,11 +396,7 @@ export class NodeImpl implements m.PeerHandler {
   }
 
   handleHello(request: m.HelloRequest, answer: m.Answer<m.HelloResponse>): void {
-    if (!this.identity || this.isStopping()) return answer(Status.error(ErrorCode.EAGAIN, `node is in state ${this.state}`))
-    if (!request.peerId.equals(this.serverId))
-      return answer(Status.error(ErrorCode.EINVAL, `this is ${this.serverId}, not ${request.peerId}`))
-    const { incarnation, standing, founders } = this.identity
-    answer(Status.OK, { incarnation, standing, founders, bootId: this.options.bootId, lastLogIndex: this.log.lastIndex })
+    handleHello(this, request, answer)
   }
 
   handlePreVote(request: m.RequestVoteRequest, answer: m.Answer<m.RequestVoteResponse>): void {
@@ -428,10 +429,8 @@ export class NodeImpl implements m.PeerHandler {
     this.transfer.handleTimeoutNow(request, answer)
   }
 
-  handleReadIndex(_request: m.ReadIndexRequest, answer: m.Answer<m.ReadIndexResponse>): void {
-    const refuse = this.refusal()
-    if (refuse) return answer(refuse)
-    this.reads.readAsLeader(this.electionTimeoutMs, (status, index) => answer(status, status.ok ? { index: index! } : undefined))
+  handleReadIndex(request: m.ReadIndexRequest, answer: m.Answer<m.ReadIndexResponse>): void {
+    this.reads.handle(request, answer)
   }
 
   handleRelease(request: m.ReleaseRequest, answer: m.Answer<m.ReleaseResponse>): void {

@@ -88,6 +88,8 @@ export interface NodeStatus {
   readonly heartbeatMs: number
   readonly standing: Standing
   readonly incarnation: string
+  /** Since when its disk has not finished a write that should be long done; null while it works. */
+  readonly diskStalledForMs: number | null
   readonly error: RaftError | null
   /** On the leader only. */
   readonly peers: readonly PeerStatus[]

@@ -38,6 +38,7 @@ export function statusOf(node: NodeImpl): NodeStatus {
     heartbeatMs: node.heartbeatMs,
     standing: node.identity?.standing ?? node.options.standing ?? 'founding',
     incarnation: node.identity?.incarnation ?? '',
+    diskStalledForMs: node.disk.stalledForMs,
     error: node.error,
     peers: node.leads() ? node.replicators.status() : [],
   }

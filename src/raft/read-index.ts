@@ -1,5 +1,6 @@
 import type { Call, Timer } from './environment.js'
 import { ErrorCode, Status } from './errors.js'
+import type { Answer, ReadIndexRequest, ReadIndexResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
 import type { Replicator } from './replicator.js'
 import type { LogIndex } from './types.js'
@@ -65,6 +66,12 @@ export class ReadIndexService {
       done(status, response?.index)
     })
     this.forwarded.set(call, done)
+  }
+
+  handle(_request: ReadIndexRequest, answer: Answer<ReadIndexResponse>): void {
+    const refuse = this.node.refusal()
+    if (refuse) return answer(refuse)
+    this.readAsLeader(this.node.electionTimeoutMs, (status, index) => answer(status, status.ok ? { index: index! } : undefined))
   }
 
   readAsLeader(timeoutMs: number, done: ReadDone): void {

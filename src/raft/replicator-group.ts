@@ -142,8 +142,8 @@ export class ReplicatorGroup {
   }
 
   /** The voter best fit to lead next: answering, and with the most of the log; null when none is. */
-  bestCandidate(exclude: PeerId | null = null): Candidate | null {
-    const fit = [...this.replicators.values()].filter((replicator) => !exclude?.equals(replicator.peerId) && this.isFit(replicator))
+  bestCandidate(isEligible: (replicator: Replicator) => boolean = () => true): Candidate | null {
+    const fit = [...this.replicators.values()].filter((replicator) => this.isFit(replicator) && isEligible(replicator))
     // What is under way to it arrives before it is told to campaign; of equals the one that holds more is ready sooner.
     fit.sort((a, b) => b.nextIndex - a.nextIndex || b.matchIndex - a.matchIndex)
     const [replicator] = fit

@@ -1,4 +1,5 @@
 import type { Done } from './closure.js'
+import { UNWATCHED } from './disk-watch.js'
 import { assert, Status } from './errors.js'
 import { PeerId } from './peer-id.js'
 import type { RaftMeta, RaftMetaStorage } from './storage.js'
@@ -26,6 +27,7 @@ export class TermVote {
     private readonly storage: RaftMetaStorage,
     private readonly onDurable: (meta: RaftMeta) => void,
     private readonly onFailure: (status: Status) => void,
+    private readonly watch = UNWATCHED,
   ) {}
 
   get term(): Term {
@@ -69,8 +71,10 @@ export class TermVote {
     if (this.saving || this.failure) return
     this.saving = true
     const { version, current } = this
+    this.watch.began()
     this.storage.save(current, (status) => {
       this.saving = false
+      this.watch.ended()
       if (!status.ok) return this.fail(status)
       this.durableVersion = version
       this.onDurable(current)

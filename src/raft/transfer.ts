@@ -80,9 +80,9 @@ export class LeadershipTransfer {
    * Hands over to whoever is fit, also amid a change of the members, and does not lead on whatever comes of it. `done` runs
    * in any case, and not before the successor is known or T / 2 has passed: it may need the vote of this node.
    */
-  handOver(leaving: Status, done: () => void): void {
+  handOver(leaving: Status, done: () => void, isEligible?: (replicator: Replicator) => boolean): void {
     const { node } = this
-    const best = node.state === 'LEADER' ? node.replicators.bestCandidate() : null
+    const best = node.state === 'LEADER' ? node.replicators.bestCandidate(isEligible) : null
     if (!best) return done()
     this.begin(best.replicator, best.reason, leaving, (status) => {
       if (!status.ok || !node.isActive() || !node.configuration.contains(node.serverId)) return done()
@@ -110,12 +110,21 @@ export class LeadershipTransfer {
     const { node } = this
     const removed = Status.error(ErrorCode.ELEADERREMOVED, 'this leader is no member any more')
     this.handOver(removed, () => {
-      if (node.leads()) {
-        this.releaseFollowers(() => {})
-        node.stepDown(node.meta.term, removed)
-      }
+      this.resign(removed)
       node.removal.concludeFromLog()
     })
+  }
+
+  /** Whatever comes of handing over to one of those who are eligible: this node does not lead on. */
+  giveWay(reason: Status, isEligible: (replicator: Replicator) => boolean): void {
+    this.handOver(reason, () => this.resign(reason), isEligible)
+  }
+
+  private resign(reason: Status): void {
+    const { node } = this
+    if (!node.leads()) return
+    this.releaseFollowers(() => {})
+    node.stepDown(node.meta.term, reason)
   }
 
   private begin(replicator: Replicator, reason: string, leaving: Status | null, done: Done): void {

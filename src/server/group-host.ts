@@ -35,7 +35,7 @@ export class GroupHost {
   readonly node: Node
   readonly machine: KvStateMachine
   readonly service: KvService
-  /** What an operator must look at: NOSPACE. */
+  /** What an operator must look at beyond what the engine says: NOSPACE. */
   alarms: readonly string[] = []
   private readonly storage: NodeStorage
   private readonly space: SpaceMonitor

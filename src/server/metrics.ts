@@ -122,5 +122,9 @@ const GROUP_GAUGES: Readonly<Record<string, { help: string; value: (status: Node
   raft_first_index: { help: 'First index of the log.', value: (status) => status.firstIndex },
   raft_last_index: { help: 'Last index of the log.', value: (status) => status.lastId.index },
   raft_pending_tasks: { help: 'Proposed and not applied.', value: (status) => status.pendingTasks },
+  raft_disk_stalled: {
+    help: '1 while a write has not been done for an election timeout.',
+    value: (status) => Number(status.diskStalledForMs !== null),
+  },
   raft_voters: { help: 'Voters of the configuration.', value: (status) => status.configuration.voters.length },
 }

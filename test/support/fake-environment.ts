@@ -85,6 +85,18 @@ export class ManualClock implements Clock {
     this.executor.run()
   }
 
+  /** The process stands still for that long: what came due meanwhile is posted all at once, late. */
+  stall(ms: number): void {
+    this.time += ms
+    for (const timer of this.sorted().filter(({ at }) => at <= this.time)) {
+      this.executor.post(() => {
+        if (!this.timers.includes(timer)) return
+        this.drop(timer)
+        timer.fn()
+      }, timer.label)
+    }
+  }
+
   private sorted(): ManualTimer[] {
     return [...this.timers].sort((a, b) => a.at - b.at || a.seq - b.seq)
   }

@@ -90,6 +90,7 @@ export function nodeStatus(overrides: Partial<NodeStatus> = {}): NodeStatus {
     heartbeatMs: 100,
     standing: 'member',
     incarnation: '00',
+    diskStalledForMs: null,
     error: null,
     peers: [],
     ...overrides,

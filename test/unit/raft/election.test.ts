@@ -73,7 +73,9 @@ test('a pre-vote asks for the next term without entering it, and names what is d
   const bench = NodeBench.follower(5, { disk: log() })
   bench.held.log = true
   bench.append(2, 5, { prev: [2, 3], entries: batch(3, 5, ['not on disk']) })
-  bench.until('a pre-vote', () => bench.transport.open('preVote').length === 2)
+  bench.node.vote(bench.tell('vote'))
+  bench.settle()
+  assert.is(bench.transport.open('preVote').length, 2)
   const { request } = bench.transport.open('preVote')[0]!
   assert.equal([request.term, request.lastLogIndex, request.lastLogTerm], [6, 2, 3])
   assert.is(bench.term, 5)

@@ -65,6 +65,7 @@ const following: NodeStatus = {
   heartbeatMs: 100,
   standing: 'member',
   incarnation: 'i1',
+  diskStalledForMs: null,
   error: null,
   peers: [],
 }
