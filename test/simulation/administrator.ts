@@ -1,40 +1,49 @@
 import { Configuration } from '../../src/raft/configuration.js'
-import type { PeerId } from '../../src/raft/peer-id.js'
 import type { SimCluster } from './cluster.js'
+import type { Act, Who } from './decisions.js'
 import { FaultBudget } from './fault-budget.js'
 import type { SimMember } from './member.js'
-import type { SimRandom } from './sim-random.js'
-import { DEEDS, type Deed, type SwarmPlan } from './swarm-plan.js'
+import type { World } from './swarm-plan.js'
+
+type Deed = Extract<Act, { kind: 'snapshot' | 'wipe' | 'change' | 'transfer' }>
 
 /**
- * What an administrator does, drawn from a seed's plan: takes snapshots, changes the members, and starts members anew whose
- * disk is lost. It never loses more than the budget of faults allows, and asks for no members that could not commit anything.
+ * Does what an administrator decided: takes snapshots, hands leadership over, changes the members, and starts members anew
+ * whose disk is lost. It never loses more than the budget of faults allows, and asks for no members that could not commit
+ * anything.
  */
 export class Administrator {
   private readonly budget: FaultBudget
-  private active = false
 
   constructor(
     private readonly cluster: SimCluster,
-    private readonly plan: SwarmPlan,
-    private readonly random: SimRandom,
+    private readonly world: World,
   ) {
     this.budget = new FaultBudget(cluster)
   }
 
-  start(): void {
-    this.active = true
-    this.scheduleDeed()
-  }
-
-  /** Begins nothing new. */
-  stop(): void {
-    this.active = false
+  /** False when it could not be done, or must not. */
+  perform(deed: Deed): boolean {
+    const { cluster } = this
+    const member = cluster.find(deed.who)
+    if (!member) return false
+    switch (deed.kind) {
+      case 'wipe':
+        return this.wipe(member, deed.forMs)
+      case 'change':
+        return member.isUp && this.change(member, deed.members)
+      case 'snapshot':
+        if (member.isUp) cluster.snapshot(member)
+        return member.isUp
+      case 'transfer':
+        if (member.isUp) this.transfer(member, deed.target)
+        return member.isUp
+    }
   }
 
   /** A member was told that it is no member any more: a server stops then, and does not start again on that directory. */
   onRemoved(member: SimMember): void {
-    if (!this.plan.administration.stopsRemoved) return
+    if (!this.world.stopsRemoved) return
     const { process } = member
     this.later(1, () => {
       if (member.process !== process || member.retired) return
@@ -47,73 +56,40 @@ export class Administrator {
     this.cluster.scheduler.schedule(ms, null, 'later', fn)
   }
 
-  private scheduleDeed(): void {
-    const { administration } = this.plan
-    this.cluster.scheduler.schedule(this.random.exponential(administration.everyMs), null, 'administrator', () => {
-      if (!this.active) return
-      const deed = this.drawDeed()
-      if (deed) this.perform(deed)
-      this.scheduleDeed()
-    })
-  }
-
-  private drawDeed(): Deed | null {
-    const { weights } = this.plan.administration
-    let at = this.random.unit() * DEEDS.reduce((sum, deed) => sum + weights[deed], 0)
-    for (const deed of DEEDS) {
-      at -= weights[deed]
-      if (at < 0 && weights[deed] > 0) return deed
-    }
-    return null
-  }
-
-  private perform(deed: Deed): void {
-    const { cluster, random } = this
-    if (deed === 'snapshot') {
-      const { up } = cluster
-      if (up.length > 0) cluster.snapshot(random.pick(up))
-    } else if (deed === 'wipe') this.wipe(random.pick(cluster.members))
-    else this.change(deed)
-  }
-
-  private wipe(member: SimMember): void {
-    const { cluster, random, plan } = this
+  private wipe(member: SimMember, forMs: number): boolean {
+    const { cluster } = this
     // An empty machine has nothing to lose.
-    if (!member.image.identity() || !this.budget.allowsWipe(member)) return
+    if (!member.image.identity() || !this.budget.allowsWipe(member)) return false
     cluster.wipe(member)
-    this.later(random.exponential(plan.electionTimeoutMs), () => cluster.start(member))
+    this.later(forMs, () => cluster.start(member))
+    return true
   }
 
-  private change(deed: Deed): void {
-    const { cluster, random, plan } = this
+  private change(through: SimMember, names: readonly Who[]): boolean {
+    const { cluster } = this
     const leader = cluster.leader()
-    if (!leader) return
+    const members = names.map((name) => cluster.find(name)).filter((member) => member !== null)
+    const target = new Configuration(members.map((member) => member.peerId))
+    if (!leader || target.isEmpty || !this.budget.allowsChange(target)) return false
     const { conf } = leader.node!.status().configuration
-    const target = this.drawTarget(deed, conf.peers)
-    if (!target || target.isEmpty || !this.budget.allowsChange(target)) return
-    for (const peer of target.peers) if (!conf.contains(peer)) this.prepare(cluster.memberOf(peer))
-    const through = random.chance(0.95) ? leader : random.pick(cluster.up)
+    for (const member of members) if (!conf.contains(member.peerId)) this.prepare(member)
     const over = this.budget.askedFor(through, target)
-    cluster.change(through, target, { catchupTimeoutMs: plan.administration.catchupTimeoutMs }, over)
+    cluster.change(through, target, { catchupTimeoutMs: this.world.catchupTimeoutMs }, over)
+    return true
   }
 
-  private drawTarget(deed: Deed, present: readonly PeerId[]): Configuration | null {
-    const { random, cluster } = this
-    const others = cluster.members.map((member) => member.peerId).filter((peer) => !present.some((other) => other.equals(peer)))
-    const added = others.length > 0 ? random.pick(others) : null
-    const rest = random.shuffle(present).slice(1)
-    if (deed === 'add') return added && new Configuration([...present, added])
-    if (deed === 'remove') return new Configuration(rest)
-    if (deed === 'replace') return added && new Configuration([...rest, added])
-    const all = random.shuffle([...present, ...others])
-    return new Configuration(all.slice(0, random.integer(1, all.length)))
+  private transfer(member: SimMember, target: Who | undefined): void {
+    const { cluster } = this
+    cluster.counts.transfers++
+    const peer = target === undefined ? null : (cluster.find(target)?.peerId ?? null)
+    member.run('client:transfer', (node) => node.transferLeadershipTo(peer, () => {}))
   }
 
   /** Whoever is to be added must run; the directory of one that was removed is emptied first, as one is told to do. */
   private prepare(member: SimMember): void {
-    const { cluster, plan } = this
+    const { cluster, world } = this
     const { committed } = cluster.invariants
-    const wasMember = plan.administration.stopsRemoved && committed.everContained(member.peerId, member.bornAt)
+    const wasMember = world.stopsRemoved && committed.everContained(member.peerId, member.bornAt)
     if ((member.retired || wasMember) && this.budget.allowsWipe(member)) cluster.wipe(member)
     cluster.start(member)
   }

@@ -48,6 +48,12 @@ const COUNTED: Partial<Record<RaftEvent['name'], 'snapshots' | 'installs' | 'reb
   'node.removed': 'removed',
 }
 
+/** One direction between two members. */
+export interface Link {
+  readonly from: SimMember
+  readonly to: SimMember
+}
+
 export interface Violation {
   readonly invariant: string
   readonly detail: string
@@ -222,6 +228,11 @@ export class SimCluster {
     return this.members.slice(0, this.options.size)
   }
 
+  /** A member by its name, or whoever leads. */
+  find(who: string): SimMember | null {
+    return who === 'leader' ? this.leader() : (this.members.find((member) => member.name === who) ?? null)
+  }
+
   memberOf(peer: PeerId): SimMember {
     return this.members.find((member) => member.peerId.equals(peer))!
   }
@@ -309,6 +320,17 @@ export class SimCluster {
   heal(): void {
     this.scheduler.note('heal', null, '')
     this.network.mendAll()
+  }
+
+  cutLinks(links: readonly Link[]): void {
+    this.scheduler.note('cut', null, links.map(({ from, to }) => `${from.name} → ${to.name}`).join(' '))
+    this.counts.partitions++
+    for (const { from, to } of links) this.network.cutOneWay(from.peerId.address, to.peerId.address)
+  }
+
+  mendLinks(links: readonly Link[]): void {
+    this.scheduler.note('mend', null, links.map(({ from, to }) => `${from.name} → ${to.name}`).join(' '))
+    for (const { from, to } of links) this.network.mend(from.peerId.address, to.peerId.address)
   }
 
   clog(from: SimMember, to: SimMember, forMs: number): void {

@@ -64,10 +64,11 @@ function fail(message: string): never {
 
 /** One seed, told in full. */
 function replay(seed: number, trace: boolean): number {
-  const swarm = new Swarm(seed, trace ? (line) => console.log(line) : null)
+  const swarm = Swarm.ofSeed(seed)
+  if (trace) swarm.cluster.scheduler.onTrace = (line) => console.log(line)
   const result = swarm.run()
   if (!trace) for (const line of swarm.cluster.scheduler.tail(60)) console.log(line)
-  console.log(JSON.stringify(result.plan))
+  console.log(JSON.stringify(result.world))
   console.log(`seed=${seed} hash=${result.hash} simS=${(result.simMs / 1000).toFixed(1)} events=${result.events}`)
   if (result.violation) console.log(`VIOLATION ${result.violation}`)
   return result.violation ? 1 : 0
@@ -76,7 +77,7 @@ function replay(seed: number, trace: boolean): number {
 function checkDeterminism(options: Options): number {
   let different = 0
   for (let seed = options.from; seed < options.from + options.determinism; seed++) {
-    const [first, second] = [new Swarm(seed).run(), new Swarm(seed).run()]
+    const [first, second] = [Swarm.ofSeed(seed).run(), Swarm.ofSeed(seed).run()]
     if (first.hash === second.hash && first.events === second.events) continue
     different++
     console.log(`seed ${seed} is not deterministic: ${first.hash} after ${first.events} events, then ${second.hash} after ${second.events}`)
@@ -86,9 +87,9 @@ function checkDeterminism(options: Options): number {
 }
 
 function report(result: SwarmResult): void {
-  console.log(`seed ${result.seed} VIOLATION after ${result.simMs.toFixed(3)} ms: ${result.violation}`)
+  console.log(`seed ${result.world.cluster.seed} VIOLATION after ${result.simMs.toFixed(3)} ms: ${result.violation}`)
   for (const line of result.tail.slice(-40)) console.log(`  ${line}`)
-  console.log(`  replay: npm run sim -- --seed ${result.seed}`)
+  console.log(`  replay: npm run sim -- --seed ${result.world.cluster.seed}`)
 }
 
 function runSeeds(options: Options): number {
@@ -101,10 +102,10 @@ function runSeeds(options: Options): number {
   for (let seed = options.from; seed < options.from + options.seeds; seed++) {
     const seedStartedAt = performance.now()
     if (seedStartedAt - startedAt > options.timeLimitS * 1000) break
-    const result = new Swarm(seed).run()
+    const result = Swarm.ofSeed(seed).run()
     done++
     simMs += result.simMs
-    if (result.plan.size === 3) {
+    if (result.world.cluster.size === 3) {
       threeNodeSimMs += result.simMs
       threeNodeRealMs += performance.now() - seedStartedAt
     }

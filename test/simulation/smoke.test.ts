@@ -12,12 +12,12 @@ const SEEDS_FOR_FLOORS = 50
 
 test('J05 the same seed twice gives the same trace', () => {
   for (const seed of [3, 7, 12, 19, 25]) {
-    const first = new Swarm(seed).run()
-    const second = new Swarm(seed).run()
+    const first = Swarm.ofSeed(seed).run()
+    const second = Swarm.ofSeed(seed).run()
     assert.is(first.hash, second.hash, `seed ${seed}`)
     assert.is(first.events, second.events, `seed ${seed}`)
   }
-  assert.is.not(new Swarm(3).run().hash, new Swarm(4).run().hash)
+  assert.is.not(Swarm.ofSeed(3).run().hash, Swarm.ofSeed(4).run().hash)
 })
 
 test('J04 no invariant breaks in a sample of seeds, and enough happened in it', () => {
@@ -25,7 +25,7 @@ test('J04 no invariant breaks in a sample of seeds, and enough happened in it', 
   const totals: Counters = {}
   let seeds = 0
   for (let seed = 1; seed <= SEEDS && performance.now() - startedAt < TIME_LIMIT_MS; seed++, seeds++) {
-    const result = new Swarm(seed).run()
+    const result = Swarm.ofSeed(seed).run()
     assert.is(result.violation, null, `seed ${seed}, replay it with: npm run sim -- --seed ${seed}`)
     for (const [name, value] of Object.entries(result.counters)) totals[name] = (totals[name] ?? 0) + value
   }

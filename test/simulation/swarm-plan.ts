@@ -1,30 +1,40 @@
 import type { ClusterOptions } from './cluster.js'
+import { FAULT_KINDS, type FaultKind, toMicros } from './decisions.js'
 import { SimRandom } from './sim-random.js'
+
+/** What a run takes place in. With the decisions of a run it makes the whole run. */
+export interface World {
+  readonly cluster: ClusterOptions
+  /** Length of the phase in which things go wrong. */
+  readonly safetyMs: number
+  /** Faults begin before the group is founded. */
+  readonly hostileStart: boolean
+  /** The machine is the key-value store, and clients repeat some of their commands. */
+  readonly keyValue: boolean
+  /** How many registers or keys clients use. */
+  readonly keys: number
+  /** How much a snapshot holds besides the state. */
+  readonly snapshotBytes: number
+  readonly catchupTimeoutMs: number
+  /** A member that hears that it is removed stops, as a server would make it; else its process goes on. */
+  readonly stopsRemoved: boolean
+}
 
 /** What one seed decides before anything runs. */
 export interface SwarmPlan {
   readonly seed: number
-  readonly size: number
+  readonly world: World
   readonly electionTimeoutMs: number
-  /** Length of the phase in which things go wrong. */
-  readonly safetyMs: number
   /** Between two faults, on average. */
   readonly faultEveryMs: number
   /** How often each kind of fault is drawn; 0 leaves it out. */
   readonly weights: Readonly<Record<FaultKind, number>>
   readonly writeEveryMs: number
   readonly readEveryMs: number
-  readonly keys: number
   readonly paddingMax: number
   readonly burstChance: number
-  /** The machine is the key-value store, and clients repeat some of their commands. */
-  readonly keyValue: boolean
-  /** Faults begin before the group is founded. */
-  readonly hostileStart: boolean
   /** All processes are on a machine each; chance that a power loss takes all at once. */
   readonly allAtOnce: number
-  /** How much a snapshot holds besides the state. */
-  readonly snapshotBytes: number
   readonly administration: AdministrationPlan
 }
 
@@ -34,48 +44,28 @@ export interface AdministrationPlan {
   readonly everyMs: number
   /** How often each is drawn; 0 leaves it out. */
   readonly weights: Readonly<Record<Deed, number>>
-  readonly catchupTimeoutMs: number
-  /** A member that hears that it is removed stops, as a server would make it; else its process goes on. */
-  readonly stopsRemoved: boolean
 }
 
-export type Deed = 'snapshot' | 'wipe' | 'add' | 'remove' | 'replace' | 'changeMany'
+export type Deed = 'transfer' | 'snapshot' | 'wipe' | 'add' | 'remove' | 'replace' | 'changeMany'
 
-export const DEEDS: readonly Deed[] = ['snapshot', 'wipe', 'add', 'remove', 'replace', 'changeMany']
+export const DEEDS: readonly Deed[] = ['transfer', 'snapshot', 'wipe', 'add', 'remove', 'replace', 'changeMany']
 
-export type FaultKind =
-  | 'transfer'
-  | 'power'
-  | 'kill'
-  | 'pause'
-  | 'isolate'
-  | 'split'
-  | 'oneWay'
-  | 'bridge'
-  | 'clog'
-  | 'stall'
-  | 'diskError'
-  | 'full'
-  | 'shutdown'
-
-export const FAULT_KINDS: readonly FaultKind[] = [
-  'transfer',
-  'power',
-  'kill',
-  'pause',
-  'isolate',
-  'split',
-  'oneWay',
-  'bridge',
-  'clog',
-  'stall',
-  'diskError',
-  'full',
-  'shutdown',
-]
+/** One of `kinds`, as often as its weight says; null when nothing has any. */
+export function drawWeighted<K extends string>(
+  random: SimRandom,
+  kinds: readonly K[],
+  weights: Readonly<Record<NoInfer<K>, number>>,
+): K | null {
+  let at = random.unit() * kinds.reduce((sum, kind) => sum + weights[kind], 0)
+  for (const kind of kinds) {
+    at -= weights[kind]
+    if (at < 0 && weights[kind] > 0) return kind
+  }
+  return null
+}
 
 /** Draws a regime: sizes, latencies, rates and which faults take part differ from seed to seed (swarm testing). */
-export function planOf(seed: number): SwarmPlan & { cluster: ClusterOptions } {
+export function planOf(seed: number): SwarmPlan {
   const r = new SimRandom(seed).fork('plan')
   const a = new SimRandom(seed).fork('administration')
   const size = r.pick([3, 3, 3, 3, 5, 5, 5, 1, 2, 4, 7])
@@ -111,25 +101,29 @@ export function planOf(seed: number): SwarmPlan & { cluster: ClusterOptions } {
     catchupMargin: a.pick([5, 50, 1000]),
     snapshotIntervalMs: a.chance(0.5) ? electionTimeoutMs * a.between(0.5, 10) : 0,
   }
+  const world: World = {
+    cluster,
+    safetyMs: toMicros(electionTimeoutMs * r.between(8, 40)),
+    hostileStart: r.chance(0.3),
+    keyValue: r.chance(0.2),
+    keys: r.integer(1, 8),
+    snapshotBytes: a.pick([0, 10, 3000, 3000, 200_000]),
+    catchupTimeoutMs: toMicros(electionTimeoutMs * a.between(2, 20)),
+    stopsRemoved: a.chance(0.7),
+  }
   return {
     seed,
-    size,
+    world,
     electionTimeoutMs,
-    safetyMs: electionTimeoutMs * r.between(8, 40),
     faultEveryMs: electionTimeoutMs * r.between(0.2, 3),
     weights,
     writeEveryMs: electionTimeoutMs / r.between(20, 200),
     readEveryMs: electionTimeoutMs / r.between(10, 100),
-    keys: r.integer(1, 8),
     // One entry per segment and long restarts would test little and cost much.
     paddingMax: Math.min(r.pick([0, 32, 300, syncMs > 1 ? 300 : 3000]), cluster.maxSegmentBytes / 4),
     burstChance: r.pick([0, 0.05, 0.2]),
-    keyValue: r.chance(0.2),
-    hostileStart: r.chance(0.3),
     allAtOnce: r.pick([0, 0.1, 0.5]),
-    snapshotBytes: a.pick([0, 10, 3000, 3000, 200_000]),
     administration: administrationOf(a, electionTimeoutMs),
-    cluster,
   }
 }
 
@@ -137,10 +131,5 @@ function administrationOf(a: SimRandom, electionTimeoutMs: number): Administrati
   const weights = {} as Record<Deed, number>
   for (const deed of DEEDS) weights[deed] = a.chance(0.6) ? a.between(0.2, 1) : 0
   if (a.chance(0.3)) for (const deed of ['add', 'remove', 'replace', 'changeMany'] as const) weights[deed] = 0
-  return {
-    everyMs: electionTimeoutMs * a.between(0.3, 4),
-    weights,
-    catchupTimeoutMs: electionTimeoutMs * a.between(2, 20),
-    stopsRemoved: a.chance(0.7),
-  }
+  return { everyMs: electionTimeoutMs * a.between(0.3, 4), weights }
 }

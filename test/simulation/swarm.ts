@@ -1,16 +1,19 @@
 import { ErrorCode, type Status } from '../../src/raft/errors.js'
 import { Administrator } from './administrator.js'
+import { Clients } from './clients.js'
 import { InvariantViolation, SimCluster } from './cluster.js'
+import { ScriptedDecider } from './deciders.js'
+import { type Decision, KINDS, type Kind } from './decisions.js'
+import { type Deciders, drawnDeciders } from './drawn-deciders.js'
 import { FaultInjector } from './fault-injector.js'
-import { encodePut, KvMachine } from './kv-machine.js'
+import { KvMachine } from './kv-machine.js'
 import type { SimMember } from './member.js'
 import { RegisterMachine } from './register-machine.js'
-import type { SimRandom } from './sim-random.js'
-import { planOf, type SwarmPlan } from './swarm-plan.js'
+import type { Script } from './script.js'
+import { planOf, type World } from './swarm-plan.js'
 
 export interface SwarmResult {
-  readonly seed: number
-  readonly plan: SwarmPlan
+  readonly world: World
   readonly hash: string
   readonly simMs: number
   readonly events: number
@@ -22,36 +25,58 @@ export interface SwarmResult {
 export type Counters = Record<string, number>
 
 /**
- * One seed: a safety phase in which anything may be down, and a liveness phase in which the faults stop and the cluster
+ * One run: a safety phase in which anything may be down, and a liveness phase in which the faults stop and the cluster
  * must come to rest: one leader, equal logs and machines, a fresh write and fresh reads, every closure answered.
+ *
+ * What happens to the cluster is drawn from a seed, or is what a script says. Both are done by the same hands and
+ * recorded: the script of a run does the same again.
  */
 export class Swarm {
   readonly cluster: SimCluster
-  private readonly plan: SwarmPlan
+  /** What was done so far. */
+  readonly decisions: Decision[] = []
   private readonly faults: FaultInjector
   private readonly administrator: Administrator
-  private readonly clients: SimRandom
-  private clientsActive = true
-  private sequence = 0
+  private readonly clients: Clients
+  private readonly deciders: Deciders
+  /** How often each kind of decision could be done. */
+  private readonly performed = Object.fromEntries(KINDS.map((kind) => [kind, 0])) as Record<Kind, number>
 
-  constructor(seed: number, onTrace: ((line: string) => void) | null = null) {
-    const { cluster, ...plan } = planOf(seed)
-    this.plan = plan
-    const { keyValue, snapshotBytes } = plan
+  private constructor(
+    readonly world: World,
+    decidersOf: (cluster: SimCluster, faults: FaultInjector) => Deciders,
+  ) {
+    const { keyValue, snapshotBytes } = world
     this.cluster = new SimCluster({
-      ...cluster,
+      ...world.cluster,
       createMachine: (listener, executor) =>
         keyValue ? new KvMachine(listener, executor, snapshotBytes) : new RegisterMachine(listener, snapshotBytes),
     })
-    this.cluster.scheduler.onTrace = onTrace
-    this.faults = new FaultInjector(this.cluster, plan, this.cluster.random.fork('faults'))
-    this.administrator = new Administrator(this.cluster, plan, this.cluster.random.fork('administrator'))
-    this.clients = this.cluster.random.fork('clients')
+    this.faults = new FaultInjector(this.cluster, this.cluster.random.fork('supervisor'))
+    this.administrator = new Administrator(this.cluster, world)
+    this.clients = new Clients(this.cluster, world)
+    this.deciders = decidersOf(this.cluster, this.faults)
     this.cluster.onStarted = (member, status) => this.onStarted(member, status)
     this.cluster.onEvent = (member, event) => {
       if (event.name === 'node.error') this.onNodeError(member, event.status)
       else if (event.name === 'node.removed') this.administrator.onRemoved(member)
     }
+  }
+
+  /** The run that this seed draws. */
+  static ofSeed(seed: number): Swarm {
+    const plan = planOf(seed)
+    return new Swarm(plan.world, (cluster, faults) => drawnDeciders(cluster, plan, () => faults.stopping))
+  }
+
+  /** The run that this script tells. */
+  static ofScript(script: Script): Swarm {
+    return new Swarm(script.world, (cluster) => ({ fromStart: [new ScriptedDecider(cluster, script.decisions)], onceFounded: [] }))
+  }
+
+  /** Does what the run did so far once more. */
+  get script(): Script {
+    return { world: this.world, decisions: this.decisions }
   }
 
   run(): SwarmResult {
@@ -64,8 +89,7 @@ export class Swarm {
     }
     const { scheduler } = this.cluster
     return {
-      seed: this.plan.seed,
-      plan: this.plan,
+      world: this.world,
       hash: scheduler.traceHash,
       simMs: scheduler.now,
       events: scheduler.executed,
@@ -91,16 +115,10 @@ export class Swarm {
       torn: counts.torn,
       names: counts.unsyncedNames,
       restarts: counts.restarts,
-      pauses: counts.pauses,
-      partitions: counts.partitions,
-      clogs: counts.clogs,
-      transfers: counts.transfers,
-      stalls: counts.stalls,
-      diskErrors: counts.diskErrors,
       failedNodes: counts.failedNodes,
+      ...this.performed,
       snapshots: counts.snapshots,
       installs: counts.installs,
-      wipes: counts.wipes,
       rebuilt: counts.rebuilt,
       ...invariants.committed.changes(),
       removed: counts.removed,
@@ -114,18 +132,39 @@ export class Swarm {
   // ---- safety phase ----
 
   private safety(): void {
-    const { cluster, plan } = this
+    const { cluster, world, deciders } = this
     for (const member of cluster.founders) cluster.start(member)
-    this.scheduleClients()
-    if (!plan.hostileStart) {
+    for (const decider of deciders.fromStart) decider.start((decisions) => this.take(decisions))
+    if (!world.hostileStart) {
       if (!cluster.runUntil(() => cluster.leader() !== null, 40 * cluster.electionTimeoutMs + 20_000))
         this.stuck('no leader in a fresh cluster without faults')
     }
-    this.faults.start()
-    this.administrator.start()
-    cluster.run(plan.safetyMs)
-    this.faults.stop()
-    this.administrator.stop()
+    for (const decider of deciders.onceFounded) decider.start((decisions) => this.take(decisions))
+    cluster.run(world.safetyMs)
+    for (const decider of [...deciders.fromStart, ...deciders.onceFounded]) decider.stop()
+  }
+
+  private take(decisions: readonly Decision[]): void {
+    for (const decision of decisions) {
+      this.decisions.push(decision)
+      if (this.perform(decision)) this.performed[decision.kind]++
+      else this.decisions.pop()
+    }
+  }
+
+  private perform(decision: Decision): boolean {
+    switch (decision.kind) {
+      case 'write':
+      case 'read':
+        return this.clients.perform(decision)
+      case 'transfer':
+      case 'snapshot':
+      case 'wipe':
+      case 'change':
+        return this.administrator.perform(decision)
+      default:
+        return this.faults.perform(decision)
+    }
   }
 
   // ---- what happens around the nodes ----
@@ -153,57 +192,11 @@ export class Swarm {
     throw new InvariantViolation(problem)
   }
 
-  // ---- clients ----
-
-  private scheduleClients(): void {
-    this.everySoOften('client', this.plan.writeEveryMs, () => this.clientWrite())
-    this.everySoOften('reader', this.plan.readEveryMs, () => this.clientRead())
-  }
-
-  private everySoOften(label: string, meanMs: number, fn: () => void): void {
-    this.cluster.scheduler.schedule(this.clients.exponential(meanMs), null, label, () => {
-      if (!this.clientsActive) return
-      fn()
-      this.everySoOften(label, meanMs, fn)
-    })
-  }
-
-  private clientWrite(): void {
-    const { cluster, clients, plan } = this
-    const burst = clients.chance(plan.burstChance) ? clients.integer(2, 40) : 1
-    const target = this.drawTarget(0.9)
-    if (!target) return
-    for (let i = 0; i < burst; i++) cluster.write(target, clients.below(plan.keys), { payload: this.payload() })
-  }
-
-  /** With the key-value machine a put, a third of them a repetition of one before. */
-  private payload(): number | Buffer {
-    const { clients, plan } = this
-    if (!plan.keyValue) return clients.integer(0, Math.floor(plan.paddingMax))
-    if (!clients.chance(0.3)) this.sequence++
-    const sequence = Math.max(1, this.sequence - clients.below(4))
-    return encodePut({ clientId: 'client', sequence, key: `k${sequence % plan.keys}`, value: `${sequence}` })
-  }
-
-  private clientRead(): void {
-    const { cluster, clients, plan } = this
-    const target = this.drawTarget(0.5)
-    if (target) cluster.read(target, clients.below(plan.keys), plan.electionTimeoutMs * 2)
-  }
-
-  private drawTarget(preferLeader: number): SimMember | null {
-    const { cluster, clients } = this
-    const up = cluster.up.filter((m) => m.process !== this.faults.stopping)
-    const leaders = up.filter((m) => m.node!.isLeader())
-    if (leaders.length > 0 && clients.chance(preferLeader)) return clients.pick(leaders)
-    return up.length > 0 ? clients.pick(up) : null
-  }
-
   // ---- liveness phase ----
 
   private liveness(): void {
-    const { cluster, plan } = this
-    this.clientsActive = false
+    const { cluster } = this
+    const { electionTimeoutMs } = cluster
     cluster.heal()
     Object.assign(cluster.network.profile, { lossRate: 0, resetRate: 0, corruptRate: 0 })
     for (const member of cluster.members) {
@@ -212,13 +205,13 @@ export class Swarm {
       cluster.resume(member)
     }
     // Restarts already planned happen; nobody is left behind.
-    cluster.run(plan.electionTimeoutMs * 2)
+    cluster.run(electionTimeoutMs * 2)
     for (const member of cluster.members) {
       cluster.resume(member)
       if (member.failed) cluster.crash(member)
       cluster.start(member)
     }
-    const bound = plan.electionTimeoutMs * 30 + 20_000
+    const bound = electionTimeoutMs * 30 + 20_000
     if (!cluster.runUntil(() => this.converged(), bound))
       this.stuck(`not converged ${bound} ms after the faults stopped: ${this.describe()}`)
     this.freshOperations(bound)
@@ -229,10 +222,10 @@ export class Swarm {
 
   /** Whoever is no member any more and still runs leaves those in peace who are. */
   private undisturbed(): void {
-    const { cluster, plan } = this
+    const { cluster } = this
     const leader = cluster.leader()!
     const { term } = leader.node!.status()
-    cluster.run(plan.electionTimeoutMs * 4)
+    cluster.run(cluster.electionTimeoutMs * 4)
     if (cluster.leader() !== leader || leader.node!.status().term !== term) this.stuck(`${leader.name} was disturbed: ${this.describe()}`)
   }
 
