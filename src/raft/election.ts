@@ -164,6 +164,7 @@ export class Election {
     const round = this.open('vote', disruptedLeader)
     node.meta.whenDurable((status) => {
       if (!status.ok || this.round !== round) return
+      node.env.failpoints.hit('candidate.durable')
       round.granted.add(node.serverId.key)
       for (const peer of node.configuration.voters) this.ask(round, peer)
       this.count()
@@ -291,6 +292,7 @@ export class Election {
     node.meta.whenDurable((status) => {
       if (!status.ok) return answer(status)
       const granted = request.term === node.meta.term && node.meta.votedFor.equals(request.serverId) && !node.isRebuilding
+      if (granted) node.env.failpoints.hit('vote.durable')
       this.answerVote(answer, { granted, disrupted, previousTerm })
     })
   }

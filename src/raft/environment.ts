@@ -1,6 +1,7 @@
 import type { Done } from './closure.js'
 import type { Status } from './errors.js'
 import type { RaftEvent } from './events.js'
+import type { FailpointName } from './failpoints.js'
 import type { AppendEntriesRequest, AppendEntriesResponse, PeerCalls, PeerMethod } from './messages.js'
 import type { PeerId } from './peer-id.js'
 
@@ -147,9 +148,12 @@ export interface File {
   close(done: Done): void
 }
 
-/** Named points in the code where a test may crash, fail or delay. Production never fails at one. */
+/**
+ * Named points in the code where a test may end or stop the process, or make the next step fail (failpoints.ts). Only the
+ * points of the storage mind the answer. Production never fails at one.
+ */
 export interface Failpoints {
-  hit(name: string): Status | null
+  hit(name: FailpointName): Status | null
 }
 
 export interface Observer {

@@ -78,6 +78,7 @@ export class Membership {
     const { node } = this
     const { configuration } = node
     this.entryIndex = node.proposeConfiguration(configuration, this.repeatedIndex)
+    node.env.failpoints.hit('leader.opened')
     if (!configuration.isStable) this.enter('joint', configuration.conf)
   }
 
@@ -183,6 +184,7 @@ export class Membership {
     this.entryIndex = node.proposeConfiguration({ conf: target, old, learners }, null)
     for (const { replicator } of change.joiners) node.replicators.admit(replicator)
     this.enter(old.isEmpty ? 'stable' : 'joint', target)
+    node.env.failpoints.hit(old.isEmpty ? 'configuration.stable-proposed' : 'configuration.joint-proposed')
   }
 
   /** An entry that holds a configuration was committed and applied; on every member. */
@@ -190,8 +192,10 @@ export class Membership {
     const { node } = this
     if (!node.leads()) return
     if (entry.id.index === this.entryIndex && this.stage === 'joint') {
+      node.env.failpoints.hit('configuration.joint-committed')
       this.entryIndex = node.proposeConfiguration({ ...entry, old: Configuration.EMPTY }, null)
       this.enter('stable', entry.conf)
+      node.env.failpoints.hit('configuration.stable-proposed')
     } else if (entry.id.index === this.entryIndex && this.stage === 'stable') this.finish(entry)
     else this.leaveWhenRemoved()
   }
@@ -205,6 +209,7 @@ export class Membership {
 
   private finish(entry: ConfigurationEntry): void {
     const { node, change } = this
+    if (change) node.env.failpoints.hit('configuration.committed')
     this.change = null
     this.enter('none', entry.conf)
     node.replicators.retire(entry)

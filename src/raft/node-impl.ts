@@ -251,6 +251,7 @@ export class NodeImpl implements m.PeerHandler {
     assert(this.meta.isDurable, 'a leader whose own vote is not durable')
     this.election.stop()
     this.setState('LEADER', Status.OK)
+    this.env.failpoints.hit('leader.elected')
     this.leadership++
     this.leaderId = this.serverId
     this.leaderSince = this.env.clock.now()

@@ -26,12 +26,14 @@ export function handleSettle(node: NodeImpl, request: SettleRequest, answer: Ans
     if (!voted.ok) return answer(voted)
     // Another term began before the vote was on disk, or an earlier call has settled it.
     if (meta.term !== request.term || !node.isRebuilding) return reply(node.identity!.standing === 'member')
+    node.env.failpoints.hit('settle.vote-durable')
     const member = { ...identity, standing: 'member' as const, settledAt: request.upTo.index }
     node.options.identityStorage!.save(member, (saved) => {
       if (!saved.ok) return answer(Status.error(ErrorCode.EIO, saved.message))
       if (node.isRebuilding) {
         node.identity = member
         node.removal.onSettled(request.upTo.index)
+        node.env.failpoints.hit('settle.member')
         node.observe({ name: 'node.rebuilt', term: meta.term, incarnation: member.incarnation })
       }
       reply(true)

@@ -84,6 +84,7 @@ export class Settling {
     const { term } = node.meta
     const { configuration } = node
     const index = node.proposeConfiguration(configuration, configuration.configIndex)
+    node.env.failpoints.hit('settle.marker-proposed')
     node.fsmCaller.whenApplied(index, (status) => this.ready(work, incarnation, status.ok ? { index, term } : null))
   }
 
@@ -110,6 +111,7 @@ export class Settling {
   private settle(work: Work, upTo: LogId): void {
     const { node } = this
     const { peerId, incarnation } = work
+    node.env.failpoints.hit('settle.marker-committed')
     const request = { groupId: node.groupId, serverId: node.serverId, peerId, term: node.meta.term, incarnation: incarnation!, upTo }
     work.call = node.env.transport.call(peerId, 'settle', request, node.electionTimeoutMs, (status, response) => {
       work.call = null

@@ -206,6 +206,7 @@ export class SnapshotExecutor {
       (next) => this.storage!.commit(writer, meta, next),
       (status) => {
         if (!status.ok) return this.discard(writer, status, done)
+        node.env.failpoints.hit('snapshot.saved')
         this.activity = 'idle'
         this.last = meta
         node.log.setSnapshot(meta)

@@ -141,11 +141,14 @@ export class SnapshotInstaller {
   private load(current: Installation, reader: SnapshotReader): void {
     const { node, executor } = this
     executor.activity = 'loading'
+    node.env.failpoints.hit('install.copied')
     node.fsmCaller.loadSnapshot(reader, (status) => {
       reader.close()
       // Older than what was applied meanwhile: then it is part of that.
+      node.env.failpoints.hit('install.loaded')
       const isHeld = status.ok || status.code === ErrorCode.ESTALE
       if (isHeld) executor.adopt(reader.meta)
+      node.env.failpoints.hit('install.done')
       this.finish(current, isHeld ? Status.OK : status)
     })
   }

@@ -139,6 +139,7 @@ export class LeadershipTransfer {
     const settled = node.fsmCaller.appliedIndex >= lastIndex
     const transfer: Transfer = { target, term, lastIndex, leaving, done, timer, settled, asked: false, call: null }
     this.current = transfer
+    node.env.failpoints.hit('transfer.begun')
     if (settled) return this.onProgress(replicator)
     node.fsmCaller.whenApplied(lastIndex, (status) => {
       if (!status.ok || this.current !== transfer) return
@@ -170,6 +171,7 @@ export class LeadershipTransfer {
 
   private timeoutNow(transfer: Transfer): void {
     const { node } = this
+    node.env.failpoints.hit('transfer.released')
     const request = {
       groupId: node.groupId,
       serverId: node.serverId,
@@ -235,6 +237,7 @@ export class LeadershipTransfer {
       node.configuration.contains(node.serverId) &&
       !node.isUnfitToLead
     ) {
+      node.env.failpoints.hit('transfer.campaign')
       const oldLeader = { peerId: request.serverId, term: request.term }
       node.election.electSelf('timeout_now', oldLeader)
       return node.meta.whenDurable((status) => (status.ok ? answer(status, { term: node.meta.term, success: true }) : answer(status)))

@@ -1,4 +1,5 @@
 import type { Environment, Observer, Transport } from '../raft/environment.js'
+import { NO_FAILPOINTS } from '../raft/failpoints.js'
 import { checksum } from '../storage/checksum.js'
 import { ProductionClock } from './clock.js'
 import type { EventLoopExecutor } from './executor.js'
@@ -9,7 +10,7 @@ export interface ProductionEnvironment extends Environment {
   readonly executor: EventLoopExecutor
 }
 
-/** The engine's seams in a real process. Failpoints never fail here. */
+/** The engine's seams in a real process. */
 export function productionEnvironment(parts: {
   executor: EventLoopExecutor
   transport: Transport
@@ -22,6 +23,6 @@ export function productionEnvironment(parts: {
     transport: parts.transport,
     checksum,
     observer: parts.observer,
-    failpoints: { hit: () => null },
+    failpoints: NO_FAILPOINTS,
   }
 }

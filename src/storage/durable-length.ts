@@ -1,8 +1,10 @@
 import type { Done } from '../raft/closure.js'
-import type { Checksum, Clock, FileSystem, Timer } from '../raft/environment.js'
+import type { Checksum, Clock, Failpoints, FileSystem, Timer } from '../raft/environment.js'
 import { Status } from '../raft/errors.js'
+import { NO_FAILPOINTS } from '../raft/failpoints.js'
 import { type LogIndex, logIndex, NO_INDEX } from '../raft/types.js'
 import { AlternatingRecord } from './alternating-record.js'
+import { inSequence, point } from './steps.js'
 
 /** How old the stored bound may grow while entries are appended. */
 const WRITE_EVERY_MS = 100
@@ -33,6 +35,7 @@ export class DurableLength {
   readonly path: string
   private readonly record: AlternatingRecord
   private readonly clock: Clock
+  private readonly failpoints: Failpoints
   private latest: DurableMark = NO_MARK
   private timer: Timer | null = null
   private writing = false
@@ -41,7 +44,8 @@ export class DurableLength {
   private failed: Status | null = null
   private closed = false
 
-  constructor(options: { fileSystem: FileSystem; clock: Clock; checksum: Checksum; path: string }) {
+  constructor(options: { fileSystem: FileSystem; clock: Clock; checksum: Checksum; path: string; failpoints?: Failpoints }) {
+    this.failpoints = options.failpoints ?? NO_FAILPOINTS
     this.clock = options.clock
     const { path } = options
     this.path = path
@@ -104,7 +108,12 @@ export class DurableLength {
     this.wanted = null
     this.waiting = []
     this.writing = true
-    this.record.save(encodeMark(mark), (status) => {
+    const save = [
+      point(this.failpoints, 'bound.saving'),
+      (next: Done) => this.record.save(encodeMark(mark), next),
+      point(this.failpoints, 'bound.saved'),
+    ]
+    inSequence(save, (status) => {
       this.writing = false
       if (!status.ok) this.failed ??= status
       for (const done of waiting) done(status)

@@ -1,6 +1,7 @@
 import type { Done } from '../raft/closure.js'
-import type { Checksum, Executor, File, FileSystem } from '../raft/environment.js'
+import type { Checksum, Executor, Failpoints, File, FileSystem } from '../raft/environment.js'
 import { assert, ErrorCode, Status } from '../raft/errors.js'
+import { NO_FAILPOINTS } from '../raft/failpoints.js'
 import { EntryBatch } from '../raft/log-entry.js'
 import type { LogRecovery, LogStorage } from '../raft/storage.js'
 import { type LogIndex, logIndex, minIndex, NO_TERM, plus, type Term } from '../raft/types.js'
@@ -10,7 +11,7 @@ import { LogRecoveryRun, WRITE_BYTES_MAX } from './log-recovery.js'
 import { parentOf } from './paths.js'
 import { readAndClose } from './protobuf-file.js'
 import { Segment } from './segment.js'
-import { forEachInOrder, inSequence, type Step } from './steps.js'
+import { forEachInOrder, inSequence, point, type Step } from './steps.js'
 
 /** libuv splits a write of more buffers, and each part would sync by itself. */
 const WRITE_BUFFERS_MAX = 1024
@@ -28,6 +29,7 @@ export interface SegmentLogOptions {
   readonly integrity: DurableLength | null
   /** A segment larger than this is sealed before the next entry; braft's raft_max_segment_size. */
   readonly maxSegmentBytes?: number
+  readonly failpoints?: Failpoints
 }
 
 /**
@@ -49,6 +51,7 @@ export class SegmentLogStorage implements LogStorage {
   private readonly directory: string
   private readonly integrity: DurableLength | null
   private readonly maxSegmentBytes: number
+  private readonly failpoints: Failpoints
   private readonly metaFile: LogMetaFile
   private segments: Segment[] = []
   /** The open segment's file; null while there is none. */
@@ -64,6 +67,7 @@ export class SegmentLogStorage implements LogStorage {
     this.directory = options.directory
     this.integrity = options.integrity
     this.maxSegmentBytes = options.maxSegmentBytes ?? SEGMENT_BYTES_MAX
+    this.failpoints = options.failpoints ?? NO_FAILPOINTS
     this.metaFile = logMetaFile(options.fileSystem, options.directory)
     assert(this.maxSegmentBytes >= 1 && this.maxSegmentBytes <= 0x4000_0000, 'maxSegmentBytes out of range', {
       maxSegmentBytes: this.maxSegmentBytes,
@@ -139,6 +143,7 @@ export class SegmentLogStorage implements LogStorage {
         if (nextIndex > this.lastLogIndex) return this.movePrefix(nextIndex, finish)
         const steps: Step[] = [
           (next) => this.cutSuffix(plus(this.first, -1), next),
+          point(this.failpoints, 'log.reset-emptied'),
           (next) => this.metaFile.save({ first_log_index: nextIndex }, next),
         ]
         inSequence(steps, (status) => {
@@ -230,12 +235,15 @@ export class SegmentLogStorage implements LogStorage {
     const next = new Segment(this.directory, plus(this.lastLogIndex, 1), false)
     const steps: Step[] = [
       (sealed) => this.sealOpen(sealed),
+      point(this.failpoints, 'log.sealed'),
       (created) =>
         this.fileSystem.open(next.path, { write: true, create: true, truncate: true, dsync: true }, (status, file) => {
           this.writer = file ?? null
           created(status)
         }),
+      point(this.failpoints, 'log.segment-created'),
       (named) => this.fileSystem.syncDir(this.directory, named),
+      point(this.failpoints, 'log.segment-named'),
     ]
     inSequence(steps, (status) => {
       if (!status.ok) return done(status)
@@ -251,6 +259,7 @@ export class SegmentLogStorage implements LogStorage {
     inSequence(
       [
         (next) => this.fileSystem.rename(openPath, sealedPath, next),
+        point(this.failpoints, 'log.seal-renamed'),
         (next) => {
           open.seal()
           this.fileSystem.syncDir(this.directory, next)
@@ -273,6 +282,7 @@ export class SegmentLogStorage implements LogStorage {
     let dropped: Segment[] = []
     const steps: Step[] = [
       (next) => this.metaFile.save({ first_log_index: firstKept }, next),
+      point(this.failpoints, 'log.prefix-meta-saved'),
       (next) => {
         dropped = this.segments.filter((segment) => segment.lastIndex < firstKept)
         this.segments = this.segments.slice(dropped.length)
@@ -281,6 +291,7 @@ export class SegmentLogStorage implements LogStorage {
         else next(Status.OK)
       },
       (next) => forEachInOrder(dropped, (segment, removed) => this.fileSystem.unlink(segment.path, removed), next),
+      (next) => (dropped.length > 0 ? point(this.failpoints, 'log.prefix-removed')(next) : next(Status.OK)),
       (next) => (dropped.length > 0 ? this.fileSystem.syncDir(this.directory, next) : next(Status.OK)),
     ]
     inSequence(steps, finish)
@@ -293,6 +304,7 @@ export class SegmentLogStorage implements LogStorage {
     const containing = this.segments.at(-1)
     const steps: Step[] = [
       (next) => this.lowerMark(lastKept, next),
+      point(this.failpoints, 'log.suffix-bound-lowered'),
       (next) => (cut.some((segment) => !segment.sealed) ? this.closeWriter(next) : next(Status.OK)),
       (next) => forEachInOrder(cut.reverse(), (segment, removed) => this.removeDurably(segment, removed), next),
       (next) => (containing && containing.lastIndex > lastKept ? this.cutWithin(containing, lastKept, next) : this.later(next)),
@@ -301,7 +313,12 @@ export class SegmentLogStorage implements LogStorage {
   }
 
   private removeDurably(segment: Segment, done: Done): void {
-    inSequence([(next) => this.fileSystem.unlink(segment.path, next), (next) => this.fileSystem.syncDir(this.directory, next)], done)
+    const steps: Step[] = [
+      (next) => this.fileSystem.unlink(segment.path, next),
+      (next) => this.fileSystem.syncDir(this.directory, next),
+      point(this.failpoints, 'log.suffix-segment-removed'),
+    ]
+    inSequence(steps, done)
   }
 
   /** Cuts the end of a segment that keeps its start; a sealed one becomes the open one again first. */
@@ -319,12 +336,14 @@ export class SegmentLogStorage implements LogStorage {
           this.writer = file ?? null
           next(status)
         }),
+      point(this.failpoints, 'log.suffix-reopened'),
     ]
     const cut: Step[] = [
       (next) => {
         segment.truncateTo(lastKept)
         this.writer!.truncate(bytes, next)
       },
+      point(this.failpoints, 'log.suffix-truncated'),
       (next) => this.writer!.datasync(next),
     ]
     inSequence(segment.sealed ? [...reopen, ...cut] : cut, done)

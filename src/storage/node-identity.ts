@@ -1,6 +1,7 @@
 import type { Done } from '../raft/closure.js'
-import type { Checksum, Executor, FileSystem, Random } from '../raft/environment.js'
+import type { Checksum, Executor, Failpoints, FileSystem, Random } from '../raft/environment.js'
 import { assert, ErrorCode, Status } from '../raft/errors.js'
+import { NO_FAILPOINTS } from '../raft/failpoints.js'
 import type { Standing } from '../raft/messages.js'
 import { PeerId } from '../raft/peer-id.js'
 import type { IdentityStorage, NodeIdentity } from '../raft/storage.js'
@@ -9,7 +10,7 @@ import { decodeIdentity, encodeIdentity, type IdentityRecord } from './identity-
 import { join } from './paths.js'
 import { readWholeFile, replaceFile } from './protobuf-file.js'
 import { parseSegmentName } from './segment.js'
-import { forEachInOrder } from './steps.js'
+import { forEachInOrder, inSequence, point } from './steps.js'
 
 const INCARNATION_BYTES = 16
 const FIRST_GENERATION = 1
@@ -27,6 +28,7 @@ export interface NodeIdentityOptions {
   readonly name: string | null
   /** Takes over a directory that holds a past but no node.json: one that braft wrote. */
   readonly adopt?: boolean
+  readonly failpoints?: Failpoints
 }
 
 /** Why a directory was refused: another cluster's, another member's, a past without an identity, or a damaged identity. */
@@ -217,7 +219,13 @@ export class NodeIdentityStorage implements IdentityStorage {
       }
       const { failure } = this
       if (failure) return this.options.executor.post(() => finish(failure), 'identity-unusable')
-      replaceFile(this.options.fileSystem, this.path, encodeIdentity(record, this.options.checksum), finish)
+      const { fileSystem, checksum, failpoints = NO_FAILPOINTS } = this.options
+      const save = [
+        point(failpoints, 'identity.saving'),
+        (saved: Done) => replaceFile(fileSystem, this.path, encodeIdentity(record, checksum), saved),
+        point(failpoints, 'identity.saved'),
+      ]
+      inSequence(save, finish)
     }
     this.queue.push(run)
     if (this.queue.length === 1) run()

@@ -1,4 +1,5 @@
-import type { Clock, Executor, FileSystem, Random } from '../raft/environment.js'
+import type { Clock, Executor, Failpoints, FileSystem, Random } from '../raft/environment.js'
+import { NO_FAILPOINTS } from '../raft/failpoints.js'
 import type { PeerId } from '../raft/peer-id.js'
 import { checksum } from './checksum.js'
 import { DurableLength } from './durable-length.js'
@@ -39,6 +40,7 @@ export interface OpenStorageOptions {
   /** Takes over what braft wrote. */
   readonly adopt?: boolean
   readonly maxSegmentBytes?: number
+  readonly failpoints?: Failpoints
 }
 
 export interface NodeStorage {
@@ -50,10 +52,10 @@ export interface NodeStorage {
 
 /** The storages of one group in one data directory. Nothing is read or written before each is loaded by the node. */
 export function openStorage(options: OpenStorageOptions): NodeStorage {
-  const { fileSystem, executor, clock, random, directory, peerId, clusterId, name, adopt } = options
+  const { fileSystem, executor, clock, random, directory, peerId, clusterId, name, adopt, failpoints = NO_FAILPOINTS } = options
   const paths = storagePaths(directory)
-  const integrity = new DurableLength({ fileSystem, clock, checksum, path: join(paths.integrity, 'durable') })
-  const log = { fileSystem, executor, checksum, directory: paths.log, integrity }
+  const integrity = new DurableLength({ fileSystem, clock, checksum, path: join(paths.integrity, 'durable'), failpoints })
+  const log = { fileSystem, executor, checksum, directory: paths.log, integrity, failpoints }
   return {
     logStorage: new SegmentLogStorage(options.maxSegmentBytes === undefined ? log : { ...log, maxSegmentBytes: options.maxSegmentBytes }),
     metaStorage: new FileRaftMetaStorage({
@@ -63,8 +65,9 @@ export function openStorage(options: OpenStorageOptions): NodeStorage {
       directory: paths.raftMeta,
       integrityDirectory: paths.integrity,
       adopt: adopt ?? false,
+      failpoints,
     }),
-    snapshotStorage: new LocalSnapshotStorage({ fileSystem, executor, checksum, directory: paths.snapshot }),
+    snapshotStorage: new LocalSnapshotStorage({ fileSystem, executor, checksum, directory: paths.snapshot, failpoints }),
     identityStorage: new NodeIdentityStorage({
       fileSystem,
       executor,
@@ -75,6 +78,7 @@ export function openStorage(options: OpenStorageOptions): NodeStorage {
       peerId,
       name,
       adopt: adopt ?? false,
+      failpoints,
     }),
   }
 }

@@ -1,14 +1,15 @@
 import { braft } from '../generated/braft.js'
 import type { Done } from '../raft/closure.js'
-import type { Checksum, Executor, FileSystem } from '../raft/environment.js'
+import type { Checksum, Executor, Failpoints, FileSystem } from '../raft/environment.js'
 import { assert, ErrorCode, Status } from '../raft/errors.js'
+import { NO_FAILPOINTS } from '../raft/failpoints.js'
 import { PeerId } from '../raft/peer-id.js'
 import type { RaftMeta, RaftMetaStorage } from '../raft/storage.js'
 import { asTerm, fromInt64 } from '../raft/types.js'
 import { AlternatingRecord, type StoredRecord } from './alternating-record.js'
 import { join, parentOf } from './paths.js'
 import { type MessageCodec, ProtoBufFile } from './protobuf-file.js'
-import { inSequence } from './steps.js'
+import { inSequence, point, type Step } from './steps.js'
 
 const FRESH: RaftMeta = { term: asTerm(1), votedFor: PeerId.EMPTY }
 const TERM_BYTES = 8
@@ -23,6 +24,7 @@ export interface FileRaftMetaOptions {
   readonly integrityDirectory: string
   /** Takes over a directory that braft wrote: its `raft_meta` counts although no slot vouches for it. */
   readonly adopt?: boolean
+  readonly failpoints?: Failpoints
 }
 
 /** What `raft_meta` says, if it says anything. */
@@ -77,7 +79,15 @@ export class FileRaftMetaStorage implements RaftMetaStorage {
       return this.options.executor.post(() => done(failure), 'raft-meta-unusable')
     }
     this.saving = true
-    inSequence([(next) => this.slots.save(encodeSlot(meta), next), (next) => this.file.save(meta, next)], (status) => {
+    const failpoints = this.options.failpoints ?? NO_FAILPOINTS
+    const steps: Step[] = [
+      point(failpoints, 'meta.saving'),
+      (next) => this.slots.save(encodeSlot(meta), next),
+      point(failpoints, 'meta.slot-saved'),
+      (next) => this.file.save(meta, next),
+      point(failpoints, 'meta.saved'),
+    ]
+    inSequence(steps, (status) => {
       this.saving = false
       if (!status.ok) this.failure = new Status(status.code, `cannot save term ${meta.term} and vote: ${status.message}`)
       done(this.failure ?? status)

@@ -1,6 +1,7 @@
 import type { Done } from '../raft/closure.js'
-import type { Checksum, Executor, FileSystem } from '../raft/environment.js'
+import type { Checksum, Executor, Failpoints, FileSystem } from '../raft/environment.js'
 import { assert, ErrorCode, Status } from '../raft/errors.js'
+import { NO_FAILPOINTS } from '../raft/failpoints.js'
 import {
   SNAPSHOT_LIST,
   type SnapshotFileMeta,
@@ -16,7 +17,7 @@ import { directoriesOf, removeUnlisted, settleFile, verifyFile } from './snapsho
 import { SNAPSHOT_LIST_CODEC } from './snapshot-list.js'
 import { LocalSnapshotReader } from './snapshot-reader.js'
 import { LocalSnapshotWriter } from './snapshot-writer.js'
-import { forEachInOrder, inSequence, type Step } from './steps.js'
+import { forEachInOrder, inSequence, point, type Step } from './steps.js'
 
 const TEMPORARY = 'temp'
 
@@ -26,6 +27,7 @@ export interface LocalSnapshotOptions {
   readonly checksum: Checksum
   /** Where the snapshots lie. */
   readonly directory: string
+  readonly failpoints?: Failpoints
 }
 
 /** A snapshot on disk and how many read it. */
@@ -52,9 +54,11 @@ export class LocalSnapshotStorage implements SnapshotStorage {
   private readonly temporary: string
   private newest: Kept | null = null
   private failure: Status | null = null
+  private readonly failpoints: Failpoints
 
   constructor(private readonly options: LocalSnapshotOptions) {
     this.directory = options.directory
+    this.failpoints = options.failpoints ?? NO_FAILPOINTS
     this.temporary = join(options.directory, TEMPORARY)
   }
 
@@ -76,6 +80,7 @@ export class LocalSnapshotStorage implements SnapshotStorage {
         // A process that was killed may have left the newest name volatile; from here on it is relied upon.
         (next) => fileSystem.syncDir(this.directory, next),
         (next) => (found[0] ? this.load(found[0], next) : next(Status.OK)),
+        (next) => (found[0] ? point(this.failpoints, 'snapshot.found')(next) : next(Status.OK)),
         (next) => forEachInOrder(found.slice(1), ({ name }, removed) => fileSystem.remove(join(this.directory, name), removed), next),
         (next) => this.judgeTemporary(next),
       ],
@@ -121,13 +126,19 @@ export class LocalSnapshotStorage implements SnapshotStorage {
         ),
       (next) => removeUnlisted(fileSystem, writer.path, new Set(listed.keys()), next),
       (next) => forEachInOrder(directoriesOf(writer.path, listed.keys()), (path, synced) => fileSystem.syncDir(path, synced), next),
+      point(this.failpoints, 'snapshot.files-synced'),
       (next) => this.listFile(writer.path).save({ meta, files: listed }, next),
+      point(this.failpoints, 'snapshot.list-saved'),
       (next) => fileSystem.remove(target, next),
     ]
     inSequence(steps, (status) => {
       if (!status.ok) return done(status)
       inSequence(
-        [(next) => fileSystem.rename(writer.path, target, next), (next) => fileSystem.syncDir(this.directory, next)],
+        [
+          (next) => fileSystem.rename(writer.path, target, next),
+          point(this.failpoints, 'snapshot.renamed'),
+          (next) => fileSystem.syncDir(this.directory, next),
+        ],
         (renamed) => {
           // Whether the name is durable is unknown now; nothing may be built on it, whatever the disk said.
           if (!renamed.ok) this.failure = Status.error(ErrorCode.EIO, renamed.message)
@@ -146,6 +157,7 @@ export class LocalSnapshotStorage implements SnapshotStorage {
       [
         (next) => forEachInOrder(directoriesOf(writer.path, listed.keys()), (path, synced) => fileSystem.syncDir(path, synced), next),
         (next) => this.listFile(writer.path).save({ meta, files: listed }, next),
+        point(this.failpoints, 'snapshot.copy-noted'),
       ],
       done,
     )
