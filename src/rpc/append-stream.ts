@@ -1,6 +1,7 @@
 import type { AppendStream, AppendStreamEvents, Executor } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
 import type { AppendEntriesRequest } from '../raft/messages.js'
+import { DelayedLink } from './delayed-link.js'
 import type { Faults } from './faults.js'
 import { MAX_MESSAGE_BYTES } from './grpc.js'
 import { MetadataKey, type ProcessIdentity } from './identity.js'
@@ -33,8 +34,7 @@ class GrpcAppendStream implements AppendStream {
   private over = false
   private readonly stream: PeerStream | null
   private readonly opening: NodeJS.Timeout
-  /** Frames that a delay fault holds back, in order. */
-  private delayed: Promise<void> | null = null
+  private readonly outward = new DelayedLink()
 
   constructor(
     private readonly context: AppendStreamContext,
@@ -50,7 +50,7 @@ class GrpcAppendStream implements AppendStream {
       [MetadataKey.from]: route.from.toString(),
       [MetadataKey.to]: route.to.toString(),
     }
-    this.stream = faults.isCut(route.to)
+    this.stream = faults.isCutTo(route.to)
       ? null
       : connection.open(`/${Peer.name}/Append`, headers, {
           opened: (received) => this.opened(received[MetadataKey.clusterId] as string | undefined),
@@ -65,10 +65,11 @@ class GrpcAppendStream implements AppendStream {
     if (this.stream.bufferedBytes + head.length + (entries?.length ?? 0) > BUFFERED_BYTES_MAX) {
       return this.break(Status.error(ErrorCode.EAGAIN, `${this.route.to} does not read: ${this.stream.bufferedBytes} bytes wait`))
     }
+    const { faults } = this.context
+    if (faults.loses(this.route.to))
+      return this.break(Status.error(ErrorCode.ECONNRESET, `a frame to ${this.route.to} was lost on purpose`))
     const pieces = entries ? [head, entries] : [head]
-    const delayMs = this.context.faults.delayTo(this.route.to)
-    if (delayMs > 0 || this.delayed) this.sendLater(pieces, delayMs)
-    else this.stream.write(pieces)
+    this.outward.pass(faults.delayTo(this.route.to), () => this.over || this.stream?.write(pieces))
   }
 
   close(): void {
@@ -78,24 +79,15 @@ class GrpcAppendStream implements AppendStream {
     this.stream?.cancel()
   }
 
-  /** Keeps the order of the frames, also across a change of the delay. */
-  private sendLater(pieces: readonly Buffer[], delayMs: number): void {
-    const due = new Promise<void>((resolve) => setTimeout(resolve, delayMs))
-    const previous = this.delayed
-    const sent = Promise.all([previous, due]).then(() => {
-      if (!this.over) this.stream?.write(pieces)
-      if (this.delayed === sent) this.delayed = null
-    })
-    this.delayed = sent
-  }
-
   private opened(clusterId: string | undefined): void {
+    if (this.context.faults.isCutFrom(this.route.to)) return
     clearTimeout(this.opening)
     const mismatch = this.context.identity.clusterMismatch(clusterId)
     if (mismatch) this.break(Status.error(ErrorCode.EINVAL, `${this.route.to} is of another cluster: ${mismatch}`))
   }
 
   private receive(bytes: Buffer): void {
+    if (this.context.faults.isCutFrom(this.route.to)) return
     const ack = decodeAck(bytes)
     if (!ack) return this.break(Status.error(ErrorCode.EREQUEST, `an unreadable answer from ${this.route.to}`))
     this.context.executor.post(() => {

@@ -1,11 +1,12 @@
 import * as grpc from '@grpc/grpc-js'
 import type { raftctl } from '../generated/raftctl.js'
 import type { Status } from '../raft/errors.js'
-import { PeerId } from '../raft/peer-id.js'
+import type { PeerId } from '../raft/peer-id.js'
 import { fromInt64 } from '../raft/types.js'
 import { DEFAULT_GROUP, failure, nodeOf, onExecutor, unary, unimplemented, usage } from './control-common.js'
 import { consistencyHandlers } from './control-consistency.js'
 import { Control } from './control-definition.js'
+import { faultHandlers } from './control-faults.js'
 import type { ControlHost, ControlledNode } from './control-host.js'
 import { leadershipHandlers } from './control-leadership.js'
 import { logHandlers } from './control-log.js'
@@ -42,6 +43,7 @@ export class ControlService {
       ...consistencyHandlers(this.host),
       ...this.snapshots.handlers,
       ...membershipHandlers(this.host),
+      ...faultHandlers(this.host),
       GetNodeStatus: unary((request) => this.nodeStatus(request.group)),
       ListGroups: unary(() => this.listGroups()),
       Probe: unary(() => this.probe()),
@@ -61,8 +63,6 @@ export class ControlService {
       CheckDisk: unary((request) => this.checkDisk(request.samples)),
       CheckPeers: unary(async (request) => ({ peers: await this.host.checkPeers(bounded(request.samples)) })),
       CheckClock: unary(async () => ({ wall_ms: Date.now() })),
-      SetFaults: unary(async (request) => this.setFaults(request)),
-      GetFaults: unary(async () => this.faults()),
     }
   }
 
@@ -170,36 +170,6 @@ export class ControlService {
   private async checkDisk(samples: number): Promise<raftctl.v1.CheckDiskResponse.$Properties> {
     const { p50Ms, p99Ms, freeBytes, totalBytes } = await this.host.checkDisk(bounded(samples))
     return { p50_ms: p50Ms, p99_ms: p99Ms, free_bytes: freeBytes, total_bytes: totalBytes }
-  }
-
-  private setFaults(request: raftctl.v1.SetFaultsRequest): raftctl.v1.FaultsResponse.$Properties {
-    const { faults } = this.host
-    if (!faults.enabled) {
-      throw failure(
-        grpc.status.FAILED_PRECONDITION,
-        'E_FAULTS_DISABLED',
-        `${this.host.identity.peerId.address} was started without --enable-faults`,
-      )
-    }
-    if (request.disk_delay_ms > 0) throw unimplemented('disk delays')
-    for (const address of Object.values(request.dial_map)) {
-      if (address !== '' && !PeerId.parse(address)) throw usage(`"${address}" in the dial map is no host:port`)
-    }
-    if (request.flip_group !== '' && !this.host.flipByte(request.flip_group))
-      throw unimplemented(`flipping a byte in group "${request.flip_group}"`)
-    faults.set({
-      dialMap: request.dial_map,
-      delayMs: request.delay_ms,
-      partition: request.partition,
-      heal: request.heal,
-      ttlMs: fromInt64(request.ttl_ms),
-    })
-    return this.faults()
-  }
-
-  private faults(): raftctl.v1.FaultsResponse.$Properties {
-    const { dialMap, delayMs, partition } = this.host.faults.settings
-    return { dial_map: Object.fromEntries(dialMap), delay_ms: Object.fromEntries(delayMs), partition: [...partition] }
   }
 }
 

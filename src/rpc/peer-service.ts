@@ -3,6 +3,7 @@ import type { Checksum, Executor } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
 import type { Addressed, Answer, AppendEntriesResponse, PeerCalls, PeerHandler, PeerMethod } from '../raft/messages.js'
 import { PeerId } from '../raft/peer-id.js'
+import { DelayedLink } from './delayed-link.js'
 import type { Faults } from './faults.js'
 import type { Handlers } from './grpc.js'
 import { MetadataKey, type ProcessIdentity } from './identity.js'
@@ -36,7 +37,7 @@ export class PeerService {
   private readonly streams = new Map<AppendCall, StreamRoute>()
 
   constructor(private readonly options: PeerServiceOptions) {
-    options.faults.onChange(() => this.dropCutStreams())
+    options.faults.onChange((addresses) => this.dropStreamsOf(addresses))
   }
 
   /** For RpcServer.addGrpcService. Heartbeats has no handler: UNIMPLEMENTED. */
@@ -70,7 +71,7 @@ export class PeerService {
       this.route(request, callback, (handler) =>
         handler.handleHello(request, (status, response) => {
           const extras = { name: identity.name, clusterId: identity.clusterId, version: identity.version }
-          respond(callback, status, response && encodeHelloResponse(response, extras))
+          this.answer(request.serverId, () => respond(callback, status, response && encodeHelloResponse(response, extras)))
         }),
       )
     }
@@ -83,7 +84,7 @@ export class PeerService {
       if (!request) return
       this.route(request, callback, (handler) =>
         handlerOf(handler).call(handler, request, (status, response) =>
-          respond(callback, status, response && codec.encodeResponse(response)),
+          this.answer(request.serverId, () => respond(callback, status, response && codec.encodeResponse(response))),
         ),
       )
     }
@@ -110,13 +111,23 @@ export class PeerService {
 
   private route(request: Addressed, callback: grpc.sendUnaryData<Uint8Array>, run: (handler: PeerHandler) => void): void {
     const { nodes, executor, faults, onAlive } = this.options
-    if (faults.isCut(request.serverId)) return callback(unavailable(`cut off from ${request.serverId} on purpose`))
+    // As on a cut link: no word, not even a refusal. The caller's deadline ends the call.
+    if (faults.isCutFrom(request.serverId)) return
     onAlive(request.serverId)
     executor.post(() => {
       const node = nodes.get(request.groupId, request.peerId)
       if (node) run(node.handler)
-      else respond(callback, noSuchNode(request.groupId, request.peerId))
+      else this.answer(request.serverId, () => respond(callback, noSuchNode(request.groupId, request.peerId)))
     }, 'peer request')
+  }
+
+  /** Lets an answer go to `peer`; a fault may hold it back or lose it. */
+  private answer(peer: PeerId, send: () => void): void {
+    const { faults } = this.options
+    if (faults.isCutTo(peer) || faults.loses(peer)) return
+    const delayMs = faults.delayTo(peer)
+    if (delayMs > 0) setTimeout(send, delayMs)
+    else send()
   }
 
   /** Why this caller may not speak to a member at all; null when it may. */
@@ -138,13 +149,14 @@ export class PeerService {
       return
     }
     const { faults, identity, onAlive } = this.options
-    if (faults.isCut(route.from)) return endWith(call, grpc.status.UNAVAILABLE, `cut off from ${route.from} on purpose`)
+    if (faults.isCutFrom(route.from)) return void call.resume()
     onAlive(route.from)
     this.streams.set(call, route)
     const metadata = new grpc.Metadata()
     for (const [key, value] of Object.entries(identity.responseMetadata())) metadata.set(key, value)
-    call.sendMetadata(metadata)
-    call.on('data', (bytes: Buffer) => this.frame(call, route, bytes))
+    if (!faults.isCutTo(route.from)) call.sendMetadata(metadata)
+    const back = new DelayedLink()
+    call.on('data', (bytes: Buffer) => this.frame(call, route, { bytes, back }))
     call.on('end', () => {
       this.broken(call, route)
       call.end()
@@ -154,11 +166,13 @@ export class PeerService {
     call.on('error', () => this.broken(call, route))
   }
 
-  private frame(call: AppendCall, route: StreamRoute, bytes: Buffer): void {
-    const { nodes, executor, checksum } = this.options
+  private frame(call: AppendCall, route: StreamRoute, { bytes, back }: { readonly bytes: Buffer; readonly back: DelayedLink }): void {
+    const { nodes, executor, checksum, faults } = this.options
     const { seq, status, request } = decodeFrame(bytes, route, checksum)
     const acknowledge: Answer<AppendEntriesResponse> = (outcome, response) => {
-      if (this.streams.has(call)) call.write(encodeAck(seq, outcome, response))
+      if (faults.isCutTo(route.from)) return
+      if (faults.loses(route.from)) return endWith(call, grpc.status.UNAVAILABLE, 'an answer was lost on purpose')
+      back.pass(faults.delayTo(route.from), () => this.streams.has(call) && call.write(encodeAck(seq, outcome, response)))
     }
     if (!request) return acknowledge(status)
     executor.post(() => {
@@ -174,10 +188,10 @@ export class PeerService {
     executor.post(() => nodes.get(route.groupId, route.to)?.handler.handleStreamBroken(route.from), 'append stream broken')
   }
 
-  private dropCutStreams(): void {
-    for (const [call, route] of [...this.streams]) {
-      if (this.options.faults.isCut(route.from)) endWith(call, grpc.status.UNAVAILABLE, `cut off from ${route.from} on purpose`)
-    }
+  /** A stream that lost something must not go on as if it had not. */
+  private dropStreamsOf(addresses: ReadonlySet<string>): void {
+    for (const [call, route] of [...this.streams])
+      if (addresses.has(route.from.address)) endWith(call, grpc.status.UNAVAILABLE, `the link to ${route.from} was changed on purpose`)
   }
 }
 
@@ -223,10 +237,6 @@ function failed(status: Status): grpc.StatusObject {
   const metadata = new grpc.Metadata()
   metadata.set(MetadataKey.errno, String(status.code))
   return { code: GRPC_CODES[status.code] ?? grpc.status.FAILED_PRECONDITION, details: status.message, metadata }
-}
-
-function unavailable(details: string): grpc.StatusObject {
-  return { code: grpc.status.UNAVAILABLE, details, metadata: new grpc.Metadata() }
 }
 
 function endWith(call: AppendCall, code: grpc.status, details: string): void {

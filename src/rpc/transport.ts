@@ -165,14 +165,17 @@ export class GrpcTransport implements Transport {
         { ...identity.peerMetadata(), 'grpc-timeout': `${Math.ceil(timeoutMs)}m` },
         {
           opened: (headers) => {
+            if (faults.isCutFrom(to)) return
             const mismatch = identity.clusterMismatch(headers[MetadataKey.clusterId] as string | undefined)
             if (mismatch) settle(Status.error(ErrorCode.EINVAL, `${to} is of another cluster: ${mismatch}`))
           },
           message: (bytes) => {
             answer = bytes
           },
-          ended: (status) =>
-            settle(status.ok && !answer ? Status.error(ErrorCode.EREQUEST, `an empty answer from ${to}`) : status, answer ?? undefined),
+          ended: (status) => {
+            if (faults.isCutFrom(to)) return
+            settle(status.ok && !answer ? Status.error(ErrorCode.EREQUEST, `an empty answer from ${to}`) : status, answer ?? undefined)
+          },
         },
       )
       cancelStream = () => stream.cancel()
@@ -180,7 +183,7 @@ export class GrpcTransport implements Transport {
       stream.end()
     }
     const delayMs = faults.delayTo(to)
-    if (!faults.isCut(to)) {
+    if (!faults.isCutTo(to) && !faults.loses(to)) {
       if (delayMs > 0) delay = setTimeout(() => settled || start(), delayMs)
       else start()
     }

@@ -28,6 +28,19 @@ export class ProductionClock implements Clock {
     return performance.now()
   }
 
+  /** How long to really wait until `delayMs` have passed on this clock. */
+  protected realDelay(delayMs: number): number {
+    return delayMs
+  }
+
+  /** What is due is looked at anew: the clock does not go as it did. */
+  protected rearm(): void {
+    if (this.timer) clearTimeout(this.timer)
+    this.timer = null
+    this.wakeAt = Number.POSITIVE_INFINITY
+    this.arm()
+  }
+
   schedule(delayMs: number, fn: () => void, label: string): Timer {
     const entry: Entry = { at: this.now() + Math.max(0, delayMs), order: this.order++, label, fn, due: false }
     this.push(entry)
@@ -85,7 +98,7 @@ export class ProductionClock implements Clock {
     if (!top || this.wakeAt <= top.at) return
     if (this.timer) clearTimeout(this.timer)
     this.wakeAt = top.at
-    this.timer = setTimeout(() => this.fire(), Math.max(1, Math.ceil(top.at - this.now())))
+    this.timer = setTimeout(() => this.fire(), Math.max(1, Math.ceil(this.realDelay(top.at - this.now()))))
   }
 
   private sweep(): void {

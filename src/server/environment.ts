@@ -1,9 +1,11 @@
 import type { Environment, Observer, Transport } from '../raft/environment.js'
 import { NO_FAILPOINTS } from '../raft/failpoints.js'
+import type { Faults } from '../rpc/faults.js'
 import { checksum } from '../storage/checksum.js'
 import { ProductionClock } from './clock.js'
 import type { EventLoopExecutor } from './executor.js'
 import { ProductionRandom } from './random.js'
+import { SkewedClock } from './skewed-clock.js'
 
 export interface ProductionEnvironment extends Environment {
   readonly clock: ProductionClock
@@ -15,10 +17,12 @@ export function productionEnvironment(parts: {
   executor: EventLoopExecutor
   transport: Transport
   observer: Observer
+  faults?: Faults
 }): ProductionEnvironment {
+  const { executor, faults } = parts
   return {
-    clock: new ProductionClock(parts.executor),
-    executor: parts.executor,
+    clock: faults?.enabled ? new SkewedClock(executor, faults) : new ProductionClock(executor),
+    executor,
     random: new ProductionRandom(),
     transport: parts.transport,
     checksum,

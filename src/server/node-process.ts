@@ -19,6 +19,7 @@ import type { NodeConfiguration } from './configuration.js'
 import { checkDataDirectory, type DataDirectory, readIdentity, takeDataDirectory } from './data-directory.js'
 import { type ProductionEnvironment, productionEnvironment } from './environment.js'
 import { EventLoopExecutor } from './executor.js'
+import { faultyFileSystem } from './faulty-file-system.js'
 import { GroupHost } from './group-host.js'
 import { configurationFor, learnClusterId, removedError } from './joining.js'
 import { type Logger, logEvent } from './logging.js'
@@ -81,7 +82,8 @@ export class NodeProcess {
     const { identity, faults, nodes, names, metrics } = this
     const onName = (peer: Parameters<MemberNames['learn']>[0], learned: string) => names.learn(peer, learned)
     this.transport = new GrpcTransport({ executor, identity, faults, onName })
-    this.environment = productionEnvironment({ executor, transport: this.transport, observer: { event: (event) => this.observe(event) } })
+    const observer = { event: (event: RaftEvent) => this.observe(event) }
+    this.environment = productionEnvironment({ executor, transport: this.transport, observer, faults })
     const onAlive = (peer: typeof peerId) => this.transport.noteAlive(peer)
     this.peerService = new PeerService({ nodes, executor, checksum, identity, faults, onName, onAlive })
     this.server = new RpcServer({ grpcInterceptors: [callGuard({ identity, onCall: (...call) => metrics.observeCall(...call) })] })
@@ -124,7 +126,10 @@ export class NodeProcess {
       if (!effective) return
       this.names.keepIn(join(dataDir, 'raftctl', 'members.json'))
       const { environment, identity, faults } = this
-      const fileSystem = timedFileSystem(new NodeFileSystem(environment.executor), (ms) => this.metrics.observeSync(ms))
+      const disk = new NodeFileSystem(environment.executor)
+      const fileSystem = timedFileSystem(faults.enabled ? faultyFileSystem(disk, faults, environment.executor) : disk, (ms) =>
+        this.metrics.observeSync(ms),
+      )
       this.group = new GroupHost({ configuration: effective, environment, fileSystem, identity, faults })
       await this.group.start((node) => this.nodes.add(node))
       log.info({ clusterId: this.identity.clusterId, incarnation: this.identity.incarnation }, 'process.ready')

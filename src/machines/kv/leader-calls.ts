@@ -80,28 +80,44 @@ export function failureOfError(error: grpc.ServiceError, session: SessionStamp |
  */
 export class GrpcLeaderCalls implements LeaderCalls {
   private readonly channels = new Map<string, { channel: grpc.Client; client: ServiceClient<typeof Kv.methods> }>()
+  /** Calls that were sent, with the address of the leader. */
+  private readonly underWay = new Map<grpc.ClientUnaryCall, string>()
 
   constructor(
     private readonly identity: ProcessIdentity,
     private readonly faults: Faults | null = null,
-  ) {}
+  ) {
+    faults?.onChange((addresses) => this.hangUp(addresses))
+  }
 
   call(leader: PeerId, write: Write, context: CallContext & { readonly timeoutMs: number }, done: Reply<Answer>): { cancel(): void } {
     const started = Date.now()
     let cancelled = false
-    let sent: grpc.ClientUnaryCall | null = null
+    let sent: { cancel(): void } | null = null
     const finish: Reply<Answer> = (failure, answer) => {
       if (!cancelled) done(failure, answer)
     }
     const attempt = () => {
       if (cancelled) return
-      if (this.faults?.isCut(leader)) return finish(unreachable(leader, 'cut off by a fault'), null)
+      if (this.faults?.isCut(leader) || this.faults?.loses(leader)) {
+        const timer = setTimeout(
+          () => finish(unreachable(leader, 'cut off on purpose'), null),
+          Math.min(CONNECT_WAIT_MS, context.timeoutMs),
+        )
+        sent = { cancel: () => clearTimeout(timer) }
+        return
+      }
       const { channel, client } = this.connection(leader)
       whenConnected(channel, Math.min(CONNECT_WAIT_MS, context.timeoutMs), (problem) => {
         if (cancelled) return
         if (problem !== null) return finish(unreachable(leader, problem), null)
         const left = context.timeoutMs - (Date.now() - started)
-        sent = this.send(client, write, { ...context, timeoutMs: Math.max(1, left) }, finish)
+        const call = this.send(client, write, { ...context, timeoutMs: Math.max(1, left) }, (failure, answer) => {
+          this.underWay.delete(call)
+          finish(failure, answer)
+        })
+        this.underWay.set(call, leader.address)
+        sent = call
       })
     }
     const delayMs = this.faults?.delayTo(leader) ?? 0
@@ -118,6 +134,11 @@ export class GrpcLeaderCalls implements LeaderCalls {
   close(): void {
     for (const { channel } of this.channels.values()) channel.close()
     this.channels.clear()
+  }
+
+  /** What is under way on a link that a fault cuts is never answered. */
+  private hangUp(addresses: ReadonlySet<string>): void {
+    for (const [call, address] of [...this.underWay]) if (addresses.has(address)) call.cancel()
   }
 
   private send(

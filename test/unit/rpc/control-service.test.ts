@@ -5,7 +5,7 @@ import { Configuration, ConfigurationEntry } from '../../../src/raft/configurati
 import { ErrorCode, Status } from '../../../src/raft/errors.js'
 import type { NodeStatus } from '../../../src/raft/node-status.js'
 import { PeerId } from '../../../src/raft/peer-id.js'
-import { asTerm, logIndex } from '../../../src/raft/types.js'
+import { asTerm, fromInt64, logIndex } from '../../../src/raft/types.js'
 import { Control } from '../../../src/rpc/control-definition.js'
 import { type ControlHost, type ControlledNode, ControlService } from '../../../src/rpc/control-service.js'
 import { readErrorDetail } from '../../../src/rpc/error-detail.js'
@@ -335,6 +335,35 @@ test('faults are refused without --enable-faults and shown with it', async () =>
   const faults = await client.call('SetFaults', { dial_map: { [n2.toString()]: '127.0.0.1:9' }, partition: [n3.address] })
   assert.equal({ ...faults.dial_map }, { [n2.address]: '127.0.0.1:9' })
   assert.equal((await client.call('GetFaults', {})).partition, [n3.address])
+})
+
+test('an added fault needs an end and sense, is listed with the time it has left, and goes by its id', async () => {
+  const { client } = await serve(following, { faultsEnabled: true })
+  const refused = async (fault: object) => (await refusal(client.call('SetFaults', { add: [fault] }))).detail!.code
+  const link = { id: 'a', ttl_ms: 60_000, peers: [n2.toString()] }
+  assert.is(await refused({ ...link, ttl_ms: 0, cut: { direction: 'both' } }), 'E_USAGE')
+  assert.is(await refused({ ...link, ttl_ms: 3_600_001, cut: { direction: 'both' } }), 'E_USAGE')
+  assert.is(await refused({ ...link, cut: { direction: 'sideways' } }), 'E_USAGE')
+  assert.is(await refused({ ...link, peers: [], cut: { direction: 'in' } }), 'E_USAGE')
+  assert.is(await refused({ ...link, drop: { percent: 101 } }), 'E_USAGE')
+  assert.is(await refused({ ...link, id: '', drop: { percent: 10 } }), 'E_USAGE')
+  assert.is(await refused(link), 'E_UNSUPPORTED')
+  const skew = { id: 'b', ttl_ms: 60_000, skew: { ahead_ms: 2000 } }
+  const { faults = [] } = await client.call('SetFaults', { add: [{ ...link, cut: { direction: 'out' } }, skew] })
+  assert.equal(
+    faults.map(({ id, peers, cut, skew }) => [id, peers, cut?.direction ?? null, skew?.rate ?? null]),
+    [
+      ['a', [n2.address], 'out', null],
+      ['b', [], null, 1],
+    ],
+  )
+  assert.ok(faults.every(({ ttl_ms }) => fromInt64(ttl_ms) > 50_000))
+  const left = await client.call('SetFaults', { remove: ['a'] })
+  assert.equal(
+    left.faults!.map(({ id }) => id),
+    ['b'],
+  )
+  await client.call('SetFaults', { heal: true })
 })
 
 test('events are told from where the caller left off, by type, and on as they happen', async () => {

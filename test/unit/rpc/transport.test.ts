@@ -385,6 +385,52 @@ test('a delay keeps the order of the frames, also when it ends', async () => {
   assert.equal(seen, [10, 11, 12])
 })
 
+test('a one-way cut lets requests through and no answer back; nothing reaches who is cut both ways', async () => {
+  let reached = 0
+  const peer = await startPeer({
+    handleHello: (request, answer) => {
+      reached++
+      answersHello.handleHello!(request, answer)
+    },
+    handleAppendEntries: (_request, answer) => {
+      reached++
+      answer(Status.OK, ACCEPTED)
+    },
+  })
+  const client = startClient()
+  const cut = (direction: 'in' | 'out') =>
+    peer.faults.add('cut', { kind: 'cut', peers: new Set([client.self.toString()]), direction }, 60_000)
+  cut('out')
+  assert.is((await callHello(client, peer.peerId, 200)).status.code, ErrorCode.ETIMEDOUT)
+  const mute = openStream(client, peer.peerId)
+  mute.stream.send(1, frame(peer.peerId, client.self, 5, null))
+  assert.is((await mute.broken).code, ErrorCode.EHOSTDOWN)
+  assert.equal([reached, await mute.answered(0)], [2, []])
+  cut('in')
+  assert.is((await callHello(client, peer.peerId, 200)).status.code, ErrorCode.ETIMEDOUT)
+  assert.is(reached, 2)
+  peer.faults.remove(['cut'])
+  assert.ok((await callHello(client, peer.peerId)).status.ok)
+})
+
+test('a lost message is one that was never sent, and breaks the stream that promised its order', async () => {
+  const peer = await startPeer({ ...answersHello, handleAppendEntries: (_request, answer) => answer(Status.OK, ACCEPTED) })
+  const client = startClient()
+  const lose = (faults: Faults, percent: number) => faults.add('drop', { kind: 'drop', peers: new Set(), percent }, 60_000)
+  lose(client.faults, 100)
+  assert.is((await callHello(client, peer.peerId, 100)).status.code, ErrorCode.ETIMEDOUT)
+  const lost = openStream(client, peer.peerId)
+  lost.stream.send(1, frame(peer.peerId, client.self, 5, null))
+  assert.is((await lost.broken).code, ErrorCode.ECONNRESET)
+  lose(client.faults, 0)
+  lose(peer.faults, 100)
+  const unanswered = openStream(client, peer.peerId)
+  unanswered.stream.send(1, frame(peer.peerId, client.self, 5, null))
+  assert.not((await unanswered.broken).ok)
+  lose(peer.faults, 0)
+  assert.ok((await callHello(client, peer.peerId)).status.ok)
+})
+
 function freePort(): Promise<number> {
   return new Promise((resolve) => {
     const probe = net.createServer().listen(0, '127.0.0.1', () => {
