@@ -188,8 +188,9 @@ export class Faults {
     this.expiry = setTimeout(() => this.expire(), Math.max(1, Math.ceil(next - performance.now()))).unref()
   }
 
+  /** A timer may fire a little before the clock says so. */
   private expire(): void {
-    const now = performance.now()
+    const now = performance.now() + 1
     this.change(
       this.settled,
       this.active.filter((one) => one.endsAt > now),
