@@ -22,6 +22,8 @@ export interface LogManagerOptions {
   /** Entries that are durable and applied stay in memory for followers while all of it costs no more; default 16 MiB. */
   readonly maxCacheBytes?: number
   readonly watch?: WriteWatch
+  /** Snapshots cut nothing from here on: a peer will need it. Null: nobody needs anything. */
+  readonly neededFrom?: () => LogIndex | null
   /** The log can no longer be written or trusted. Called once. */
   readonly onError: (error: RaftError) => void
 }
@@ -60,6 +62,9 @@ export class LogManager {
   private base: LogId = { index: NO_INDEX, term: NO_TERM }
   /** The newest snapshot that the log was told of. */
   private snapshot: LogId = { index: NO_INDEX, term: NO_TERM }
+  /** Where the log starts once nobody needs what snapshots cover. */
+  private coveredBelow = NO_INDEX
+  private appended = 0
   private applied = NO_INDEX
   private committed = NO_INDEX
   private readonly reads = new Set<Read>()
@@ -113,6 +118,11 @@ export class LogManager {
 
   get lastId(): LogId {
     return { index: this.last, term: this.termAt(this.last) }
+  }
+
+  /** Bytes of everything that was appended since the start, whether it stayed or not. */
+  get appendedBytes(): number {
+    return this.appended
   }
 
   /** Newest entry that is on disk as it is here. */
@@ -192,7 +202,7 @@ export class LogManager {
 
   /**
    * A snapshot is durable and visible, and the state machine holds it: what it covers may be cut. Entries back to the
-   * snapshot before stay for slow followers. A log that ends before the snapshot, or disagrees with it, starts anew behind
+   * snapshot before stay for slow followers, and those further back that somebody needs who is sent an older one. A log that ends before the snapshot, or disagrees with it, starts anew behind
    * it. An older snapshot changes nothing. (braft LogManager::set_snapshot)
    */
   setSnapshot({ lastIncluded, configuration }: SnapshotMeta): void {
@@ -204,10 +214,16 @@ export class LogManager {
     if (term === lastIncluded.term) {
       this.configurations.setSnapshot(configuration)
       this.noteCovered(lastIncluded.index)
-      if (previous.index > 0) this.truncatePrefix(plus(previous.index, 1))
-      return
+      if (previous.index > 0) this.coveredBelow = plus(previous.index, 1)
+      return this.cutCovered()
     }
     this.reset(lastIncluded, configuration)
+  }
+
+  /** Cuts what snapshots cover and nobody needs. */
+  cutCovered(): void {
+    const needed = this.options.neededFrom?.() ?? null
+    this.truncatePrefix(needed === null ? this.coveredBelow : minIndex(this.coveredBelow, needed))
   }
 
   /** Cuts the log up to the newest snapshot, also what was kept for slow followers (braft clear_bufferred_logs). */
@@ -321,6 +337,7 @@ export class LogManager {
     }
     this.memory.push(batch)
     this.last = batch.lastIndex
+    this.appended += batch.byteLength
     this.writer.append(batch, done)
   }
 

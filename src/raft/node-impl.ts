@@ -115,7 +115,8 @@ export class NodeImpl implements m.PeerHandler {
   }
 
   private assemble(options: NodeOptions): void {
-    const { environment } = options
+    const { environment, initialConf, logStorage: storage } = options
+    const neededFrom = () => this.replicators.neededFrom
     const origin = { groupId: this.groupId, peerId: this.serverId }
     const onError = (error: RaftError) => this.onError(error)
     this.disk = new DiskWatch(this)
@@ -125,8 +126,7 @@ export class NodeImpl implements m.PeerHandler {
       (status) => this.onError(new RaftError(ErrorType.STABLE, status)),
       this.disk.of('meta'),
     )
-    const { logStorage: storage, initialConf } = options
-    this.log = new LogManager({ environment, origin, storage, initialConf, watch: this.disk.of('log'), onError })
+    this.log = new LogManager({ environment, origin, storage, initialConf, watch: this.disk.of('log'), neededFrom, onError })
     this.ballotBox = new BallotBox((index) => this.onCommitted(index))
     this.fsmCaller = new FSMCaller({
       environment,

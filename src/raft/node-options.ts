@@ -17,6 +17,11 @@ export interface NodeOptions {
   readonly snapshotIntervalMs?: number
   /** Bytes per second that copying snapshots may take here, sending and receiving each; 0: as many as there are. Default 0. */
   readonly snapshotThrottleBytesPerSecond?: number
+  /**
+   * While a peer is sent a snapshot, the log behind that one is kept for it although newer snapshots cover it, until so many
+   * bytes were appended meanwhile. Default 1 GiB.
+   */
+  readonly heldLogBytesMax?: number
   /** Null for an embedder that answers itself for directories never losing their past. */
   readonly identityStorage: IdentityStorage | null
   /** What an empty directory starts as; 'founding' unless said otherwise. */

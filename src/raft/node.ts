@@ -141,6 +141,7 @@ export class Node {
     if (this.impl.isOutOfSpace === (state === 'short')) return
     this.impl.isOutOfSpace = state === 'short'
     this.impl.observe({ name: state === 'short' ? 'alarm.raised' : 'alarm.cleared', alarm: 'NOSPACE' })
+    if (state === 'short') this.impl.log.cutCovered()
   }
 
   /** PeerId.EMPTY when no leader is known. */

@@ -110,6 +110,14 @@ export class ReplicatorGroup {
     if (retired && replicator.toldCommitted >= retired.index) this.stop(replicator)
   }
 
+  /** The oldest entry that a peer will need which is sent a snapshot; null when there is none such. */
+  get neededFrom(): LogIndex | null {
+    let oldest: LogIndex | null = null
+    for (const { neededFrom } of this.replicators.values())
+      if (neededFrom !== null && (oldest === null || neededFrom < oldest)) oldest = neededFrom
+    return oldest
+  }
+
   replicate(): void {
     for (const replicator of this.replicators.values()) replicator.replicate()
   }

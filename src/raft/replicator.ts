@@ -1,5 +1,6 @@
 import type { AppendStream, Timer } from './environment.js'
 import { assert, ErrorCode, Status } from './errors.js'
+import { HeldLog } from './held-log.js'
 import type { EntryBatch } from './log-entry.js'
 import type { AppendEntriesRequest, AppendEntriesResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
@@ -70,6 +71,7 @@ export class Replicator {
 
   private state: PeerStatus['state'] = 'probe'
   private readonly sender: SnapshotSender
+  private readonly heldLog: HeldLog
   /** What the process at the other end of this stream acknowledged, flagged or not. */
   private heldIndex: LogIndex = NO_INDEX
   private stream: AppendStream | null = null
@@ -90,7 +92,9 @@ export class Replicator {
     private readonly node: NodeImpl,
     readonly peerId: PeerId,
   ) {
+    this.heldLog = new HeldLog(node)
     this.sender = new SnapshotSender(node, peerId, {
+      offered: (meta) => this.heldLog.begin(meta.lastIncluded.index),
       installed: (meta) => this.onInstalled(meta),
       failed: (status, retryAfterMs) => this.onInstallFailed(status, retryAfterMs),
     })
@@ -103,6 +107,11 @@ export class Replicator {
   get agreedIndex(): LogIndex {
     if (this.state !== 'replicate') return this.matchIndex
     return maxIndex(this.matchIndex, plus(this.inflight[0]?.first ?? this.nextIndex, -1))
+  }
+
+  /** What the log must go on to hold for a snapshot under way to be of use; null: nothing. */
+  get neededFrom(): LogIndex | null {
+    return this.heldLog.from(this.heardSentAt)
   }
 
   /** It lacks entries that are in no log any more. */
@@ -189,6 +198,7 @@ export class Replicator {
     if (this.rebuilding) this.heldIndex = maxIndex(this.heldIndex, index)
     else this.matchIndex = maxIndex(this.matchIndex, index)
     this.nextIndex = maxIndex(this.nextIndex, plus(index, 1))
+    this.heldLog.advance(index)
     if (this.state !== 'snapshot') return
     this.state = 'replicate'
     this.node.transfer.onProgress(this)
@@ -366,6 +376,7 @@ export class Replicator {
     this.inflightBytes -= sent.bytes
     this.toldCommitted = maxIndex(this.toldCommitted, sent.committed)
     this.heldIndex = maxIndex(this.heldIndex, sent.last)
+    this.heldLog.advance(sent.last)
     if (!this.rebuilding) {
       this.matchIndex = maxIndex(this.matchIndex, sent.last)
       this.node.ballotBox.commitAt(this.matchIndex, this.peerId)

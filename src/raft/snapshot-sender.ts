@@ -10,6 +10,8 @@ const ANSWER_TIMEOUTS = 5
 const BACKOFF_TIMEOUTS_MAX = 4
 
 export interface SenderEvents {
+  /** From now on this snapshot is offered to the peer. */
+  offered(meta: SnapshotMeta): void
   /** The peer holds everything up to the end of this snapshot. */
   installed(meta: SnapshotMeta): void
   /** It does not; try again after this long. */
@@ -77,6 +79,7 @@ export class SnapshotSender {
     const { node } = this
     const id = node.snapshots.readers.register(reader)
     this.source = { id, meta: reader.meta, uri: `remote://${node.serverId.address}/${id}` }
+    this.events.offered(reader.meta)
     node.observe({ name: 'snapshot.sending', peer: this.peerId, index: reader.meta.lastIncluded.index, uri: this.source.uri })
   }
 

@@ -19,7 +19,9 @@ import { LocalSnapshotReader } from './snapshot-reader.js'
 import { LocalSnapshotWriter } from './snapshot-writer.js'
 import { forEachInOrder, inSequence, point, type Step } from './steps.js'
 
+/** Where a snapshot is written, as in braft, and where one is copied to from another member: a save costs no copy its beginning. */
 const TEMPORARY = 'temp'
+const COPY = 'copy'
 
 export interface LocalSnapshotOptions {
   readonly fileSystem: FileSystem
@@ -40,7 +42,7 @@ interface Kept {
 }
 
 /**
- * Snapshots in braft's directory format: `snapshot_<last index>` and, while one is written or copied, `temp`.
+ * Snapshots in braft's directory format: `snapshot_<last index>`, `temp` while one is written and `copy` while one is copied.
  * Owns the directory. SnapshotExecutor calls it and writes at most one at a time.
  *
  * Invariants
@@ -52,6 +54,7 @@ interface Kept {
 export class LocalSnapshotStorage implements SnapshotStorage {
   private readonly directory: string
   private readonly temporary: string
+  private readonly copy: string
   private newest: Kept | null = null
   private failure: Status | null = null
   private readonly failpoints: Failpoints
@@ -60,6 +63,7 @@ export class LocalSnapshotStorage implements SnapshotStorage {
     this.directory = options.directory
     this.failpoints = options.failpoints ?? NO_FAILPOINTS
     this.temporary = join(options.directory, TEMPORARY)
+    this.copy = join(options.directory, COPY)
   }
 
   init(done: (status: Status, newest?: SnapshotMeta | null) => void): void {
@@ -82,7 +86,8 @@ export class LocalSnapshotStorage implements SnapshotStorage {
         (next) => (found[0] ? this.load(found[0], next) : next(Status.OK)),
         (next) => (found[0] ? point(this.failpoints, 'snapshot.found')(next) : next(Status.OK)),
         (next) => forEachInOrder(found.slice(1), ({ name }, removed) => fileSystem.remove(join(this.directory, name), removed), next),
-        (next) => this.judgeTemporary(next),
+        (next) => fileSystem.remove(this.temporary, next),
+        (next) => this.judgeCopy(next),
       ],
       (status) => done(status, status.ok ? (this.newest?.list.meta ?? null) : undefined),
     )
@@ -91,14 +96,15 @@ export class LocalSnapshotStorage implements SnapshotStorage {
   create(resume: SnapshotMeta | null, done: (status: Status, writer?: SnapshotWriter) => void): void {
     if (this.failure) return this.refuse(this.failure, done)
     const { fileSystem } = this.options
+    const path = resume ? this.copy : this.temporary
     const finish = (listed: ReadonlyMap<string, SnapshotFileMeta>) => (status: Status) =>
-      status.ok ? done(Status.OK, new LocalSnapshotWriter(fileSystem, this.temporary, listed)) : done(status)
+      status.ok ? done(Status.OK, new LocalSnapshotWriter(fileSystem, path, listed)) : done(status)
     const afresh = () => {
-      const steps: Step[] = [(next) => fileSystem.remove(this.temporary, next), (next) => fileSystem.mkdir(this.temporary, next)]
+      const steps: Step[] = [(next) => fileSystem.remove(path, next), (next) => fileSystem.mkdir(path, next)]
       inSequence(steps, finish(new Map()))
     }
     if (!resume) return afresh()
-    this.listFile(this.temporary).load((status, list) => {
+    this.listFile(path).load((status, list) => {
       if (status.ok && isSame(list!.meta, resume)) return finish(list!.files)(Status.OK)
       afresh()
     })
@@ -141,9 +147,12 @@ export class LocalSnapshotStorage implements SnapshotStorage {
         ],
         (renamed) => {
           // Whether the name is durable is unknown now; nothing may be built on it, whatever the disk said.
-          if (!renamed.ok) this.failure = Status.error(ErrorCode.EIO, renamed.message)
-          else this.replaceNewest({ path: target, list: { meta, files: new Map(listed) }, readers: 0, replaced: false })
-          done(this.failure ?? renamed)
+          if (!renamed.ok) {
+            this.failure = Status.error(ErrorCode.EIO, renamed.message)
+            return done(this.failure)
+          }
+          this.replaceNewest({ path: target, list: { meta, files: new Map(listed) }, readers: 0, replaced: false })
+          this.judgeCopy(() => done(Status.OK))
         },
       )
     })
@@ -203,7 +212,10 @@ export class LocalSnapshotStorage implements SnapshotStorage {
   }
 
   private own(writer: SnapshotWriter): LocalSnapshotWriter {
-    assert(writer instanceof LocalSnapshotWriter && writer.path === this.temporary, 'a writer of another storage')
+    assert(
+      writer instanceof LocalSnapshotWriter && (writer.path === this.temporary || writer.path === this.copy),
+      'a writer of another storage',
+    )
     return writer
   }
 
@@ -227,11 +239,11 @@ export class LocalSnapshotStorage implements SnapshotStorage {
     })
   }
 
-  /** `temp` stays only while the copy that was interrupted there can still be of use. */
-  private judgeTemporary(done: Done): void {
-    this.listFile(this.temporary).load((status, list) => {
+  /** What an interrupted copy left stays only while it can still be of use. */
+  private judgeCopy(done: Done): void {
+    this.listFile(this.copy).load((status, list) => {
       if (status.ok && list!.meta.lastIncluded.index > this.lastIndex) return done(Status.OK)
-      this.options.fileSystem.remove(this.temporary, done)
+      this.options.fileSystem.remove(this.copy, done)
     })
   }
 

@@ -58,6 +58,12 @@ function requestsOf<R>(story: Story, method: string): { from: string; request: R
   return found
 }
 
+/** It has applied, but for what is just under way, all that the leader has. */
+function isLevel(story: Story, member: SimMember): boolean {
+  const { appliedIndex, state } = member.node!.status()
+  return state === 'FOLLOWER' && appliedIndex + 20 >= (story.leader.node!.status().appliedIndex as number)
+}
+
 /** n3 is down, the others write on, and the leader's log no longer holds what n3 needs. */
 function leaveBehind(story: Story): { leader: SimMember; late: SimMember; cut: number } {
   const leader = story.start('n1').leader
@@ -199,7 +205,7 @@ scenario(
     story.restart(late)
     story.await('half of it is there', () => (late.node?.status().snapshot.bytesDone ?? 0) > 4 * MIB)
     cluster.kill(late)
-    const part = late.disk.lookup(`${PATHS.snapshot}/temp/${FILLER_FILE}`) as SimInode
+    const part = late.disk.lookup(`${PATHS.snapshot}/copy/${FILLER_FILE}`) as SimInode
     part.corrupt(MIB, (byte) => byte ^ 1)
     story.restart(late)
     story.expectConverged()
@@ -259,6 +265,93 @@ scenario('G07 an answer that is lost is asked for again, and takes the place of 
   story.expectConverged()
   assert.is(new Set(offers.map(({ request }) => request.uri)).size, 1, 'all under one address, so that the copy goes on')
 })
+
+/** A copy takes sixteen seconds, and a snapshot is taken every three. */
+const SLOW_COPY = {
+  createMachine: (listener: ConstructorParameters<typeof RegisterMachine>[0]) => new RegisterMachine(listener, MIB),
+  snapshotIntervalMs: 3000,
+  node: { snapshotThrottleBytesPerSecond: MIB / 16 },
+}
+
+/** Writes through whoever leads, all the time from now on. */
+function keepWriting(story: Story, everyMs: number): void {
+  const { cluster } = story
+  cluster.scheduler.schedule(everyMs, null, 'story:write', () => {
+    const leader = cluster.leader()
+    if (leader) cluster.write(leader, 0)
+    keepWriting(story, everyMs)
+  })
+}
+
+/** n3 is told to start while the others go on to write and to take snapshots; answers how many it was offered. */
+function catchUpAmidSnapshots(story: Story): { from: string; request: { meta: SnapshotMeta } }[] {
+  const { cluster } = story
+  story.start('n1').write(5)
+  const late = story.member('n3')
+  cluster.kill(late)
+  keepWriting(story, 50)
+  story.await('the log no longer serves n3', () => (story.leader.node!.status().firstIndex as number) > 10)
+  const offers = requestsOf<{ meta: SnapshotMeta }>(story, 'installSnapshot')
+  story.restart(late)
+  return offers
+}
+
+scenario(
+  'G08 a snapshot that takes longer to copy than many take to make is of use when it arrives: the log behind it is kept',
+  { size: 3, ...SLOW_COPY, killedBy: 'log-not-held-for-a-copy' },
+  (story) => {
+    const { cluster } = story
+    const offers = catchUpAmidSnapshots(story)
+    const late = story.member('n3')
+    story.await('n3 has caught up', () => isLevel(story, late), 40 * story.T)
+
+    assert.ok(cluster.counts.snapshots > 12, `${cluster.counts.snapshots} snapshots`)
+    assert.is(cluster.counts.installs, 1)
+    assert.is(new Set(offers.map(({ request }) => request.meta.lastIncluded.index)).size, 1, 'one snapshot, offered until it was there')
+    const held = story.leader.node!.status().firstIndex as number
+    story.await('what was kept for it is cut', () => (story.leader.node!.status().firstIndex as number) > held, 8 * story.T)
+    story.await('n3 is still level', () => isLevel(story, late))
+  },
+)
+
+scenario(
+  'G08 what is kept for a slow copy is bounded: the log is cut, and the next copy is of a newer snapshot',
+  { size: 3, ...SLOW_COPY, node: { ...SLOW_COPY.node, heldLogBytesMax: 2000 } },
+  (story) => {
+    const offers = catchUpAmidSnapshots(story)
+    const indexes = () => new Set(offers.map(({ request }) => request.meta.lastIncluded.index as number))
+    story.await('another is offered', () => indexes().size > 1, 40 * story.T)
+    const { firstIndex, snapshotId } = story.leader.node!.status()
+    assert.ok((firstIndex as number) > Math.min(...indexes()) + 1, `the log starts at ${firstIndex}`)
+    assert.ok((snapshotId.index as number) - (firstIndex as number) < 150, 'and reaches back no further than one snapshot')
+  },
+)
+
+scenario(
+  'G08 a snapshot that a member takes between two tries to send it one costs the copy nothing',
+  { size: 3, ...SLOW_COPY, snapshotIntervalMs: 0, killedBy: 'copy-spoilt-by-a-save' },
+  (story) => {
+    const { cluster } = story
+    const { leader } = story.start('n1')
+    const late = story.member('n3')
+    story.write(5)
+    story.await('n3 has applied it', () => isLevel(story, late))
+    cluster.isolate(late)
+    story.wait(6 * story.T)
+    story.write(20)
+    cutLog(story, leader)
+    cluster.heal()
+    const done = () => late.node!.status().snapshot.bytesDone
+    story.await('half of it is there', () => done() > MIB / 2)
+    cluster.isolate(late)
+    story.await('the copy is given up', () => late.node!.status().snapshot.state === 'idle')
+    assert.ok(snapshot(story, late).status.ok, 'it saves its own')
+    cluster.heal()
+    story.await('it goes on', () => late.node!.status().snapshot.state === 'downloading' && done() > 0)
+    assert.ok(done() > MIB / 2, `it goes on at ${done()} bytes`)
+    story.expectConverged()
+  },
+)
 
 scenario('G09 whatever is cut is in a snapshot, while all write, save, crash and come back', { size: 3 }, (story) => {
   const { cluster } = story

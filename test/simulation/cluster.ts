@@ -8,7 +8,7 @@ import { PeerId } from '../../src/raft/peer-id.js'
 import { checksum } from '../../src/storage/checksum.js'
 import { History, type WriteRecord } from './history.js'
 import { Invariants } from './invariants.js'
-import { type CreateMachine, outcomeOf, SimMember } from './member.js'
+import { type CreateMachine, type NodeLimits, outcomeOf, SimMember } from './member.js'
 import { encodeWrite, type MachineListener, RegisterMachine } from './register-machine.js'
 import { Scheduler } from './scheduler.js'
 import type { DiskProfile } from './sim-file-system.js'
@@ -33,6 +33,8 @@ export interface ClusterOptions {
   readonly createMachine?: CreateMachine
   /** 0, the default: snapshots are taken on demand only. */
   readonly snapshotIntervalMs?: number
+  /** What every node is told besides. */
+  readonly node?: NodeLimits
   /** A violation is kept in `violations` instead of thrown. */
   readonly collectViolations?: boolean
 }
@@ -142,6 +144,7 @@ export class SimCluster {
       clockRate,
       timerLatenessMs: options.timerLatenessMs ?? 0.5,
       snapshotIntervalMs: options.snapshotIntervalMs ?? 0,
+      node: options.node ?? {},
       createMachine: options.createMachine ?? ((listener: MachineListener) => new RegisterMachine(listener)),
     }
     const disk: DiskProfile = { operationMs: 0.02, syncMs: 0.5, stalledUntil: 0, writeErrorRate: 0, syncErrorRate: 0, ...options.disk }

@@ -3,7 +3,7 @@ import type { Configuration } from '../../src/raft/configuration.js'
 import type { Environment, Executor } from '../../src/raft/environment.js'
 import { ErrorCode, type Status } from '../../src/raft/errors.js'
 import type { RaftEvent } from '../../src/raft/events.js'
-import { Node } from '../../src/raft/node.js'
+import { Node, type NodeOptions } from '../../src/raft/node.js'
 import type { PeerId } from '../../src/raft/peer-id.js'
 import type { LogId, LogIndex, Term } from '../../src/raft/types.js'
 import { checksum } from '../../src/storage/checksum.js'
@@ -30,7 +30,10 @@ export interface MemberOptions {
   readonly createMachine: CreateMachine
   /** 0: snapshots are taken on demand only. */
   readonly snapshotIntervalMs: number
+  readonly node: NodeLimits
 }
+
+export type NodeLimits = Pick<NodeOptions, 'snapshotThrottleBytesPerSecond' | 'heldLogBytesMax' | 'pendingTasksMax' | 'pendingBytesMax'>
 
 export type CreateMachine = (listener: MachineListener, executor: Executor) => RegisterMachine
 
@@ -140,6 +143,7 @@ export class SimMember {
         bootId,
         electionTimeoutMs: this.options.electionTimeoutMs,
         snapshotIntervalMs: this.options.snapshotIntervalMs,
+        ...this.options.node,
         ...(this.options.catchupMargin === undefined ? {} : { catchupMargin: this.options.catchupMargin }),
       },
       (status) => {

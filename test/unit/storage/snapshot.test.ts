@@ -165,21 +165,31 @@ test('a copy that was interrupted goes on with the files that were complete, for
   assert.ok(checkpointed.status.ok)
   bench.disk.crash(0)
   assert.is(bench.start()!.value, null)
-  assert.equal(bench.names, ['temp'])
+  assert.equal(bench.names, ['copy'])
   assert.equal(bench.create(snapshotMeta(30)).files(), ['a'])
-  assert.equal(bench.disk.namesIn(`${SNAPSHOTS}/temp`), [SNAPSHOT_LIST, 'a'])
+  assert.equal(bench.disk.namesIn(`${SNAPSHOTS}/copy`), [SNAPSHOT_LIST, 'a'])
   assert.equal(bench.create(snapshotMeta(31)).files(), [])
-  assert.equal(bench.disk.namesIn(`${SNAPSHOTS}/temp`), [])
+  assert.equal(bench.disk.namesIn(`${SNAPSHOTS}/copy`), [])
 })
 
-test('what a crash left in temp goes where it is of no more use', () => {
+test('a save leaves the copy of a newer snapshot as it is, and takes one away that is of no more use', () => {
+  const bench = started()
+  const copy = bench.create(snapshotMeta(30))
+  bench.call<void>((done) => bench.storage.checkpoint(copy, snapshotMeta(30), done))
+  bench.save(snapshotMeta(20), { data: 'twenty' })
+  assert.equal(bench.names, ['copy', nameOf(20)])
+  bench.save(snapshotMeta(30), { data: 'thirty' })
+  assert.equal(bench.names, [nameOf(30)])
+})
+
+test('what a crash left of a save or a copy goes where it is of no more use', () => {
   const bench = started()
   bench.write(bench.create(), 'half', 'x')
   assert.is(bench.start()!.value, null)
   assert.equal(bench.names, [], 'no list: nothing to go on with')
   const writer = bench.create(snapshotMeta(5))
   bench.call<void>((done) => bench.storage.checkpoint(writer, snapshotMeta(5), done))
-  bench.disk.put(`${SNAPSHOTS}/${nameOf(9)}/${SNAPSHOT_LIST}`, bench.disk.bytesOf(`${SNAPSHOTS}/temp/${SNAPSHOT_LIST}`))
+  bench.disk.put(`${SNAPSHOTS}/${nameOf(9)}/${SNAPSHOT_LIST}`, bench.disk.bytesOf(`${SNAPSHOTS}/copy/${SNAPSHOT_LIST}`))
   assert.is(bench.start()!.status.code, ErrorCode.ECORRUPT, 'a list that speaks of another index')
 })
 
