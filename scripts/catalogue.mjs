@@ -1,6 +1,6 @@
 // Which test tells which situation of the catalogue, and which mutant turns it red: read from the tests and the patches.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -8,28 +8,32 @@ export const PATCHES = join(ROOT, 'test/mutants')
 const SCENARIOS = join(ROOT, 'test/scenario')
 const README = join(ROOT, 'test/README.md')
 const MUTANT_HEAD = '| rule | mutant | what it breaks | what turns red |\n|---|---|---|---|\n'
+const HAZARD_HEAD = '| hazard of braft | mutants |\n|---|---|\n'
 const CATALOGUE_HEAD = '| id | tests | mutants that turn it red |\n|---|---|---|\n'
 
 export function readMutants() {
   return readdirSync(PATCHES)
     .filter((file) => file.endsWith('.patch'))
     .sort()
-    .map(readMutant)
+    .map((file) => readMutant(join(PATCHES, file)))
 }
 
-/** A patch with its header: the rule it breaks, how, and which runs must notice, cheapest first. */
-function readMutant(file) {
-  const text = readFileSync(join(PATCHES, file), 'utf8')
-  const header = text.slice(0, text.indexOf('--- a/'))
+/** A patch with its header: the rule it breaks, how, which hazard of braft it is, and which runs must notice, cheapest first. */
+export function readMutant(path) {
+  const text = readFileSync(path, 'utf8')
+  const header = text.slice(0, Math.max(0, text.search(/^(--- |diff )/m)))
   const field = (name) => [...header.matchAll(new RegExp(`^${name}: (.+)$`, 'gm'))].map((match) => match[1])
-  const files = [...text.matchAll(/^\+\+\+ b\/(.+)$/gm)].map((match) => match[1])
+  const targets = [...text.matchAll(/^\+\+\+ ([^\t\n]+)/gm)].map((match) => match[1])
+  const strip = targets.every((file) => file.startsWith('b/')) ? 1 : 0
   return {
-    name: file.replace(/\.patch$/, ''),
-    path: join(PATCHES, file),
+    name: basename(path).replace(/\.(patch|diff)$/, ''),
+    path: resolve(path),
+    strip,
     rule: field('rule')[0],
     breaks: field('breaks')[0],
+    hazard: field('hazard')[0],
     killers: field('killed-by'),
-    files,
+    files: targets.map((file) => (strip === 1 ? file.slice(2) : file)),
   }
 }
 
@@ -89,8 +93,36 @@ export function writeTables() {
     const names = [...new Set(rows.flatMap((row) => row.mutants))].map((name) => `\`${name}\``)
     return `| ${id} | ${rows.map((row) => row.file).join(', ')} | ${names.join(', ') || '—'} |\n`
   })
-  writeFileSync(README, replaced(replaced(text, CATALOGUE_HEAD, ids.join('')), MUTANT_HEAD, mutants.join('')))
+  let result = text
+  const tables = [
+    [CATALOGUE_HEAD, ids],
+    [HAZARD_HEAD, hazardRows()],
+    [MUTANT_HEAD, mutants],
+  ]
+  for (const [head, rows] of tables) result = replaced(result, head, rows.join(''))
+  writeFileSync(README, result)
   return 0
+}
+
+/** What is wrong in braft's source to this day, and who would notice it here. */
+const HAZARDS = {
+  H1: 'votes are asked for before term and own vote are saved (`elect_self`)',
+  H2: 'a candidate whose own vote could not be saved can still be elected (`elect_self`)',
+  H3: 'a failed save of the term is ignored at step-down (`step_down`)',
+  H4: 'the result of syncing a segment is ignored (`SegmentLogStorage::append_entries`)',
+  H5: 'of a batch across two segments only the last is synced (`Segment::close`)',
+  H6: 'the data of entries is not verified when the log is opened (`Segment::load`)',
+  H7: 'cuts, renames and removals are not made durable (`truncate_suffix`, `unlink`)',
+  H8: 'a damaged record of term and vote reads as one (`ProtoBufFile::load`)',
+  H9: 'a machine that failed counts as having applied everything (`FSMCaller::do_committed`)',
+}
+
+function hazardRows() {
+  const mutants = readMutants()
+  return Object.entries(HAZARDS).map(([hazard, what]) => {
+    const names = mutants.filter((mutant) => mutant.hazard?.split(', ').includes(hazard)).map(({ name }) => `\`${name}\``)
+    return `| ${hazard} ${what} | ${names.join(', ') || '—'} |\n`
+  })
 }
 
 function inWords(killer) {
