@@ -120,7 +120,7 @@ export class SimCluster {
     }
     this.network = new SimNetwork(this.scheduler, profile, this.random.fork('network'), checksum)
     const fail = (invariant: string, detail: string): void => this.fail(invariant, detail)
-    this.history = new History(fail)
+    this.history = new History(fail, () => this.scheduler.now)
     const peers = Array.from({ length: options.size + (options.joiners ?? 0) }, (_, i) => new PeerId(`10.0.0.${i + 1}`, 7000))
     const founders = new Configuration(peers.slice(0, options.size))
     const drift = this.random.fork('drift')
@@ -182,10 +182,19 @@ export class SimCluster {
       member.touched = false
       this.invariants.numbersMakeSense(member)
     }
-    if (this.violations.length > 0 && !this.options.collectViolations) {
-      const { invariant, detail } = this.violations[0]!
-      throw new InvariantViolation(`${invariant}: ${detail}`)
-    }
+    this.throwViolation()
+  }
+
+  private throwViolation(): void {
+    if (this.violations.length === 0 || this.options.collectViolations) return
+    const { invariant, detail } = this.violations[0]!
+    throw new InvariantViolation(`${invariant}: ${detail}`)
+  }
+
+  /** Looks at what clients saw, when all is over. */
+  judge(): void {
+    this.history.judge()
+    this.throwViolation()
   }
 
   // ---- time ----
@@ -385,7 +394,7 @@ export class SimCluster {
     key: number,
     options: { payload?: number | Buffer; done?: (record: WriteRecord, status: Status) => void } = {},
   ): WriteRecord {
-    const record = this.history.beginWrite(key)
+    const record = this.history.beginWrite(member.name, key)
     const closure = member.owed((status) => {
       this.history.endWrite(record, outcomeOf(status))
       options.done?.(record, status)
@@ -398,15 +407,15 @@ export class SimCluster {
 
   /** Reads a register through `member`; null when the read failed. */
   read(member: SimMember, key: number, timeoutMs: number, done: (value: number | null, status: Status) => void = () => {}): void {
-    const floor = this.history.beginRead()
+    const record = this.history.beginRead(member.name, key)
     member.run('client:read', (node, machine) => {
       node.readIndex(timeoutMs, (status) => {
         if (!status.ok) {
-          this.history.counts.readsFailed++
+          this.history.failRead(record)
           return done(null, status)
         }
         const value = machine.registers.get(key) ?? 0
-        this.history.endRead(member.name, floor, machine.lastWriteIndex, key, value)
+        this.history.endRead(member.name, record, machine.lastWriteIndex, value)
         done(value, status)
       })
     })

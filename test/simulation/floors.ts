@@ -5,6 +5,7 @@ export const FLOORS_PER_100_SEEDS: Counters = {
   ops: 20_000,
   acked: 5_000,
   reads: 2_000,
+  judged: 20_000,
   elections: 150,
   commits: 2_000,
   crashes: 200,

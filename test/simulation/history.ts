@@ -1,3 +1,7 @@
+import { checkLinearizability } from '../../src/admin/linearizability/check.js'
+import { HistoryRecorder, type PendingOperation } from '../../src/admin/linearizability/operation.js'
+import { describeProblem } from '../../src/admin/linearizability/picture.js'
+import { ABSENT, type RegisterAnswer, type RegisterCall, registerModel } from '../../src/admin/linearizability/register-model.js'
 import { digestAfter, type RegisterMachine } from './register-machine.js'
 import type { RegisterState } from './register-state.js'
 
@@ -10,6 +14,15 @@ export interface WriteRecord {
   outcome: 'pending' | 'acked' | 'refused' | 'unknown'
   /** Where it was committed; 0 until it was seen applied. */
   index: number
+  readonly told: PendingOperation<RegisterAnswer>
+}
+
+/** A read under way. */
+export interface ReadRecord {
+  readonly key: number
+  /** As in WriteRecord. */
+  readonly floor: number
+  readonly told: PendingOperation<RegisterAnswer>
 }
 
 interface Committed {
@@ -29,19 +42,25 @@ interface Held {
   readonly serial: number
 }
 
+/** So many operations are judged in some tens of milliseconds. */
+const JUDGED_MAX = 6000
+
 /**
  * What clients did, and the one history that all machines must agree on.
  *
  * Log order is the order of effects, so linearizability needs no search: every operation must take effect between its
  * call and its end. A write acknowledged before another operation is called lies below that one in the log; a read sees
  * everything that was acknowledged, or read by a finished read, before it was called.
+ *
+ * That trusts what machines say of their index. `judge` does not: from what clients alone saw it looks for an order that
+ * explains it, when all is over.
  */
 export class History {
   readonly writes = new Map<number, WriteRecord>()
   /** The global log of applied writes. */
   readonly committed = new Map<number, Committed>()
   lastCommitted = 0
-  readonly counts = { writes: 0, acked: 0, refused: 0, unknown: 0, reads: 0, readsDone: 0, readsFailed: 0 }
+  readonly counts = { writes: 0, acked: 0, refused: 0, unknown: 0, reads: 0, readsDone: 0, readsFailed: 0, judged: 0 }
   /** No finished operation saw less than this. */
   private seen = 0
   private nextSerial = 1
@@ -49,16 +68,26 @@ export class History {
   private readonly digests: Digest[] = [{ index: 0, digest: 0 }]
   private readonly registers = new Map<number, Held[]>()
   private readonly lastApplied = new WeakMap<RegisterMachine, number>()
+  /** What clients saw, and nothing else. */
+  private readonly clients: HistoryRecorder<RegisterCall, RegisterAnswer>
 
-  constructor(private readonly fail: (invariant: string, detail: string) => void) {}
+  constructor(
+    private readonly fail: (invariant: string, detail: string) => void,
+    now: () => number,
+  ) {
+    this.clients = new HistoryRecorder(now)
+  }
 
   /** What every operation called now must see. */
   get floor(): number {
     return this.seen
   }
 
-  beginWrite(key: number): WriteRecord {
-    const record: WriteRecord = { serial: this.nextSerial++, key, floor: this.seen, outcome: 'pending', index: 0 }
+  /** A client writes to a register through `via`. */
+  beginWrite(via: string, key: number): WriteRecord {
+    const serial = this.nextSerial++
+    const told = this.clients.begin(via, `register ${key}`, { kind: 'put', value: String(serial) })
+    const record: WriteRecord = { serial, key, floor: this.seen, outcome: 'pending', index: 0, told }
     this.writes.set(record.serial, record)
     this.counts.writes++
     return record
@@ -71,7 +100,9 @@ export class History {
     if (outcome === 'acked') {
       if (record.index === 0) this.fail('acknowledged before applied', `write ${record.serial} was acknowledged and no machine applied it`)
       this.seen = Math.max(this.seen, record.index)
+      record.told.answered({}, record.index)
     }
+    if (outcome === 'refused') record.told.failed()
     if (outcome === 'refused' && record.index !== 0)
       this.fail('refused means not applied', `write ${record.serial} was refused and is applied at ${record.index}`)
   }
@@ -121,20 +152,41 @@ export class History {
     return null
   }
 
-  beginRead(): number {
+  beginRead(via: string, key: number): ReadRecord {
     this.counts.reads++
-    return this.seen
+    return { key, floor: this.seen, told: this.clients.begin(via, `register ${key}`, { kind: 'get' }) }
   }
 
-  /** A read that answered from a machine which had applied the writes up to `applied`; `floor` is from beginRead. */
-  endRead(who: string, floor: number, applied: number, key: number, value: number): void {
+  /** A read that was answered from a machine which had applied the writes up to `applied`. */
+  endRead(who: string, { key, floor, told }: ReadRecord, applied: number, value: number): void {
     this.counts.readsDone++
+    told.answered({ found: value === 0 ? ABSENT : { value: String(value) } })
     if (applied < floor)
       this.fail('linearizable reads', `${who} answered a read from index ${applied}, but ${floor} had been seen before it was called`)
     const record = this.writes.get(value)
     if (value !== 0 && (!record || record.key !== key || record.index > applied))
       this.fail('linearizable reads', `${who} answered register ${key} with write ${value}, which it had not applied at ${applied}`)
     this.seen = Math.max(this.seen, applied)
+  }
+
+  failRead({ told }: ReadRecord): void {
+    this.counts.readsFailed++
+    told.failed()
+  }
+
+  /** Whether what clients saw can be explained by one register each; when all is over. Busy seeds: as many registers as fit. */
+  judge(): void {
+    const operations = this.clients.operations().filter(({ call, answer }) => call.kind !== 'get' || answer !== null)
+    const share = Math.min(1, JUDGED_MAX / operations.length)
+    const keys = [...new Set(operations.map(({ key }) => key))]
+    const judged = new Set(keys.slice(0, Math.max(1, Math.floor(keys.length * share))))
+    const { problem, operations: count } = checkLinearizability(
+      operations.filter(({ key }) => judged.has(key)),
+      registerModel,
+      { operationsPerKeyMax: Infinity },
+    )
+    this.counts.judged += count
+    if (problem) this.fail('clients saw a linearizable history', describeProblem(problem, registerModel))
   }
 
   private commit(who: string, index: number, term: number, serial: number): void {

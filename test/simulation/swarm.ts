@@ -84,6 +84,7 @@ export class Swarm {
     try {
       this.safety()
       this.liveness()
+      this.cluster.judge()
     } catch (error) {
       violation = error instanceof InvariantViolation ? error.message : `${(error as Error).stack}`
     }
@@ -101,13 +102,14 @@ export class Swarm {
 
   private counters(violation: string | null): Counters {
     const { history, invariants, counts, network } = this.cluster
-    const { writes, acked, unknown, refused, reads, readsDone } = history.counts
+    const { writes, acked, unknown, refused, reads, readsDone, judged } = history.counts
     return {
       ops: writes + reads,
       acked,
       refused,
       unknown,
       reads: readsDone,
+      judged,
       elections: invariants.counts.elections,
       commits: invariants.counts.commitsChecked,
       crashes: counts.crashes,

@@ -1,6 +1,6 @@
 import type { KeyProblem } from './check.js'
 import type { Model } from './model.js'
-import type { Operation } from './operation.js'
+import { moment, type Operation } from './operation.js'
 
 /** An operation in the longest run, and what the key was after it. */
 export interface PlacedOperation<S, C, A> {
@@ -32,21 +32,30 @@ export function explain<S, C, A>({ operations, longest }: KeyProblem<C, A>, mode
   const done = new Set(longest)
   const left = operations.filter((operation) => !done.has(operation))
   const firstAnswer = Math.min(...left.map(({ answeredAt }) => answeredAt))
-  const lowest = left.reduce<Operation<C, A> | null>(
-    (low, one) => (one.order !== null && one.order < (low?.order ?? Infinity) ? one : low),
-    null,
-  )
   const stuck = left
     .filter(({ calledAt }) => calledAt <= firstAnswer)
     .sort((a, b) => a.answeredAt - b.answeredAt || a.calledAt - b.calledAt)
-    .map((operation) => ({ operation, why: whyNot(operation, state, lowest, model) }))
+    .map((operation) => ({ operation, why: whyNot(operation, { state, operations: left, model }) }))
   return { placed, stuck }
 }
 
-function whyNot<S, C, A>(operation: Operation<C, A>, state: S, lowest: Operation<C, A> | null, model: Model<S, C, A>): string {
+interface Left<S, C, A> {
+  readonly state: S
+  readonly operations: readonly Operation<C, A>[]
+  readonly model: Model<S, C, A>
+}
+
+function whyNot<S, C, A>(operation: Operation<C, A>, { state, operations, model }: Left<S, C, A>): string {
   const { call, answer, order } = operation
-  if (order !== null && lowest?.order !== null && lowest !== null && order > lowest.order)
-    return `the server put it at ${order}, after ${lowest.client}'s ${model.describe(lowest.call, lowest.answer)} at ${lowest.order}`
-  if (model.step(state, call, answer) === undefined) return `the key holds ${model.describeState(state)}`
+  const says = (other: Operation<C, A>) => `${other.client}'s ${model.describe(other.call, other.answer)}`
+  const earlier = operations.find((other) => order !== null && other.order !== null && other.order < order)
+  if (earlier) return `the server put it at ${order}, after ${says(earlier)} at ${earlier.order}`
+  const next = model.step(state, call, answer)
+  if (next === undefined) return `the key holds ${model.describeState(state)}`
+  const name = model.nameOf(state)
+  const others = operations.filter((other) => other !== operation)
+  const waiting = others.find((other) => other.answer !== null && model.needs(other.call, other.answer) === name)
+  if (waiting && model.nameOf(next) !== name && !others.some((other) => model.makes(other.call, other.answer) === name))
+    return `${says(waiting)}, called at ${moment(waiting.calledAt)}, must find the key as it was before this`
   return answer === null ? 'nobody knows whether it took effect; if it did here, nothing fits after it' : 'nothing fits after it'
 }

@@ -1,3 +1,4 @@
+import { Demand } from './demand.js'
 import type { Model } from './model.js'
 import type { Operation } from './operation.js'
 import { PlacedSet } from './placed-set.js'
@@ -11,7 +12,7 @@ export interface SearchBudget {
 
 export interface SearchResult {
   readonly verdict: 'linearizable' | 'violation' | 'undecided'
-  /** The longest run of operations that can follow one another from the beginning. */
+  /** The longest run of operations, by their places, that can follow one another from the beginning. */
   readonly longest: readonly number[]
 }
 
@@ -39,11 +40,13 @@ const STEPS_BETWEEN_LOOKS = 4096
  * Looks for an order of one key's operations that its model allows and that keeps every operation between its call and its
  * answer (Wing and Gong), never twice from the same operations placed with the same state (Lowe).
  *
- * Operations without an answer are placed only when they matter: they need not have happened, so one that changes nothing, or
- * that is overwritten before anybody could notice, is left out. This keeps many unknown writes from multiplying the search.
+ * Three things keep it short. What only looks at the key is placed as soon as it fits: later is never better. A state is not
+ * left for ever that somebody must still find. And operations without an answer are placed only when they matter: they need not
+ * have happened, so one that changes nothing, or is overwritten before anybody could notice, is left out.
  */
 export class KeySearch<S, C, A> {
   private readonly placed: PlacedSet
+  private readonly demand: Demand<S, C, A>
   private readonly visited = new Map<number, Visited<S>[]>()
   private readonly frames: Frame<S>[] = []
   /** Both in the order of their calls. */
@@ -62,8 +65,9 @@ export class KeySearch<S, C, A> {
   ) {
     const byCall = operations.map((_, at) => at).sort((a, b) => operations[a]!.calledAt - operations[b]!.calledAt)
     this.placed = new PlacedSet(operations.length)
+    this.demand = new Demand(operations, model)
     this.answered = byCall.filter((at) => operations[at]!.answer !== null)
-    this.unknown = byCall.filter((at) => operations[at]!.answer === null)
+    this.unknown = this.noticeable(byCall.filter((at) => operations[at]!.answer === null))
     this.ordered = byCall.filter((at) => operations[at]!.order !== null).sort((a, b) => operations[a]!.order! - operations[b]!.order!)
     this.answersLeft = this.answered.length
   }
@@ -89,15 +93,28 @@ export class KeySearch<S, C, A> {
   }
 
   private tryNext(frame: Frame<S>, at: number): void {
-    const { call, answer } = this.operations[at]!
-    const state = this.model.step(frame.state, call, answer)
+    const { model, demand } = this
+    const operation = this.operations[at]!
+    const { call, answer } = operation
+    const state = model.step(frame.state, call, answer)
     if (state === undefined) return
-    if (answer === null && this.model.same(state, frame.state)) return
+    if (answer === null && model.same(state, frame.state)) return
+    this.place(at)
+    const leaves = model.nameOf(state) !== model.nameOf(frame.state)
+    if ((leaves && demand.mustStay(frame.state)) || !this.isNew(state, answer === null)) return this.takeBack(at)
+    this.descend(at, state)
+  }
+
+  private place(at: number): void {
     this.placed.flip(at)
-    if (this.isNew(state, answer === null)) {
-      if (answer !== null) this.answersLeft--
-      this.descend(at, state)
-    } else this.placed.flip(at)
+    this.demand.close(at)
+    if (this.operations[at]!.answer !== null) this.answersLeft--
+  }
+
+  private takeBack(at: number): void {
+    this.placed.flip(at)
+    this.demand.reopen(at)
+    if (this.operations[at]!.answer !== null) this.answersLeft++
   }
 
   private descend(placed: number, state: S): void {
@@ -112,19 +129,17 @@ export class KeySearch<S, C, A> {
 
   private ascend(frame: Frame<S>): void {
     this.frames.pop()
-    this.placed.flip(frame.placed)
-    if (this.operations[frame.placed]!.answer !== null) this.answersLeft++
+    this.takeBack(frame.placed)
   }
 
   /** What may come next: called before anything that is not placed was answered. Those without an answer come last. */
-  private candidates({ placed, answeredFrom, orderedFrom }: Omit<Frame<S>, 'candidates'>): number[] {
-    const { operations, model } = this
+  private candidates({ placed, state, answeredFrom, orderedFrom }: Omit<Frame<S>, 'candidates'>): number[] {
+    const { operations, demand } = this
     const mustMatter = placed !== NOTHING && operations[placed]!.answer === null
     const lowest = orderedFrom < this.ordered.length ? operations[this.ordered[orderedFrom]!]!.order! : Infinity
     const found: number[] = []
-    const consider = (at: number, { call, answer, order }: Operation<C, A>): void => {
-      if ((order === null || order <= lowest) && !(mustMatter && model.isBlind(call, answer))) found.push(at)
-    }
+    const mayBeNext = (at: number, { order }: Operation<C, A>): boolean =>
+      (order === null || order <= lowest) && !(mustMatter && demand.isBlind(at))
     let firstAnswer = Infinity
     for (let i = answeredFrom; i < this.answered.length; i++) {
       const at = this.answered[i]!
@@ -132,14 +147,32 @@ export class KeySearch<S, C, A> {
       if (operation.calledAt > firstAnswer) break
       if (this.placed.has(at)) continue
       firstAnswer = Math.min(firstAnswer, operation.answeredAt)
-      consider(at, operation)
+      if (!mayBeNext(at, operation)) continue
+      if (demand.onlyLooks(at) && this.fits(state, operation)) return [at]
+      found.push(at)
     }
     for (const at of this.unknown) {
       const operation = operations[at]!
       if (operation.calledAt > firstAnswer) break
-      if (!this.placed.has(at)) consider(at, operation)
+      if (!this.placed.has(at) && demand.isNoticed(at) && mayBeNext(at, operation)) found.push(at)
     }
     return found
+  }
+
+  /** It finds the key so, and leaves it so. */
+  private fits(state: S, { call, answer }: Operation<C, A>): boolean {
+    const next = this.model.step(state, call, answer)
+    return next !== undefined && this.model.same(state, next)
+  }
+
+  /** Without those that nobody could have noticed, which may leave others unnoticed. */
+  private noticeable(unknown: readonly number[]): readonly number[] {
+    const kept = unknown.filter((at) => {
+      const isNoticed = this.demand.isNoticed(at)
+      if (!isNoticed) this.demand.close(at)
+      return isNoticed
+    })
+    return kept.length === unknown.length ? kept : this.noticeable(kept)
   }
 
   private isNew(state: S, mustMatter: boolean): boolean {

@@ -63,3 +63,8 @@ export class HistoryRecorder<C, A> {
 
 /** Less than any clock here resolves, and enough to count at the size of a month in milliseconds. */
 const STEP_MS = 1e-6
+
+/** For a person. Microseconds: less is no difference that a clock showed. */
+export function moment(ms: number): string {
+  return ms.toFixed(3)
+}

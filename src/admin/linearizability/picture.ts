@@ -1,7 +1,7 @@
 import type { CheckResult, KeyProblem } from './check.js'
 import { explain } from './explanation.js'
 import type { Model } from './model.js'
-import type { Operation } from './operation.js'
+import { moment, type Operation } from './operation.js'
 
 /** How much of the run before the trouble is shown. */
 const PLACED_SHOWN = 12
@@ -49,11 +49,6 @@ export function describeProblem<S, C, A>(problem: KeyProblem<C, A>, model: Model
 
 export function span({ calledAt, answeredAt }: Operation<unknown, unknown>): string {
   return `${moment(calledAt)} … ${answeredAt === Infinity ? 'no answer' : moment(answeredAt)}`
-}
-
-/** Microseconds: less is no difference that a clock showed. */
-function moment(ms: number): string {
-  return ms.toFixed(3)
 }
 
 function table(rows: readonly (readonly string[])[]): string[] {

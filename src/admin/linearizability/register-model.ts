@@ -1,4 +1,4 @@
-import type { Model } from './model.js'
+import { ANY_STATE, type Model } from './model.js'
 
 /** The value of a key; null: there is no such key. */
 export interface Held {
@@ -52,7 +52,20 @@ export const registerModel: Model<Held, RegisterCall, RegisterAnswer> = {
 
   same: (a, b) => a.value === b.value && a.revision === b.revision,
 
-  isBlind: (call, answer) => call.kind === 'put' && answer?.found === undefined,
+  needs(call, answer) {
+    if (answer?.found) return nameOf(answer.found)
+    if (call.kind === 'put') return undefined
+    if (call.kind === 'delete') return answer?.done === undefined ? undefined : answer.done ? ANY_STATE : nameOf(ABSENT)
+    if (call.kind === 'get' || (answer !== null && answer.done !== true)) return ANY_STATE
+    return nameExpected(call.expected)
+  },
+
+  makes(call, answer) {
+    if (call.kind === 'get' || (call.kind === 'cas' && answer?.done === false)) return null
+    return nameOf(call.kind === 'delete' ? ABSENT : call)
+  },
+
+  nameOf,
 
   describe(call, answer) {
     const found = answer?.found ? shown(answer.found) : ''
@@ -95,6 +108,15 @@ function meets(state: Held, expected: CasExpected): boolean | null {
   if ('value' in expected) return state.value === expected.value
   if (state.value === null) return expected.revision === 0
   return state.revision === undefined ? null : state.revision === expected.revision
+}
+
+function nameOf({ value }: { readonly value: string | null }): string {
+  return value === null ? '' : `=${value}`
+}
+
+function nameExpected(expected: CasExpected): string | typeof ANY_STATE {
+  if ('absent' in expected) return nameOf(ABSENT)
+  return 'value' in expected ? nameOf(expected) : ANY_STATE
 }
 
 function expectation(expected: CasExpected): string {

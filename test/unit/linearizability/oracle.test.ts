@@ -56,7 +56,7 @@ const operation: fc.Arbitrary<RegisterOperation> = fc
     calledAt: fc.integer({ min: 0, max: 12 }),
     lasts: fc.integer({ min: 0, max: 8 }),
     unknown: fc.boolean(),
-    order: fc.option(fc.integer({ min: 1, max: 6 }), { nil: null, freq: 1 }),
+    order: fc.option(fc.integer({ min: 1, max: 6 }), { nil: null, freq: 3 }),
   })
   .map(({ told: { call, answer }, calledAt, lasts, unknown, order }) =>
     unknown && call.kind !== 'get'
