@@ -1,7 +1,7 @@
 import type { Done } from '../../src/raft/closure.js'
 import type { Executor, File, FileStat, FileSystem, OpenOptions } from '../../src/raft/environment.js'
 import { ErrorCode, Status } from '../../src/raft/errors.js'
-import { type SimDisk, SimInode } from './sim-disk.js'
+import { type SimDisk, SimInode, type SimNode } from './sim-disk.js'
 
 /**
  * A disk's durable image as a FileSystem, so that a checker can open it with the real storage code. Changes are answered OK
@@ -9,6 +9,8 @@ import { type SimDisk, SimInode } from './sim-disk.js'
  */
 export class DurableFileSystem implements FileSystem {
   readonly executor: Executor = { post: (fn) => this.later(fn) }
+  /** Every file and directory that was looked at: what was read stays true until one of them changes. */
+  readonly visited = new Set<SimNode>()
   private readonly queue: (() => void)[] = []
 
   constructor(private readonly disk: SimDisk) {}
@@ -20,20 +22,20 @@ export class DurableFileSystem implements FileSystem {
   }
 
   open(path: string, options: OpenOptions, done: (status: Status, file?: File) => void): void {
-    const node = this.disk.lookupDurable(path)
+    const node = this.lookup(path)
     const inode = node && !node.isDirectory ? node : options.create ? new SimInode(0) : null
     this.later(() => (inode ? done(Status.OK, new DurableFile(this, inode)) : done(this.missing(path))))
   }
 
   stat(path: string, done: (status: Status, stat?: FileStat) => void): void {
-    const node = this.disk.lookupDurable(path)
+    const node = this.lookup(path)
     this.later(() =>
       node ? done(Status.OK, { size: node.isDirectory ? 0 : node.durableSize, isDirectory: node.isDirectory }) : done(this.missing(path)),
     )
   }
 
   list(path: string, done: (status: Status, names?: string[]) => void): void {
-    const node = this.disk.lookupDurable(path)
+    const node = this.lookup(path)
     this.later(() => (node?.isDirectory ? done(Status.OK, [...node.durableNames.keys()].sort()) : done(this.missing(path))))
   }
 
@@ -67,6 +69,10 @@ export class DurableFileSystem implements FileSystem {
 
   later(fn: () => void): void {
     this.queue.push(fn)
+  }
+
+  lookup(path: string): SimNode | null {
+    return this.disk.lookupDurable(path, this.visited)
   }
 
   private missing(path: string): Status {

@@ -6,7 +6,7 @@ import { logMetaFile } from '../../src/storage/log-meta.js'
 import { DurableLog } from './disk-image.js'
 import { DurableFileSystem } from './durable-file-system.js'
 import { decodeState, fillerOf, type RegisterState } from './register-state.js'
-import type { SimDisk } from './sim-disk.js'
+import type { SimDisk, SimNode } from './sim-disk.js'
 import { DATA_DIRECTORY, PATHS, readMeta, readSnapshot, type WholeSnapshot } from './storages.js'
 
 /** A snapshot as it lies on a disk. */
@@ -16,13 +16,22 @@ export interface StoredSnapshot {
   readonly state: RegisterState
 }
 
+/** What was read from a disk image, and from what. */
+interface Kept {
+  readonly value: unknown
+  readonly nodes: readonly SimNode[]
+  /** The image's count of changes when it was read, and when it was found to stand. */
+  readonly readAt: number
+  checkedAt: number
+}
+
 /**
  * What a power loss at this moment is sure to leave of a member: read with the decoders of the real storages, and again
  * only when the disk changed there.
  */
 export class MemberImage {
   readonly log: DurableLog
-  private readonly kept = new Map<string, { stamp: number; value: unknown }>()
+  private readonly kept = new Map<string, Kept>()
 
   constructor(private readonly disk: SimDisk) {
     this.log = new DurableLog(disk, PATHS.log, checksum)
@@ -34,7 +43,7 @@ export class MemberImage {
   }
 
   meta(): { term: number; votedFor: string } {
-    return this.read('meta', [PATHS.raftMeta, PATHS.integrity], (fileSystem) => {
+    return this.read('meta', (fileSystem) => {
       let found = { term: 0, votedFor: '' }
       readMeta(fileSystem, fileSystem.executor, (status, meta) => {
         if (status.ok) found = { term: meta!.term, votedFor: meta!.votedFor.key }
@@ -47,8 +56,8 @@ export class MemberImage {
   /** Null while the directory has none. */
   identity(): IdentityRecord | null {
     const path = `${DATA_DIRECTORY}/raftctl/node.json`
-    return this.read('identity', [path], () => {
-      const node = this.disk.lookupDurable(path)
+    return this.read('identity', (fileSystem) => {
+      const node = fileSystem.lookup(path)
       const decoded = node && !node.isDirectory ? decodeIdentity(Buffer.from(node.durableBytes()), checksum) : null
       return typeof decoded === 'string' ? null : decoded
     })
@@ -61,7 +70,7 @@ export class MemberImage {
 
   /** Where the log says that it begins. */
   firstLogIndex(): number {
-    return this.read('first index', [`${PATHS.log}/log_meta`], (fileSystem) => {
+    return this.read('first index', (fileSystem) => {
       let first = 1
       logMetaFile(fileSystem, PATHS.log).load((status, meta) => {
         if (status.ok) first = Number(meta!.first_log_index)
@@ -73,8 +82,8 @@ export class MemberImage {
 
   /** The newest snapshot; null without one, a text when it is not whole. */
   snapshot(): StoredSnapshot | string | null {
-    return this.read('snapshot', [PATHS.snapshot], (fileSystem) => {
-      if (!this.disk.lookupDurable(PATHS.snapshot)) return null
+    return this.read('snapshot', (fileSystem) => {
+      if (!fileSystem.lookup(PATHS.snapshot)) return null
       let found: StoredSnapshot | string | null = 'it cannot be read'
       readSnapshot(fileSystem, fileSystem.executor, (snapshot) => {
         found = snapshot === null || typeof snapshot === 'string' ? snapshot : judge(snapshot)
@@ -90,14 +99,23 @@ export class MemberImage {
     return snapshot && typeof snapshot !== 'string' ? snapshot.lastIncluded.index : 0
   }
 
-  private read<T>(what: string, paths: readonly string[], load: (fileSystem: DurableFileSystem) => T): T {
-    let stamp = 0
-    for (const path of paths) stamp = Math.max(stamp, this.disk.durableStamp(path))
-    const kept = this.kept.get(what)
-    if (kept?.stamp === stamp) return kept.value as T
-    const value = load(new DurableFileSystem(this.disk))
-    this.kept.set(what, { stamp, value })
-    return value
+  private read<T>(what: string, load: (fileSystem: DurableFileSystem) => T): T {
+    let kept = this.kept.get(what)
+    if (!kept || !this.stands(kept)) {
+      const fileSystem = new DurableFileSystem(this.disk)
+      const value = load(fileSystem)
+      kept = { value, nodes: [...fileSystem.visited], readAt: this.changes, checkedAt: this.changes }
+      this.kept.set(what, kept)
+    }
+    return kept.value as T
+  }
+
+  /** Did nothing change that it was read from? */
+  private stands(kept: Kept): boolean {
+    if (kept.checkedAt === this.changes) return true
+    for (const node of kept.nodes) if (node.durableVersion > kept.readAt) return false
+    kept.checkedAt = this.changes
+    return true
   }
 }
 

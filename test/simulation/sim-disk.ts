@@ -227,12 +227,20 @@ export class SimDisk {
   }
 
   lookup(path: string): SimNode | null {
-    return this.walk(path, (directory) => directory.names)
+    return this.find(segments(path))
   }
 
-  /** What a power loss is sure to leave under that path. */
-  lookupDurable(path: string): SimNode | null {
-    return this.walk(path, (directory) => directory.durableNames)
+  /** What a power loss is sure to leave under that path; `visited` takes what the answer depends on. */
+  lookupDurable(path: string, visited?: Set<SimNode>): SimNode | null {
+    let node: SimNode = this.root
+    visited?.add(node)
+    for (const name of segments(path)) {
+      const next: SimNode | undefined = node.isDirectory ? node.durableNames.get(name) : undefined
+      if (!next) return null
+      node = next
+      visited?.add(node)
+    }
+    return node
   }
 
   create(path: string): SimInode | number {
@@ -388,21 +396,15 @@ export class SimDisk {
 
   private parentOf(path: string): { directory: SimDirectory; name: string } | null {
     const parts = segments(path)
-    const name = parts.pop()
-    const node = this.lookup(parts.join('/'))
+    const name = parts.at(-1)
+    const node = this.find(parts.slice(0, -1))
     return name && node?.isDirectory ? { directory: node, name } : null
   }
 
-  /** When on the disk's clock what lies durably under that path changed last; 0 when nothing does. */
-  durableStamp(path: string): number {
-    const node = this.lookupDurable(path)
-    return node ? stampOf(node) : 0
-  }
-
-  private walk(path: string, names: (directory: SimDirectory) => ReadonlyMap<string, SimNode>): SimNode | null {
+  private find(parts: readonly string[]): SimNode | null {
     let node: SimNode = this.root
-    for (const name of segments(path)) {
-      const next: SimNode | undefined = node.isDirectory ? names(node).get(name) : undefined
+    for (const name of parts) {
+      const next: SimNode | undefined = node.isDirectory ? node.names.get(name) : undefined
       if (!next) return null
       node = next
     }
@@ -410,16 +412,19 @@ export class SimDisk {
   }
 }
 
-function stampOf(node: SimNode): number {
-  let stamp = node.durableVersion
-  if (node.isDirectory) for (const child of node.durableNames.values()) stamp = Math.max(stamp, stampOf(child))
-  return stamp
-}
-
 function persist(change: NameChange): void {
   for (const { directory, name, node } of change.assignments) directory.setDurable(name, node)
 }
 
-function segments(path: string): string[] {
-  return path.split('/').filter((part) => part !== '' && part !== '.')
+const segmentsOf = new Map<string, readonly string[]>()
+
+/** Remembered: the same few paths are looked up over and over. */
+function segments(path: string): readonly string[] {
+  let found = segmentsOf.get(path)
+  if (!found) {
+    if (segmentsOf.size > 10_000) segmentsOf.clear()
+    found = path.split('/').filter((part) => part !== '' && part !== '.')
+    segmentsOf.set(path, found)
+  }
+  return found
 }
