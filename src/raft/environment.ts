@@ -95,8 +95,11 @@ export interface AppendStreamEvents {
 export const ChecksumType = { MURMUR32: 0, CRC32C: 1 } as const
 
 export interface Checksum {
-  /** CRC-32C (Castagnoli), as an unsigned number; `previous` is that of the bytes before, 0 at the start. */
-  crc32c(bytes: Uint8Array, previous?: number): number
+  /**
+   * CRC-32C (Castagnoli) of the bytes in [from, to), all by default, as an unsigned number; `previous` is that of the bytes
+   * before, 0 at the start.
+   */
+  crc32c(bytes: Uint8Array, previous?: number, from?: number, to?: number): number
   /** MurmurHash3_x86_32, seed 0, as an unsigned number. */
   murmur32(bytes: Uint8Array): number
 }

@@ -136,7 +136,7 @@ export class EntryBatch {
       bytes.writeUInt32BE(((typeOf(i) << 24) | (ChecksumType.CRC32C << 16)) >>> 0, at + 8)
       bytes.writeUInt32BE(data.length, at + 12)
       bytes.writeUInt32BE(checksum.crc32c(data), at + 16)
-      bytes.writeUInt32BE(checksum.crc32c(headerAt(bytes, at)), at + 20)
+      bytes.writeUInt32BE(checksum.crc32c(bytes, 0, at, at + HEADER_SUM_AT), at + HEADER_SUM_AT)
     }
     return new EntryBatch(firstIndex, entries.length, bytes, offsets, 0)
   }
@@ -156,7 +156,7 @@ export class EntryBatch {
       offsets.push(at)
     }
     const count = offsets.length - 1
-    const batch = count > 0 ? new EntryBatch(firstIndex, count, bytes.subarray(0, at), Uint32Array.from(offsets), 0) : null
+    const batch = count > 0 ? new EntryBatch(firstIndex, count, bytes.subarray(0, at), new Uint32Array(offsets), 0) : null
     return { batch, goodBytes: at, problem }
   }
 
@@ -189,12 +189,12 @@ export class EntryBatch {
   }
 }
 
-/** What the header's checksum covers. Reused: no view is made per entry. */
-const header = new Uint8Array(20)
+/** The last field of a header: it covers the fields before. */
+const HEADER_SUM_AT = 20
 
-function headerAt(bytes: Buffer, at: number): Uint8Array {
-  for (let i = 0; i < header.length; i++) header[i] = bytes[at + i]!
-  return header
+/** The sum of a range by the kind that an entry's header names. */
+function sumOf(kind: number, bytes: Buffer, from: number, to: number, checksum: Checksum): number {
+  return kind === ChecksumType.CRC32C ? checksum.crc32c(bytes, 0, from, to) : checksum.murmur32(bytes.subarray(from, to))
 }
 
 /** What is wrong with the bytes at an entry: cut short, or not what was written. */
@@ -211,10 +211,9 @@ export function checkEntry(bytes: Buffer, at: number, checksum: Checksum): Entry
   const problem = checkEntryHeader(bytes, at, checksum)
   if (problem) return problem
   const length = bytes.readUInt32BE(at + 12)
-  if (bytes.length - at - ENTRY_HEADER_BYTES < length) return 'short data'
-  const sum = bytes[at + 9] === ChecksumType.CRC32C ? checksum.crc32c : checksum.murmur32
-  const data = bytes.subarray(at + ENTRY_HEADER_BYTES, at + ENTRY_HEADER_BYTES + length)
-  return sum(data) === bytes.readUInt32BE(at + 16) ? null : 'data checksum'
+  const dataAt = at + ENTRY_HEADER_BYTES
+  if (bytes.length - dataAt < length) return 'short data'
+  return sumOf(bytes[at + 9]!, bytes, dataAt, dataAt + length, checksum) === bytes.readUInt32BE(at + 16) ? null : 'data checksum'
 }
 
 /** Verifies the 24-byte header at `at`, not the data behind it; null when it is good. */
@@ -222,8 +221,7 @@ export function checkEntryHeader(bytes: Buffer, at: number, checksum: Checksum):
   if (bytes.length - at < ENTRY_HEADER_BYTES) return 'short header'
   const kind = bytes[at + 9]
   if (kind !== ChecksumType.CRC32C && kind !== ChecksumType.MURMUR32) return 'checksum type'
-  const sum = kind === ChecksumType.CRC32C ? checksum.crc32c : checksum.murmur32
-  if (sum(headerAt(bytes, at)) !== bytes.readUInt32BE(at + 20)) return 'header checksum'
+  if (sumOf(kind, bytes, at, at + HEADER_SUM_AT, checksum) !== bytes.readUInt32BE(at + HEADER_SUM_AT)) return 'header checksum'
   const type = bytes[at + 8]!
   return type < EntryType.NO_OP || type > EntryType.CONFIGURATION ? 'entry type' : null
 }

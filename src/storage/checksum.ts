@@ -23,21 +23,21 @@ function slicingTables(count: number): Int32Array {
   return tables
 }
 
-/** CRC-32C (Castagnoli, reflected, not masked) as an unsigned number; `previous` is that of the bytes before. */
-export function crc32c(bytes: Uint8Array, previous = 0): number {
-  return bytes.length < NATIVE_FROM_BYTES ? tableCrc32c(bytes, previous) : nativeCrc32c(bytes, previous)
+/** CRC-32C (Castagnoli, reflected, not masked) of a range as an unsigned number; `previous` is that of the bytes before. */
+export function crc32c(bytes: Uint8Array, previous = 0, from = 0, to = bytes.length): number {
+  if (to - from < NATIVE_FROM_BYTES) return tableCrc32c(bytes, previous, from, to)
+  return nativeCrc32c(to - from === bytes.length ? bytes : bytes.subarray(from, to), previous)
 }
 
 /** The same in JavaScript, for any length. */
-export function tableCrc32c(bytes: Uint8Array, previous = 0): number {
-  const length = bytes.length
+export function tableCrc32c(bytes: Uint8Array, previous = 0, from = 0, to = bytes.length): number {
   let crc = ~previous
-  let i = 0
-  for (; i + 4 <= length; i += 4) {
+  let i = from
+  for (; i + 4 <= to; i += 4) {
     crc ^= bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24)
     crc = TABLES[768 + (crc & 0xff)]! ^ TABLES[512 + ((crc >>> 8) & 0xff)]! ^ TABLES[256 + ((crc >>> 16) & 0xff)]! ^ TABLES[crc >>> 24]!
   }
-  for (; i < length; i++) crc = (crc >>> 8) ^ TABLES[(crc ^ bytes[i]!) & 0xff]!
+  for (; i < to; i++) crc = (crc >>> 8) ^ TABLES[(crc ^ bytes[i]!) & 0xff]!
   return ~crc >>> 0
 }
 

@@ -34,17 +34,27 @@ export function decodeState(bytes: Buffer): RegisterState | null {
   return { lastWriteIndex: bytes.readUInt32BE(4), digest: bytes.readUInt32BE(8), registers }
 }
 
-/** Bytes that belong to that state and no other: pieces of two snapshots cannot be taken for one. */
+const FILLERS_KEPT = 16
+const fillers = new Map<string, Buffer>()
+
+/**
+ * Bytes that belong to that state and no other: pieces of two snapshots cannot be taken for one. Not to be changed: the last ones
+ * are kept, since a snapshot is made once and looked at on every disk that gets it.
+ */
 export function fillerOf(digest: number, length: number): Buffer {
-  const bytes = Buffer.alloc(length)
+  const key = `${digest}/${length}`
+  const kept = fillers.get(key)
+  if (kept) return kept
+  const words = new Uint32Array(Math.ceil(length / 4))
   let word = (digest ^ 0x9e3779b9) | 1
-  for (let at = 0; at < length; at++) {
-    if ((at & 3) === 0) {
-      word ^= word << 13
-      word ^= word >>> 17
-      word ^= word << 5
-    }
-    bytes[at] = word >>> ((at & 3) * 8)
+  for (let i = 0; i < words.length; i++) {
+    word ^= word << 13
+    word ^= word >>> 17
+    word ^= word << 5
+    words[i] = word
   }
-  return bytes
+  const filler = Buffer.from(words.buffer, 0, length)
+  if (fillers.size >= FILLERS_KEPT) fillers.delete(fillers.keys().next().value!)
+  fillers.set(key, filler)
+  return filler
 }

@@ -138,7 +138,8 @@ export class SimFileSystem implements FileSystem {
       failure = ErrorCode.ENOSPC
     const written = failure ? this.random.integer(0, bytes.length) : bytes.length
     const effect = (share = 1): number => {
-      inode.write(bytes.subarray(0, Math.floor(written * share)), position)
+      const count = Math.floor(written * share)
+      inode.write(count === bytes.length ? bytes : bytes.subarray(0, count), position)
       return failure
     }
     this.run(
@@ -251,7 +252,7 @@ class SimFile implements File {
   ) {}
 
   write(buffers: readonly Uint8Array[], position: number, done: Done): void {
-    this.fileSystem.write(this, Buffer.concat(buffers), position, done)
+    this.fileSystem.write(this, buffers.length === 1 ? Buffer.from(buffers[0]!) : Buffer.concat(buffers), position, done)
   }
 
   read(position: number, length: number, done: (status: Status, bytes?: Buffer) => void): void {
