@@ -101,18 +101,21 @@ export class PeerConnection {
 
   private watch(session: http2.ClientHttp2Session): void {
     let failure = Status.error(ErrorCode.ECONNRESET, 'the connection was closed')
-    let connected = false
+    let greeted = false
     const connecting = setTimeout(() => {
       failure = Status.error(ErrorCode.EHOSTDOWN, `no connection within ${this.options.connectTimeoutMs} ms`)
       session.destroy()
     }, this.options.connectTimeoutMs)
     let ping: NodeJS.Timeout | null = null
     session.on('connect', () => {
-      connected = true
       clearTimeout(connecting)
-      this.resetBackoff()
       ping = setInterval(() => this.ping(session), this.options.pingIntervalMs)
       ping.unref()
+    })
+    // Only its own first words prove a peer: something else may accept at that address and hang up on everybody.
+    session.on('remoteSettings', () => {
+      greeted = true
+      this.resetBackoff()
     })
     session.on('error', (error: NodeJS.ErrnoException) => {
       if (failure.code === ErrorCode.ECONNRESET) failure = connectionFailure(error)
@@ -125,7 +128,7 @@ export class PeerConnection {
       clearTimeout(connecting)
       if (ping) clearInterval(ping)
       if (this.session === session) this.session = null
-      if (!connected) this.backOff(failure)
+      if (!greeted) this.backOff(failure)
       for (const stream of [...this.streams]) if (stream.session === session) stream.finish(failure)
     })
   }

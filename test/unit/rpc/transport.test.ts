@@ -3,129 +3,29 @@ import net from 'node:net'
 import * as grpc from '@grpc/grpc-js'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { AppendStreamEvents } from '../../../src/raft/environment.js'
 import { ErrorCode, Status } from '../../../src/raft/errors.js'
 import { EntryBatch, EntryType } from '../../../src/raft/log-entry.js'
-import type { AppendEntriesRequest, AppendEntriesResponse, PeerHandler } from '../../../src/raft/messages.js'
 import { PeerId } from '../../../src/raft/peer-id.js'
 import { asTerm, logIndex } from '../../../src/raft/types.js'
-import { callGuard } from '../../../src/rpc/call-guard.js'
-import { Faults } from '../../../src/rpc/faults.js'
-import { ProcessIdentity } from '../../../src/rpc/identity.js'
-import { type ManagedNode, NodeManager } from '../../../src/rpc/node-manager.js'
+import type { Faults } from '../../../src/rpc/faults.js'
 import { Peer } from '../../../src/rpc/peer-definition.js'
-import { PeerService } from '../../../src/rpc/peer-service.js'
-import { RpcServer } from '../../../src/rpc/server.js'
-import { GrpcTransport } from '../../../src/rpc/transport.js'
-import { EventLoopExecutor } from '../../../src/server/executor.js'
 import { checksum } from '../../../src/storage/checksum.js'
 import { LinkProxy } from '../../support/proxy.js'
+import {
+  ACCEPTED,
+  answersHello,
+  CLUSTER,
+  callHello,
+  closeAll,
+  closers,
+  frame,
+  GROUP,
+  openStream,
+  startClient,
+  startPeer,
+} from '../../support/transport-bench.js'
 
-const GROUP = 'kv'
-const CLUSTER = 'aa'.repeat(16)
-const ACCEPTED: AppendEntriesResponse = { term: asTerm(3), success: true, lastLogIndex: logIndex(9), readonly: false, rebuilding: false }
-const closers: (() => unknown)[] = []
-
-test.after.each(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
-
-/** A process with one node whose answers the test decides. */
-async function startPeer(handler: Partial<PeerHandler>, clusterId: string | null = CLUSTER) {
-  const executor = new EventLoopExecutor()
-  const nodes = new NodeManager()
-  const faults = new Faults(true)
-  const learned: string[] = []
-  const identity = new ProcessIdentity(PeerId.parse('127.0.0.1:1')!, 'server', 'boot-of-server', '0.1.0', clusterId)
-  const server = new RpcServer({ grpcInterceptors: [callGuard({ identity, onCall: () => {} })] })
-  const service = new PeerService({
-    nodes,
-    executor,
-    checksum,
-    identity,
-    faults,
-    onName: (peer, name) => learned.push(`${peer.key}=${name}`),
-    onAlive: () => {},
-  })
-  server.addGrpcService(Peer, service.handlers)
-  const { port } = await server.listen()
-  const peerId = new PeerId('127.0.0.1', port)
-  nodes.add({ groupId: GROUP, peerId, handler: { handleStreamBroken: () => {}, ...handler } as PeerHandler } as ManagedNode)
-  closers.push(() => server.close({ deadlineMs: 0 }))
-  return { peerId, faults, learned, server, service }
-}
-
-function startClient(clusterId: string | null = CLUSTER, pingMs = 100) {
-  const identity = new ProcessIdentity(PeerId.parse('127.0.0.1:2')!, 'client', 'boot-of-client', '0.1.0', clusterId)
-  const faults = new Faults(true)
-  const names: string[] = []
-  const transport = new GrpcTransport({
-    executor: new EventLoopExecutor(),
-    identity,
-    faults,
-    onName: (peer, name) => names.push(`${peer.key}=${name}`),
-    connectTimeoutMs: 400,
-    pingMs,
-  })
-  closers.push(() => transport.close())
-  return { transport, faults, names, self: identity.peerId }
-}
-
-function callHello(client: ReturnType<typeof startClient>, to: PeerId, timeoutMs = 2000) {
-  const request = { groupId: GROUP, serverId: client.self, peerId: to, incarnation: 'i1', standing: 'founding' as const }
-  return new Promise<{ status: Status; response?: unknown }>((resolve) => {
-    client.transport.call(to, 'hello', request, timeoutMs, (status, response) => resolve({ status, response }))
-  })
-}
-
-const answersHello: Partial<PeerHandler> = {
-  handleHello: (_request, answer) =>
-    answer(Status.OK, {
-      incarnation: 'i2',
-      standing: 'member',
-      bootId: 'b',
-      founders: new Map([['127.0.0.1:2:0', 'i1']]),
-      lastLogIndex: logIndex(0),
-    }),
-}
-
-function frame(to: PeerId, from: PeerId, index: number, data: string | null): AppendEntriesRequest {
-  const entries =
-    data === null ? null : EntryBatch.encode(logIndex(index), asTerm(3), [{ type: EntryType.DATA, data: Buffer.from(data) }], checksum)
-  return {
-    groupId: GROUP,
-    serverId: from,
-    peerId: to,
-    term: asTerm(3),
-    prevLogTerm: asTerm(2),
-    prevLogIndex: logIndex(index - 1),
-    committedIndex: logIndex(index - 1),
-    entries,
-  }
-}
-
-/** An append stream whose events are promises. */
-function openStream(client: ReturnType<typeof startClient>, to: PeerId) {
-  const answers: { seq: number; status: Status; response?: AppendEntriesResponse }[] = []
-  const waiters: (() => void)[] = []
-  let breakNow: (status: Status) => void = () => {}
-  const broken = new Promise<Status>((resolve) => {
-    breakNow = resolve
-  })
-  const events: AppendStreamEvents = {
-    answer: (seq, status, response) => {
-      answers.push(response ? { seq, status, response } : { seq, status })
-      for (const wake of waiters.splice(0)) wake()
-    },
-    broken: (status) => breakNow(status),
-  }
-  const stream = client.transport.openAppendStream(GROUP, client.self, to, events)
-  const answered = async (count: number) => {
-    while (answers.length < count) await new Promise<void>((resolve) => waiters.push(resolve))
-    return answers
-  }
-  return { stream, answered, broken }
-}
+test.after.each(closeAll)
 
 test('hello carries names and founders both ways', async () => {
   const peer = await startPeer(answersHello)
@@ -290,7 +190,7 @@ test("a closed stream tells the other side's node that it broke, a vanished peer
   assert.not((await second.broken).ok)
 })
 
-test('a caller of another cluster is refused on both sides, on calls and streams', async () => {
+test('E14 a caller of another cluster is refused on both sides, on calls and streams', async () => {
   const peer = await startPeer({ ...answersHello, handleAppendEntries: (_r, answer) => answer(Status.OK, ACCEPTED) })
   const stranger = startClient('bb'.repeat(16))
   assert.not((await callHello(stranger, peer.peerId)).status.ok)
