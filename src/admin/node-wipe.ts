@@ -1,4 +1,4 @@
-import { existsSync, renameSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { IdentityRecord } from '../storage/identity-file.js'
 import { DirectoryLock, DirectoryLockedError } from '../storage/lock.js'
@@ -105,13 +105,24 @@ export async function moveAside(target: WipeTarget, day: string): Promise<string
   })
   try {
     const to = freeName(`${join(dirname(target.path), basename(target.path))}.removed-${day}`)
-    renameSync(target.path, to)
+    moveDurably(target.path, to)
     rmSync(join(to, 'raftctl', 'LOCK'), { force: true })
     return to
   } catch (error) {
     throw unusable(target.path, error as Error)
   } finally {
     await lock.release()
+  }
+}
+
+/** After a power loss the directory does not come back under its old name. */
+function moveDurably(from: string, to: string): void {
+  const parent = openSync(dirname(from), 'r')
+  try {
+    renameSync(from, to)
+    fsyncSync(parent)
+  } finally {
+    closeSync(parent)
   }
 }
 

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { access, mkdir, readdir, readFile, rmdir, stat } from 'node:fs/promises'
+import { access, mkdir, open, readdir, readFile, rmdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Checksum } from '../raft/environment.js'
 import { decodeIdentity, type IdentityRecord } from '../storage/identity-file.js'
@@ -52,7 +52,30 @@ async function makeDirectories(path: string): Promise<string | null> {
     )
   for (let at = path; !(await isThere(at)); at = dirname(at)) missing.unshift(at)
   for (const at of missing) await mkdir(at)
+  await makeNameDurable(path)
   return missing[0] ?? null
+}
+
+/**
+ * After a power loss the directory is still there, with all that this member promised in it. A process that was killed may have
+ * made it and more above it, and left the names in the page cache only; what may not be opened was not made by us.
+ */
+async function makeNameDurable(path: string): Promise<void> {
+  for (let at = dirname(path); ; at = dirname(at)) {
+    const directory = await open(at, 'r').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'EACCES' || error.code === 'EPERM') return null
+      throw error
+    })
+    try {
+      await directory?.sync()
+    } catch (error) {
+      // Not every file system can sync a directory: /proc cannot.
+      if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error
+    } finally {
+      await directory?.close()
+    }
+    if (at === dirname(at)) return
+  }
 }
 
 function unusable(path: string, error: NodeJS.ErrnoException): StartError {
