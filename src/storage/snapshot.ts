@@ -11,6 +11,7 @@ import {
   type SnapshotStorage,
   type SnapshotWriter,
 } from '../raft/storage.js'
+import { makeDirectory } from './make-directory.js'
 import { join } from './paths.js'
 import { ProtoBufFile } from './protobuf-file.js'
 import { directoriesOf, removeUnlisted, settleFile, verifyFile } from './snapshot-files.js'
@@ -71,7 +72,7 @@ export class LocalSnapshotStorage implements SnapshotStorage {
     const found: { name: string; index: number }[] = []
     inSequence(
       [
-        (next) => fileSystem.mkdir(this.directory, next),
+        (next) => makeDirectory(fileSystem, this.directory, next),
         (next) =>
           fileSystem.list(this.directory, (status, names) => {
             for (const name of names ?? []) {
@@ -162,9 +163,11 @@ export class LocalSnapshotStorage implements SnapshotStorage {
     if (this.failure) return this.refuse(this.failure, done)
     const { fileSystem } = this.options
     const { listed } = this.own(writer)
+    // The names first, then the list that counts on them.
+    const directories = [...directoriesOf(writer.path, listed.keys()), writer.path]
     inSequence(
       [
-        (next) => forEachInOrder(directoriesOf(writer.path, listed.keys()), (path, synced) => fileSystem.syncDir(path, synced), next),
+        (next) => forEachInOrder(directories, (path, synced) => fileSystem.syncDir(path, synced), next),
         (next) => this.listFile(writer.path).save({ meta, files: listed }, next),
         point(this.failpoints, 'snapshot.copy-noted'),
       ],
