@@ -6,6 +6,7 @@ import type { LogRecovery } from '../raft/storage.js'
 import { fromInt64, type LogIndex, logIndex, plus } from '../raft/types.js'
 import type { DurableMark } from './durable-length.js'
 import type { LogMetaFile } from './log-meta.js'
+import { makeDirectory } from './make-directory.js'
 import { join, parentOf } from './paths.js'
 import { parseSegmentName, Segment, type SegmentName } from './segment.js'
 import { type ScanResult, SegmentScan } from './segment-scan.js'
@@ -91,7 +92,7 @@ export class LogRecoveryRun {
     const { fileSystem, directory } = this.options
     let names: SegmentName[] = []
     const steps = [
-      (next: Done) => fileSystem.mkdir(directory, next),
+      (next: Done) => makeDirectory(fileSystem, directory, next),
       (next: Done) =>
         fileSystem.list(directory, (status, files) => {
           names = (files ?? []).map(parseSegmentName).filter((name) => name !== null)
@@ -99,6 +100,8 @@ export class LogRecoveryRun {
           const leftovers = files!.filter((name) => name.endsWith('.tmp'))
           forEachInOrder(leftovers, (name, removed) => fileSystem.unlink(join(directory, name), removed), next)
         }),
+      // A process that was killed may have left log_meta's new name volatile; what it cuts off goes only when it is durable.
+      (next: Done) => fileSystem.syncDir(directory, next),
       (next: Done) => this.loadFirstIndex(names, next),
       (next: Done) => this.loadSegments(names, next),
       (next: Done) => next(this.checkMark()),

@@ -8,6 +8,7 @@ import { type LogIndex, logIndex, minIndex, NO_TERM, plus, type Term } from '../
 import { type DurableLength, type DurableMark, NO_MARK } from './durable-length.js'
 import { type LogMetaFile, logMetaFile } from './log-meta.js'
 import { LogRecoveryRun, WRITE_BYTES_MAX } from './log-recovery.js'
+import { makeDirectory } from './make-directory.js'
 import { parentOf } from './paths.js'
 import { readAndClose } from './protobuf-file.js'
 import { Segment } from './segment.js'
@@ -98,7 +99,8 @@ export class SegmentLogStorage implements LogStorage {
           next(Status.OK)
         })
       })
-    const makeParent: Step = (next) => (this.integrity ? this.fileSystem.mkdir(parentOf(this.integrity.path), next) : next(Status.OK))
+    const makeParent: Step = (next) =>
+      this.integrity ? makeDirectory(this.fileSystem, parentOf(this.integrity.path), next) : next(Status.OK)
     this.change(
       'open the log',
       (finish) => inSequence([makeParent, recover, (next) => this.storeMark(next)], finish),

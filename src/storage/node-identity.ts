@@ -7,6 +7,7 @@ import { PeerId } from '../raft/peer-id.js'
 import type { IdentityStorage, NodeIdentity } from '../raft/storage.js'
 import type { LogIndex } from '../raft/types.js'
 import { decodeIdentity, encodeIdentity, type IdentityRecord } from './identity-file.js'
+import { makeDirectory } from './make-directory.js'
 import { join } from './paths.js'
 import { readWholeFile, replaceFile } from './protobuf-file.js'
 import { parseSegmentName } from './segment.js'
@@ -85,7 +86,7 @@ export class NodeIdentityStorage implements IdentityStorage {
   /** EINVAL or ECORRUPT with `refusal` set when this is not this member's directory. */
   load(standing: Standing, done: (status: Status, identity?: NodeIdentity) => void): void {
     const { fileSystem, checksum, directory } = this.options
-    fileSystem.mkdir(join(directory, 'raftctl'), (made) => {
+    makeDirectory(fileSystem, join(directory, 'raftctl'), (made) => {
       if (!made.ok) return done(made)
       readWholeFile(fileSystem, this.path, (status, bytes) => {
         if (status.code === ErrorCode.ENOENT) return this.create(standing, done)

@@ -7,6 +7,7 @@ import { PeerId } from '../raft/peer-id.js'
 import type { RaftMeta, RaftMetaStorage } from '../raft/storage.js'
 import { asTerm, fromInt64 } from '../raft/types.js'
 import { AlternatingRecord, type StoredRecord } from './alternating-record.js'
+import { makeDirectory } from './make-directory.js'
 import { join, parentOf } from './paths.js'
 import { type MessageCodec, ProtoBufFile } from './protobuf-file.js'
 import { inSequence, point, type Step } from './steps.js'
@@ -60,16 +61,19 @@ export class FileRaftMetaStorage implements RaftMetaStorage {
   /** ECORRUPT when what is stored cannot be trusted: a guess could give a second vote in a term. */
   load(done: (status: Status, meta?: RaftMeta) => void): void {
     const { fileSystem, directory, integrityDirectory } = this.options
-    inSequence([(next) => fileSystem.mkdir(directory, next), (next) => fileSystem.mkdir(integrityDirectory, next)], (made) => {
-      if (!made.ok) return done(made)
-      this.slots.load((status, stored) => {
-        if (!status.ok) return done(status)
-        this.readFile((fileStatus, file) => {
-          if (!fileStatus.ok) return done(fileStatus)
-          this.settle(stored!, file!, done)
+    inSequence(
+      [(next) => makeDirectory(fileSystem, directory, next), (next) => makeDirectory(fileSystem, integrityDirectory, next)],
+      (made) => {
+        if (!made.ok) return done(made)
+        this.slots.load((status, stored) => {
+          if (!status.ok) return done(status)
+          this.readFile((fileStatus, file) => {
+            if (!fileStatus.ok) return done(fileStatus)
+            this.settle(stored!, file!, done)
+          })
         })
-      })
-    })
+      },
+    )
   }
 
   save(meta: RaftMeta, done: Done): void {
