@@ -48,6 +48,7 @@ export class Story {
   start(leader?: string): this {
     this.cluster.startAll()
     this.awaitLeader()
+    this.await('all follow', () => this.members.every((member) => !this.isVoter(member) || !member.isUp || this.follows(member)))
     if (leader !== undefined && this.leader.name !== leader) {
       const target = this.member(leader)
       // A member that joined this moment may not have answered yet.
@@ -168,6 +169,16 @@ export class Story {
         return `${member.name} ${state} term ${term} last ${lastId.index}/${lastId.term} committed ${committedIndex}${member.failed ? ` failed: ${member.failed}` : ''}`
       })
       .join('; ')
+  }
+
+  private isVoter({ peerId }: SimMember): boolean {
+    return this.leader.node!.status().configuration.contains(peerId)
+  }
+
+  private follows(member: SimMember): boolean {
+    const { term, lastId, leaderId } = member.node!.status()
+    const leader = this.cluster.leader()
+    return leader !== null && leaderId.equals(leader.peerId) && lastId.index === leader.node!.status().lastId.index && term === lastId.term
   }
 
   private isSettled(): boolean {
