@@ -5,7 +5,7 @@ import { FaultBudget } from './fault-budget.js'
 import type { SimMember } from './member.js'
 import type { World } from './swarm-plan.js'
 
-type Deed = Extract<Act, { kind: 'snapshot' | 'wipe' | 'change' | 'transfer' }>
+type Deed = Extract<Act, { kind: 'snapshot' | 'wipe' | 'change' | 'transfer' | 'vote' }>
 
 /**
  * Does what an administrator decided: takes snapshots, hands leadership over, changes the members, and starts members anew
@@ -34,6 +34,9 @@ export class Administrator {
         return member.isUp && this.change(member, deed.members)
       case 'snapshot':
         if (member.isUp) cluster.snapshot(member)
+        return member.isUp
+      case 'vote':
+        member.run('client:vote', (node) => node.vote(() => {}))
         return member.isUp
       case 'transfer':
         if (member.isUp) this.transfer(member, deed.target)

@@ -6,6 +6,7 @@ import type { ChangeOptions } from '../../src/raft/membership.js'
 import type { Node } from '../../src/raft/node.js'
 import { PeerId } from '../../src/raft/peer-id.js'
 import { checksum } from '../../src/storage/checksum.js'
+import { ArmedPoints } from './armed-points.js'
 import { History, type WriteRecord } from './history.js'
 import { Invariants } from './invariants.js'
 import { type CreateMachine, type NodeLimits, outcomeOf, SimMember } from './member.js'
@@ -28,6 +29,8 @@ export interface ClusterOptions {
   /** Clocks run at 1 ± this. */
   readonly clockDrift?: number
   readonly timerLatenessMs?: number
+  /** Clocks may be made to jump forward. */
+  readonly clockJumps?: boolean
   readonly catchupMargin?: number
   /** Default: a plain RegisterMachine. */
   readonly createMachine?: CreateMachine
@@ -81,10 +84,14 @@ export class SimCluster {
   readonly invariants: Invariants
   readonly electionTimeoutMs: number
   readonly violations: Violation[] = []
+  readonly points = new ArmedPoints()
   readonly counts = {
     crashes: 0,
     kills: 0,
     torn: 0,
+    midSnapshot: 0,
+    midInstall: 0,
+    midJoint: 0,
     unsyncedNames: 0,
     restarts: 0,
     pauses: 0,
@@ -143,6 +150,7 @@ export class SimCluster {
       maxSegmentBytes: options.maxSegmentBytes ?? 64 * 1024,
       clockRate,
       timerLatenessMs: options.timerLatenessMs ?? 0.5,
+      clockJumps: options.clockJumps ?? false,
       snapshotIntervalMs: options.snapshotIntervalMs ?? 0,
       node: options.node ?? {},
       createMachine: options.createMachine ?? ((listener: MachineListener) => new RegisterMachine(listener)),
@@ -162,6 +170,7 @@ export class SimCluster {
         if (count) this.counts[count]++
         this.onEvent(member, event)
       },
+      point: (member, name) => this.points.hit(name, member),
       started: (member, status) => this.onStarted(member, status),
     })
   }
@@ -229,7 +238,7 @@ export class SimCluster {
   leader(): SimMember | null {
     let leader: SimMember | null = null
     for (const member of this.members) {
-      if (!member.isUp || member.process!.paused || !member.node!.isLeader()) continue
+      if (!member.isUp || member.process!.stopped || !member.node!.isLeader()) continue
       if (!leader || member.leadsTerm > leader.leadsTerm) leader = member
     }
     return leader
@@ -274,6 +283,7 @@ export class SimCluster {
     if (!member.isUp) return
     this.note('kill', member)
     this.counts.kills++
+    this.countEnd(member)
     member.kill()
   }
 
@@ -281,21 +291,38 @@ export class SimCluster {
     if (!member.isUp) return
     this.note('power-loss', member)
     this.counts.crashes++
+    this.countEnd(member)
     this.counts.unsyncedNames += member.disk.unsyncedNames
     if (member.crash(options).torn) this.counts.torn++
   }
 
+  /** In the middle of what that process ends. */
+  private countEnd(member: SimMember): void {
+    const { snapshot, configuration } = member.node!.status()
+    if (snapshot.state === 'saving') this.counts.midSnapshot++
+    else if (snapshot.state !== 'idle') this.counts.midInstall++
+    if (!configuration.isStable) this.counts.midJoint++
+  }
+
   pause(member: SimMember): void {
-    if (!member.isUp || member.process!.paused) return
+    if (!member.isUp || member.process!.stopped) return
     this.note('pause', member)
     this.counts.pauses++
     member.process!.pause()
   }
 
   resume(member: SimMember): void {
-    if (!member.isUp || !member.process!.paused) return
+    if (!member.isUp || !member.process!.stopped) return
     this.note('resume', member)
     member.process!.resume()
+  }
+
+  /** Its process gets a processor only once in so many milliseconds, for this long. */
+  slowDown(member: SimMember, turnEveryMs: number, forMs: number): void {
+    this.note('slow', member)
+    const { process } = member
+    process!.slowDown(turnEveryMs)
+    this.scheduler.schedule(forMs, null, 'later', () => process!.slowDown(0))
   }
 
   /** Nothing passes between members of different groups. */

@@ -1,11 +1,13 @@
 import type { SimCluster } from './cluster.js'
-import { type Act, type Decision, toMicros } from './decisions.js'
+import { type Act, type Decision, type Drawn, toMicros } from './decisions.js'
 import type { SimRandom } from './sim-random.js'
+
+type Take = (decisions: readonly Decision[]) => void
 
 /** Says what is done to a cluster, and when. */
 export interface Decider {
   /** From now on `take` gets what is decided, at the moment it is to happen; decisions of one moment come together. */
-  start(take: (decisions: readonly Decision[]) => void): void
+  start(take: Take): void
   /** Decides nothing more. */
   stop(): void
 }
@@ -19,11 +21,14 @@ export class DrawnDecider implements Decider {
     private readonly label: string,
     private readonly everyMs: number,
     private readonly random: SimRandom,
-    private readonly draw: () => readonly Act[],
+    private readonly draw: () => readonly Drawn[],
+    /** Decided at the very start. */
+    private readonly drawFirst: () => readonly Act[] = () => [],
   ) {}
 
-  start(take: (decisions: readonly Decision[]) => void): void {
+  start(take: Take): void {
     this.active = true
+    this.schedule(toMicros(this.cluster.now + 0.001), this.drawFirst, take)
     this.scheduleNext(take)
   }
 
@@ -31,13 +36,24 @@ export class DrawnDecider implements Decider {
     this.active = false
   }
 
-  private scheduleNext(take: (decisions: readonly Decision[]) => void): void {
-    const { scheduler } = this.cluster
-    const at = toMicros(scheduler.now + this.random.exponential(this.everyMs))
-    scheduler.scheduleAt(at, null, this.label, () => {
+  private scheduleNext(take: Take): void {
+    const at = toMicros(this.cluster.now + this.random.exponential(this.everyMs))
+    this.schedule(at, this.draw, take, () => this.scheduleNext(take))
+  }
+
+  private schedule(at: number, draw: () => readonly Drawn[], take: Take, then = (): void => {}): void {
+    this.cluster.scheduler.scheduleAt(at, null, this.label, () => {
       if (!this.active) return
-      take(this.draw().map((act) => ({ at, ...act })))
-      this.scheduleNext(take)
+      const drawn = draw()
+      take(drawn.filter(({ afterMs }) => !afterMs).map((act) => decisionOf(at, act)))
+      for (const act of drawn) if (act.afterMs) this.postpone(decisionOf(toMicros(at + act.afterMs), act), take)
+      then()
+    })
+  }
+
+  private postpone(decision: Decision, take: Take): void {
+    this.cluster.scheduler.scheduleAt(decision.at, null, this.label, () => {
+      if (this.active) take([decision])
     })
   }
 }
@@ -51,7 +67,7 @@ export class ScriptedDecider implements Decider {
     private readonly decisions: readonly Decision[],
   ) {}
 
-  start(take: (decisions: readonly Decision[]) => void): void {
+  start(take: Take): void {
     this.active = true
     for (const decisions of byMoment(this.decisions)) {
       this.cluster.scheduler.scheduleAt(decisions[0]!.at, null, 'script', () => {
@@ -63,6 +79,10 @@ export class ScriptedDecider implements Decider {
   stop(): void {
     this.active = false
   }
+}
+
+function decisionOf(at: number, { afterMs: _, ...act }: Drawn): Decision {
+  return { at, ...act } as Decision
 }
 
 function byMoment(decisions: readonly Decision[]): Decision[][] {

@@ -1,5 +1,10 @@
+import type { FailpointName } from '../../src/raft/failpoints.js'
+
 /** A member by its name, or `leader`: whoever leads when the time comes. */
 export type Who = string
+
+/** What happens at a named point: power loss, kill, failure of the step, or the process stands still. */
+export type StrikeKind = 'power' | 'kill' | 'fail' | 'pause'
 
 /**
  * Everything that can be done to a cluster from outside, by kind. Times are in milliseconds; `forMs` says after how long
@@ -12,6 +17,12 @@ export interface Acts {
   /** Asks the process to stop, and starts it again `forMs` after it did. */
   shutdown: { who: Who; forMs: number }
   pause: { who: Who; forMs: number }
+  /** The process gets a processor only once in `turnMs`. */
+  slow: { who: Who; turnMs: number; forMs: number }
+  /** Its monotonic clock jumps forward by that much. */
+  clockJump: { who: Who; byMs: number }
+  /** Who comes to that named point of the code first is struck there: `who` is a member, or `any`. */
+  point: { who: Who; name: FailpointName; strike: StrikeKind; keep: number; forMs: number }
   /** Cut off from everybody. */
   isolate: { who: Who; forMs: number }
   /** Nothing passes between the two sides; whoever is on neither hears both. */
@@ -19,14 +30,20 @@ export interface Acts {
   bridge: { one: readonly Who[]; other: readonly Who[]; forMs: number }
   /** Nothing passes in that direction. */
   oneWay: { from: readonly Who[]; to: readonly Who[]; forMs: number }
+  /** One of several links that stop one after the other, and pass again in another order. */
+  swizzle: { from: readonly Who[]; to: readonly Who[]; forMs: number }
   clog: { who: Who; towards: Who; forMs: number }
   stall: { who: Who; forMs: number }
   diskError: { who: Who; writes: number; syncs: number; forMs: number }
   /** The disk takes that many bytes more. */
   full: { who: Who; bytes: number; forMs: number }
+  /** The node is told that its disk runs short. */
+  space: { who: Who; forMs: number }
   // ---- what administrators do ----
   /** Without a target the leader chooses. */
   transfer: { who: Who; target?: Who }
+  /** Has a follower campaign now. */
+  vote: { who: Who }
   snapshot: { who: Who }
   wipe: { who: Who; forMs: number }
   change: { who: Who; members: readonly Who[] }
@@ -40,6 +57,9 @@ export type Kind = keyof Acts
 
 export type Act = { readonly [K in Kind]: { readonly kind: K } & Readonly<Acts[K]> }[Kind]
 
+/** Something to be done later than it was decided. */
+export type Drawn = Act & { readonly afterMs?: number }
+
 /** Something that was decided, and when: enough to do it again. */
 export type Decision = Act & { readonly at: number }
 
@@ -48,19 +68,24 @@ export const FAULT_KINDS = [
   'kill',
   'shutdown',
   'pause',
+  'slow',
+  'clockJump',
+  'point',
   'isolate',
   'split',
   'bridge',
   'oneWay',
+  'swizzle',
   'clog',
   'stall',
   'diskError',
   'full',
+  'space',
 ] as const satisfies readonly Kind[]
 
 export type FaultKind = (typeof FAULT_KINDS)[number]
 
-export const DEED_KINDS = ['transfer', 'snapshot', 'wipe', 'change'] as const satisfies readonly Kind[]
+export const DEED_KINDS = ['transfer', 'vote', 'snapshot', 'wipe', 'change'] as const satisfies readonly Kind[]
 const CALL_KINDS = ['write', 'read'] as const satisfies readonly Kind[]
 export const KINDS: readonly Kind[] = [...FAULT_KINDS, ...DEED_KINDS, ...CALL_KINDS]
 

@@ -20,6 +20,8 @@ export class DeedDrawing {
         return []
       case 'snapshot':
         return cluster.up.length > 0 ? [{ kind: 'snapshot', who: random.pick(cluster.up).name }] : []
+      case 'vote':
+        return cluster.up.length > 0 ? [{ kind: 'vote', who: random.pick(cluster.up).name }] : []
       case 'wipe':
         return [{ kind: 'wipe', who: random.pick(cluster.members).name, forMs: toMicros(random.exponential(plan.electionTimeoutMs)) }]
       case 'transfer':

@@ -26,7 +26,14 @@ export function drawnDeciders(cluster: SimCluster, plan: SwarmPlan, stopping: ()
       new DrawnDecider(cluster, 'reader', plan.readEveryMs, random, () => clients.drawReads()),
     ],
     onceFounded: [
-      new DrawnDecider(cluster, 'fault', plan.faultEveryMs, faults, () => faultDrawing.draw()),
+      new DrawnDecider(
+        cluster,
+        'fault',
+        plan.faultEveryMs,
+        faults,
+        () => faultDrawing.draw(),
+        () => faultDrawing.drawFirst(),
+      ),
       new DrawnDecider(cluster, 'administrator', plan.administration.everyMs, deeds, () => deedDrawing.draw()),
     ],
   }

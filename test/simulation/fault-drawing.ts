@@ -1,8 +1,13 @@
+import { POINTS, STORAGE_POINTS } from './armed-points.js'
 import type { SimCluster } from './cluster.js'
-import { type Act, FAULT_KINDS, type FaultKind, toMicros, type Who } from './decisions.js'
+import { type Act, type Drawn, FAULT_KINDS, type FaultKind, type StrikeKind, toMicros, type Who } from './decisions.js'
 import type { SimMember } from './member.js'
 import type { SimRandom } from './sim-random.js'
 import { drawWeighted, type SwarmPlan } from './swarm-plan.js'
+
+const STRIKES: readonly StrikeKind[] = ['power', 'power', 'kill', 'fail', 'pause']
+
+const FIRST_POINTS = 8
 
 /** Draws what goes wrong next and to whom, from a seed's plan and from how the cluster stands; does nothing. */
 export class FaultDrawing {
@@ -12,7 +17,12 @@ export class FaultDrawing {
     private readonly random: SimRandom,
   ) {}
 
-  draw(): readonly Act[] {
+  /** The rarer a point, the earlier it must be armed: the first draw arms several. */
+  drawFirst(): readonly Act[] {
+    return this.plan.weights.point > 0 ? Array.from({ length: FIRST_POINTS }, () => this.point('any')) : []
+  }
+
+  draw(): readonly Drawn[] {
     const kind = drawWeighted(this.random, FAULT_KINDS, this.plan.weights)
     const victim = this.drawVictim()
     if (!kind) return []
@@ -20,7 +30,7 @@ export class FaultDrawing {
     return victim ? this.drawFor(kind, victim) : []
   }
 
-  private drawFor(kind: Exclude<FaultKind, 'power'>, who: Who): readonly Act[] {
+  private drawFor(kind: Exclude<FaultKind, 'power'>, who: Who): readonly Drawn[] {
     const { cluster, random, plan } = this
     const t = plan.electionTimeoutMs
     switch (kind) {
@@ -30,6 +40,16 @@ export class FaultDrawing {
         return [{ kind, who, forMs: this.about(t) }]
       case 'pause':
         return [{ kind, who, forMs: this.about(t * 2) }]
+      case 'space':
+        return [{ kind, who, forMs: this.about(t) }]
+      case 'slow':
+        return [{ kind, who, turnMs: toMicros(random.pick([t / 200, t / 50, t / 10, t / 3])), forMs: this.about(t * 3) }]
+      case 'clockJump':
+        return [{ kind, who, byMs: toMicros(random.pick([t / 10, t, t * 10, 3_600_000])) }]
+      case 'point':
+        return [this.point(who)]
+      case 'swizzle':
+        return this.swizzle(who)
       case 'clog':
         return [{ kind, who, towards: random.pick(cluster.members).name, forMs: this.about(t) }]
       case 'diskError':
@@ -39,6 +59,37 @@ export class FaultDrawing {
       default:
         return this.partition(kind, who)
     }
+  }
+
+  private point(who: Who): Act {
+    const { random, plan } = this
+    const name = random.pick(POINTS)
+    const strike = random.pick(STORAGE_POINTS.includes(name) ? STRIKES : STRIKES.filter((kind) => kind !== 'fail'))
+    const keep = random.pick([0, 0.5, 1])
+    return { kind: 'point', who: random.chance(0.7) ? 'any' : who, name, strike, keep, forMs: this.about(plan.electionTimeoutMs) }
+  }
+
+  /** Links stop one after the other, and pass again in another order. */
+  private swizzle(who: Who): readonly Drawn[] {
+    const { cluster, random, plan } = this
+    const itself = cluster.find(who)
+    if (!itself) return []
+    const victim = itself.name
+    const others = cluster.members.filter((member) => member !== itself).map((member) => member.name)
+    const links = random.shuffle(
+      others.flatMap((other) => [
+        { from: [victim], to: [other] },
+        { from: [other], to: [victim] },
+      ]),
+    )
+    const stepMs = plan.electionTimeoutMs * random.between(0.05, 0.5)
+    const order = random.shuffle(links.map((_, i) => i))
+    return links.map((link, i) => ({
+      kind: 'swizzle',
+      ...link,
+      afterMs: toMicros(i * stepMs),
+      forMs: toMicros((links.length - i + order[i]!) * stepMs),
+    }))
   }
 
   /** Somebody, the leader more often than its share. */

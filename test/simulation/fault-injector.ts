@@ -1,11 +1,14 @@
+import { ErrorCode, Status } from '../../src/raft/errors.js'
 import { InvariantViolation, type Link, type SimCluster } from './cluster.js'
 import type { Act, FaultKind, Who } from './decisions.js'
 import type { SimMember } from './member.js'
+import { ProcessEnded } from './scheduler.js'
 import type { SimProcess } from './sim-process.js'
 import type { SimRandom } from './sim-random.js'
 
 type Fault = Extract<Act, { kind: FaultKind }>
-type Partition = Extract<Act, { kind: 'isolate' | 'split' | 'bridge' | 'oneWay' }>
+type Partition = Extract<Act, { kind: 'isolate' | 'split' | 'bridge' | 'oneWay' | 'swizzle' }>
+type PointFault = Extract<Act, { kind: 'point' }>
 
 /** Does what was decided to go wrong, and mends it again when its time is over. */
 export class FaultInjector {
@@ -25,7 +28,10 @@ export class FaultInjector {
       case 'split':
       case 'bridge':
       case 'oneWay':
+      case 'swizzle':
         return this.cut(this.linksOf(fault), fault.forMs)
+      case 'point':
+        return this.arm(fault)
       default: {
         const member = this.cluster.find(fault.who)
         if (!member?.isUp) return false
@@ -35,31 +41,35 @@ export class FaultInjector {
     }
   }
 
-  private performOn(member: SimMember, fault: Exclude<Fault, Partition>): void {
+  private performOn(member: SimMember, fault: Exclude<Fault, Partition | PointFault>): void {
     const { cluster } = this
-    const { forMs } = fault
     switch (fault.kind) {
       case 'power':
         cluster.crash(member, { keep: fault.keep, poweredOn: fault.poweredOn })
-        return this.later(forMs, () => cluster.start(member))
+        return this.later(fault.forMs, () => cluster.start(member))
       case 'kill':
         this.endProcess(member)
-        return this.later(forMs, () => cluster.start(member))
+        return this.later(fault.forMs, () => cluster.start(member))
       case 'shutdown':
-        return this.shutdown(member, forMs)
+        return this.shutdown(member, fault.forMs)
       case 'pause':
-        cluster.pause(member)
-        return this.later(forMs, () => cluster.resume(member))
+        return this.pause(member, fault.forMs)
+      case 'slow':
+        return cluster.slowDown(member, fault.turnMs, fault.forMs)
+      case 'clockJump':
+        return member.process!.jump(fault.byMs)
       case 'stall':
-        return cluster.stallDisk(member, forMs)
+        return cluster.stallDisk(member, fault.forMs)
       case 'clog': {
         const towards = cluster.find(fault.towards)
-        return towards ? cluster.clog(member, towards, forMs) : undefined
+        return towards ? cluster.clog(member, towards, fault.forMs) : undefined
       }
       case 'diskError':
-        return this.diskError(member, fault.writes, fault.syncs, forMs)
+        return this.diskError(member, fault.writes, fault.syncs, fault.forMs)
       case 'full':
-        return this.fillDisk(member, fault.bytes, forMs)
+        return this.fillDisk(member, fault.bytes, fault.forMs)
+      case 'space':
+        return this.runShort(member, fault.forMs)
     }
   }
 
@@ -78,6 +88,44 @@ export class FaultInjector {
     member.profile.writeErrorRate = 0
     member.profile.syncErrorRate = 0
     member.disk.capacityBytes = Infinity
+  }
+
+  private pause(member: SimMember, forMs: number): void {
+    this.cluster.pause(member)
+    this.later(forMs, () => this.cluster.resume(member))
+  }
+
+  private runShort(member: SimMember, forMs: number): void {
+    const { process } = member
+    member.run('space:short', (node) => node.setDiskSpace('short'))
+    this.later(forMs, () => {
+      if (member.process === process) member.run('space:ample', (node) => node.setDiskSpace('ample'))
+    })
+  }
+
+  private arm(fault: PointFault): boolean {
+    const member = fault.who === 'any' ? null : this.cluster.find(fault.who)
+    if (!member && fault.who !== 'any') return false
+    this.cluster.points.arm(fault.name, member, (struck) => this.strike(struck, fault))
+    return true
+  }
+
+  /** Happens in the middle of the code of that member. */
+  private strike(member: SimMember, { name, strike, keep, forMs }: PointFault): Status | null {
+    const { cluster } = this
+    cluster.scheduler.note('point', null, `${member.name} ${name} ${strike}`)
+    if (strike === 'fail') {
+      member.diskFaulted = true
+      return Status.error(ErrorCode.EIO, `the step after ${name} was made to fail`)
+    }
+    if (strike === 'pause') {
+      this.pause(member, forMs)
+      return null
+    }
+    if (strike === 'power') cluster.crash(member, { keep })
+    else this.endProcess(member)
+    this.later(forMs, () => cluster.start(member))
+    throw new ProcessEnded(name)
   }
 
   private later(ms: number, fn: () => void): void {
@@ -136,7 +184,7 @@ export class FaultInjector {
 
   private linksOf(fault: Partition): Link[] {
     const { members } = this.cluster
-    if (fault.kind === 'oneWay') return between(this.membersOf(fault.from), this.membersOf(fault.to))
+    if (fault.kind === 'oneWay' || fault.kind === 'swizzle') return between(this.membersOf(fault.from), this.membersOf(fault.to))
     if (fault.kind !== 'isolate') return bothWays(this.membersOf(fault.one), this.membersOf(fault.other))
     const member = this.cluster.find(fault.who)
     return member ? bothWays([member], members) : []

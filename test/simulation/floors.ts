@@ -1,3 +1,4 @@
+import type { PointCount } from './armed-points.js'
 import type { Counters } from './swarm.js'
 
 /** Per 100 seeds at least this much must have happened, or the run proves nothing. */
@@ -21,11 +22,22 @@ export const FLOORS_PER_100_SEEDS: Counters = {
   split: 10,
   bridge: 10,
   oneWay: 10,
+  swizzle: 10,
+  slow: 10,
+  clockJump: 10,
+  point: 100,
+  points: 20_000,
+  strikes: 50,
+  midSnapshot: 2,
+  midInstall: 2,
+  midJoint: 5,
+  space: 5,
   clog: 10,
   stall: 10,
   diskError: 5,
   full: 2,
   transfer: 20,
+  vote: 10,
   snapshots: 500,
   installs: 20,
   wipe: 40,
@@ -42,4 +54,13 @@ export function belowFloors(totals: Counters, seeds: number): string[] {
   return Object.entries(FLOORS_PER_100_SEEDS)
     .filter(([name, floor]) => (totals[name] ?? 0) < (floor * seeds) / 100)
     .map(([name, floor]) => `${name}=${totals[name] ?? 0} < ${Math.ceil((floor * seeds) / 100)}`)
+}
+
+/** From this many seeds on every named point must have been reached, and somebody struck there. */
+const SEEDS_FOR_POINTS = 300
+
+/** The named points of the code that so many seeds did not reach, or where they struck nobody. */
+export function missedPoints(points: ReadonlyMap<string, PointCount>, seeds: number): string[] {
+  if (seeds < SEEDS_FOR_POINTS) return []
+  return [...points].filter(([, { strikes }]) => strikes === 0).map(([name, { hits }]) => `${name} reached ${hits} times, struck never`)
 }

@@ -1,4 +1,5 @@
-import { belowFloors } from './floors.js'
+import type { PointCount } from './armed-points.js'
+import { belowFloors, missedPoints } from './floors.js'
 import { type Counters, Swarm, type SwarmResult } from './swarm.js'
 
 const USAGE = `usage: npm run sim -- [options]
@@ -8,6 +9,7 @@ const USAGE = `usage: npm run sim -- [options]
   --trace                with --seed: prints every event
   --check-determinism K  runs K seeds twice and compares the trace hashes
   --time-limit SECONDS   stops after that much real time; what has run must still meet the floors
+  --points               prints how often each named point of the code was reached, and struck
   --keep-going           runs the remaining seeds after a violation`
 
 interface Options {
@@ -18,10 +20,20 @@ interface Options {
   determinism: number
   timeLimitS: number
   keepGoing: boolean
+  points: boolean
 }
 
 function parse(args: readonly string[]): Options {
-  const options: Options = { seeds: 100, from: 1, seed: null, trace: false, determinism: 0, timeLimitS: Infinity, keepGoing: false }
+  const options: Options = {
+    seeds: 100,
+    from: 1,
+    seed: null,
+    trace: false,
+    determinism: 0,
+    timeLimitS: Infinity,
+    keepGoing: false,
+    points: false,
+  }
   for (let i = 0; i < args.length; i++) {
     const number = (): number => {
       const value = Number(args[++i])
@@ -46,6 +58,9 @@ function parse(args: readonly string[]): Options {
         break
       case '--time-limit':
         options.timeLimitS = number()
+        break
+      case '--points':
+        options.points = true
         break
       case '--keep-going':
         options.keepGoing = true
@@ -95,6 +110,7 @@ function report(result: SwarmResult): void {
 function runSeeds(options: Options): number {
   const startedAt = performance.now()
   const totals: Counters = {}
+  const points = new Map<string, PointCount>()
   let simMs = 0
   let done = 0
   let threeNodeSimMs = 0
@@ -110,6 +126,7 @@ function runSeeds(options: Options): number {
       threeNodeRealMs += performance.now() - seedStartedAt
     }
     for (const [name, value] of Object.entries(result.counters)) totals[name] = (totals[name] ?? 0) + value
+    addPoints(points, result.points)
     if (!result.violation) continue
     report(result)
     if (!options.keepGoing) break
@@ -118,14 +135,22 @@ function runSeeds(options: Options): number {
   const speed = threeNodeRealMs > 0 ? ` speed3=${(threeNodeSimMs / threeNodeRealMs).toFixed(1)}` : ''
   const counters = Object.entries(totals).map(([name, value]) => `${name}=${value}`)
   console.log(`seeds=${done} simS=${(simMs / 1000).toFixed(0)} realS=${realS.toFixed(1)}${speed} ${counters.join(' ')}`)
+  if (options.points) for (const [name, { hits, strikes }] of points) console.log(`  ${name} reached=${hits} struck=${strikes}`)
   if ((totals['violations'] ?? 0) > 0) return 1
-  const low = belowFloors(totals, done)
+  const low = [...belowFloors(totals, done), ...missedPoints(points, done)]
   // A handful of seeds may lack a kind of fault; from 50 on, too little of anything means that nothing was tested.
   if (done === 0 || (done >= 50 && low.length > 0)) {
     console.log(`this run proves nothing: ${done === 0 ? 'no seed ran' : low.join(', ')}`)
     return 1
   }
   return 0
+}
+
+function addPoints(totals: Map<string, PointCount>, counts: ReadonlyMap<string, PointCount>): void {
+  for (const [name, { hits, strikes }] of counts) {
+    const total = totals.get(name) ?? { hits: 0, strikes: 0 }
+    totals.set(name, { hits: total.hits + hits, strikes: total.strikes + strikes })
+  }
 }
 
 function main(): number {

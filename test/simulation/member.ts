@@ -3,6 +3,7 @@ import type { Configuration } from '../../src/raft/configuration.js'
 import type { Environment, Executor } from '../../src/raft/environment.js'
 import { ErrorCode, type Status } from '../../src/raft/errors.js'
 import type { RaftEvent } from '../../src/raft/events.js'
+import type { FailpointName } from '../../src/raft/failpoints.js'
 import { Node, type NodeOptions } from '../../src/raft/node.js'
 import type { PeerId } from '../../src/raft/peer-id.js'
 import type { LogId, LogIndex, Term } from '../../src/raft/types.js'
@@ -26,6 +27,7 @@ export interface MemberOptions {
   readonly maxSegmentBytes: number
   readonly clockRate: number
   readonly timerLatenessMs: number
+  readonly clockJumps: boolean
   readonly catchupMargin?: number
   readonly createMachine: CreateMachine
   /** 0: snapshots are taken on demand only. */
@@ -40,6 +42,8 @@ export type CreateMachine = (listener: MachineListener, executor: Executor) => R
 /** What those around a member are told. */
 export interface MemberListener extends MachineListener {
   event(member: SimMember, event: RaftEvent): void
+  /** Its process comes to a named point of the code. */
+  point(member: SimMember, name: FailpointName): Status | null
   /** `init` ended: with OK the member takes part. */
   started(member: SimMember, status: Status): void
 }
@@ -124,7 +128,7 @@ export class SimMember {
       transport: this.network.transportOf(process),
       checksum,
       observer: { event: (event) => this.observe(process, event) },
-      failpoints: { hit: () => null },
+      failpoints: { hit: (name) => (this.process === process ? this.listener.point(this, name) : null) },
     }
     const machine = this.options.createMachine(this.listener, process.executor)
     const node = new Node(GROUP, this.peerId)

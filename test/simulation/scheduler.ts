@@ -19,6 +19,11 @@ export interface SimEvent {
   fn: (() => void) | null
 }
 
+/** Thrown where a process ends in the middle of its own code, to leave that code. */
+export class ProcessEnded extends Error {
+  override name = 'ProcessEnded'
+}
+
 interface TraceLine {
   time: number
   owner: string
@@ -87,7 +92,11 @@ export class Scheduler {
       event.fn = null
       this.record(event.label, owner, '')
       this.executed++
-      fn()
+      try {
+        fn()
+      } catch (error) {
+        if (!(error instanceof ProcessEnded)) throw error
+      }
       this.afterEvent(event)
       return true
     }

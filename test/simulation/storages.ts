@@ -20,7 +20,7 @@ export function openStorages(
   environment: Environment,
   options: { peerId: PeerId; maxSegmentBytes: number },
 ): NodeStorage {
-  const { clock, executor, random } = environment
+  const { clock, executor, random, failpoints } = environment
   const { peerId, maxSegmentBytes } = options
   return openStorage({
     fileSystem,
@@ -32,6 +32,7 @@ export function openStorages(
     clusterId: null,
     name: null,
     maxSegmentBytes,
+    failpoints,
   })
 }
 

@@ -46,9 +46,9 @@ export interface AdministrationPlan {
   readonly weights: Readonly<Record<Deed, number>>
 }
 
-export type Deed = 'transfer' | 'snapshot' | 'wipe' | 'add' | 'remove' | 'replace' | 'changeMany'
+export type Deed = 'transfer' | 'vote' | 'snapshot' | 'wipe' | 'add' | 'remove' | 'replace' | 'changeMany'
 
-export const DEEDS: readonly Deed[] = ['transfer', 'snapshot', 'wipe', 'add', 'remove', 'replace', 'changeMany']
+export const DEEDS: readonly Deed[] = ['transfer', 'vote', 'snapshot', 'wipe', 'add', 'remove', 'replace', 'changeMany']
 
 /** One of `kinds`, as often as its weight says; null when nothing has any. */
 export function drawWeighted<K extends string>(
@@ -70,12 +70,8 @@ export function planOf(seed: number): SwarmPlan {
   const a = new SimRandom(seed).fork('administration')
   const size = r.pick([3, 3, 3, 3, 5, 5, 5, 1, 2, 4, 7])
   const electionTimeoutMs = r.pick([200, 500, 1000, 1000, 2000])
-  const calm = r.chance(0.15)
-  const weights = {} as Record<FaultKind, number>
-  for (const kind of FAULT_KINDS) weights[kind] = !calm && r.chance(0.5) ? r.between(0.2, 1) : 0
-  if (!calm) weights.power = r.between(0.3, 1)
-  if (!r.chance(0.3)) weights.diskError = 0
-  if (!r.chance(0.2)) weights.full = 0
+  const faults = faultWeightsOf(seed)
+  const more = new SimRandom(seed).fork('more')
   // A heartbeat must be able to pass: delays stay well below the election timeout.
   const delayMinMs = r.pick([0.1, 0.1, 1, electionTimeoutMs / 200])
   const delayMeanMs = delayMinMs + r.pick([0.2, 1, electionTimeoutMs / 100, electionTimeoutMs / 30])
@@ -87,7 +83,7 @@ export function planOf(seed: number): SwarmPlan {
     network: {
       delayMinMs,
       delayMeanMs,
-      lossRate: r.chance(0.4) ? r.between(0, 0.15) : 0,
+      lossRate: r.chance(0.4) ? r.between(0, 0.3) : 0,
       duplicateRate: r.chance(0.4) ? r.between(0, 0.5) : 0,
       resetRate: r.chance(0.3) ? r.between(0, 0.01) : 0,
       corruptRate: a.chance(0.3) ? 0.05 : 0,
@@ -99,6 +95,8 @@ export function planOf(seed: number): SwarmPlan {
     timerLatenessMs: r.pick([0, 0.5, 5]),
     joiners: a.pick([0, 0, 1, 2, 3]),
     catchupMargin: a.pick([5, 50, 1000]),
+    node: { snapshotThrottleBytesPerSecond: more.pick([0, 0, 0, 200_000, 2_000_000]) },
+    clockJumps: faults.clockJump > 0,
     snapshotIntervalMs: a.chance(0.5) ? electionTimeoutMs * a.between(0.5, 10) : 0,
   }
   const world: World = {
@@ -116,7 +114,7 @@ export function planOf(seed: number): SwarmPlan {
     world,
     electionTimeoutMs,
     faultEveryMs: electionTimeoutMs * r.between(0.2, 3),
-    weights,
+    weights: faults,
     writeEveryMs: electionTimeoutMs / r.between(20, 200),
     readEveryMs: electionTimeoutMs / r.between(10, 100),
     // One entry per segment and long restarts would test little and cost much.
@@ -125,6 +123,23 @@ export function planOf(seed: number): SwarmPlan {
     allAtOnce: r.pick([0, 0.1, 0.5]),
     administration: administrationOf(a, electionTimeoutMs),
   }
+}
+
+/** Kinds that are rarer than others, and in how many of the seeds they take part. */
+const SHARES: Partial<Record<FaultKind, number>> = { diskError: 0.15, full: 0.1, space: 0.2, clockJump: 0.3, power: 1, point: 0.6 }
+
+/** Each kind has a stream of its own: another one more does not change what a seed draws for the others. */
+function faultWeightsOf(seed: number): Record<FaultKind, number> {
+  const random = new SimRandom(seed).fork('fault kinds')
+  const calm = random.chance(0.15)
+  const everything = random.chance(0.1)
+  const weights = {} as Record<FaultKind, number>
+  for (const kind of FAULT_KINDS) {
+    const own = random.fork(kind)
+    const takesPart = !calm && (own.chance(SHARES[kind] ?? 0.5) || everything)
+    weights[kind] = takesPart ? own.between(0.2, 1) : 0
+  }
+  return { ...weights, point: weights.point * 2 }
 }
 
 function administrationOf(a: SimRandom, electionTimeoutMs: number): AdministrationPlan {

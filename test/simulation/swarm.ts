@@ -1,5 +1,6 @@
 import { ErrorCode, type Status } from '../../src/raft/errors.js'
 import { Administrator } from './administrator.js'
+import type { PointCount } from './armed-points.js'
 import { Clients } from './clients.js'
 import { InvariantViolation, SimCluster } from './cluster.js'
 import { ScriptedDecider } from './deciders.js'
@@ -18,6 +19,8 @@ export interface SwarmResult {
   readonly simMs: number
   readonly events: number
   readonly counters: Counters
+  /** By name of the point: how often it was reached, and how often somebody was struck there. */
+  readonly points: ReadonlyMap<string, PointCount>
   readonly violation: string | null
   readonly tail: readonly string[]
 }
@@ -95,13 +98,14 @@ export class Swarm {
       simMs: scheduler.now,
       events: scheduler.executed,
       counters: this.counters(violation),
+      points: this.cluster.points.counts,
       violation,
       tail: violation ? scheduler.tail(120) : [],
     }
   }
 
   private counters(violation: string | null): Counters {
-    const { history, invariants, counts, network } = this.cluster
+    const { history, invariants, counts, network, points } = this.cluster
     const { writes, acked, unknown, refused, reads, readsDone, judged } = history.counts
     return {
       ops: writes + reads,
@@ -115,6 +119,11 @@ export class Swarm {
       crashes: counts.crashes,
       kills: counts.kills,
       torn: counts.torn,
+      midSnapshot: counts.midSnapshot,
+      midInstall: counts.midInstall,
+      midJoint: counts.midJoint,
+      points: points.hits,
+      strikes: points.strikes,
       names: counts.unsyncedNames,
       restarts: counts.restarts,
       failedNodes: counts.failedNodes,
@@ -160,6 +169,7 @@ export class Swarm {
       case 'read':
         return this.clients.perform(decision)
       case 'transfer':
+      case 'vote':
       case 'snapshot':
       case 'wipe':
       case 'change':
@@ -200,6 +210,7 @@ export class Swarm {
     const { cluster } = this
     const { electionTimeoutMs } = cluster
     cluster.heal()
+    cluster.points.disarm()
     Object.assign(cluster.network.profile, { lossRate: 0, resetRate: 0, corruptRate: 0 })
     for (const member of cluster.members) {
       this.faults.mendDisk(member)
