@@ -1,92 +1,42 @@
+import { readFileSync, writeFileSync } from 'node:fs'
 import type { PointCount } from './armed-points.js'
 import { belowFloors, missedPoints } from './floors.js'
+import { type Options, parseOptions } from './main-options.js'
+import { Minimiser } from './minimiser.js'
+import { formatScript, parseScript, type Script } from './script.js'
 import { type Counters, Swarm, type SwarmResult } from './swarm.js'
 
-const USAGE = `usage: npm run sim -- [options]
-  --seeds N              how many seeds to run (default 100)
-  --from S               the first seed (default 1)
-  --seed S               replays one seed and prints the end of its trace and its hash
-  --trace                with --seed: prints every event
-  --check-determinism K  runs K seeds twice and compares the trace hashes
-  --time-limit SECONDS   stops after that much real time; what has run must still meet the floors
-  --points               prints how often each named point of the code was reached, and struck
-  --keep-going           runs the remaining seeds after a violation`
-
-interface Options {
-  seeds: number
-  from: number
-  seed: number | null
-  trace: boolean
-  determinism: number
-  timeLimitS: number
-  keepGoing: boolean
-  points: boolean
-}
-
-function parse(args: readonly string[]): Options {
-  const options: Options = {
-    seeds: 100,
-    from: 1,
-    seed: null,
-    trace: false,
-    determinism: 0,
-    timeLimitS: Infinity,
-    keepGoing: false,
-    points: false,
-  }
-  for (let i = 0; i < args.length; i++) {
-    const number = (): number => {
-      const value = Number(args[++i])
-      if (!Number.isInteger(value) || value < 0) fail(`${args[i - 1]} takes a number`)
-      return value
-    }
-    switch (args[i]) {
-      case '--seeds':
-        options.seeds = number()
-        break
-      case '--from':
-        options.from = number()
-        break
-      case '--seed':
-        options.seed = number()
-        break
-      case '--trace':
-        options.trace = true
-        break
-      case '--check-determinism':
-        options.determinism = number()
-        break
-      case '--time-limit':
-        options.timeLimitS = number()
-        break
-      case '--points':
-        options.points = true
-        break
-      case '--keep-going':
-        options.keepGoing = true
-        break
-      default:
-        fail(`unknown option ${args[i]}`)
-    }
-  }
-  return options
-}
-
-function fail(message: string): never {
-  console.error(`${message}\n${USAGE}`)
-  process.exit(2)
-}
-
-/** One seed, told in full. */
-function replay(seed: number, trace: boolean): number {
-  const swarm = Swarm.ofSeed(seed)
+/** One run, told in full. */
+function tell(swarm: Swarm, trace: boolean): number {
   if (trace) swarm.cluster.scheduler.onTrace = (line) => console.log(line)
   const result = swarm.run()
   if (!trace) for (const line of swarm.cluster.scheduler.tail(60)) console.log(line)
+  const { seed } = result.world.cluster
   console.log(JSON.stringify(result.world))
   console.log(`seed=${seed} hash=${result.hash} simS=${(result.simMs / 1000).toFixed(1)} events=${result.events}`)
   if (result.violation) console.log(`VIOLATION ${result.violation}`)
   return result.violation ? 1 : 0
+}
+
+function minimise(script: Script, origin: string, out: string | null): number {
+  const onProgress = (text: string): void => console.error(text)
+  const minimised = new Minimiser(script, { onProgress }).minimise()
+  if (!minimised) {
+    console.error(`${origin} does not fail`)
+    return 1
+  }
+  const [violation] = minimised.violation.split('\n')
+  const text = formatScript(minimised.script, [`${origin}, cut down in ${minimised.runs} runs: ${violation}`])
+  if (out === null) console.log(text)
+  else writeFileSync(out, text)
+  return 0
+}
+
+/** The script of a seed's run as far as it came. */
+function scriptOfSeed(seed: number): Script {
+  const swarm = Swarm.ofSeed(seed)
+  swarm.run()
+  return swarm.script
 }
 
 function checkDeterminism(options: Options): number {
@@ -104,7 +54,8 @@ function checkDeterminism(options: Options): number {
 function report(result: SwarmResult): void {
   console.log(`seed ${result.world.cluster.seed} VIOLATION after ${result.simMs.toFixed(3)} ms: ${result.violation}`)
   for (const line of result.tail.slice(-40)) console.log(`  ${line}`)
-  console.log(`  replay: npm run sim -- --seed ${result.world.cluster.seed}`)
+  const { seed } = result.world.cluster
+  console.log(`  replay: npm run sim -- --seed ${seed}; cut down: npm run sim -- --seed ${seed} --minimise`)
 }
 
 function runSeeds(options: Options): number {
@@ -154,8 +105,14 @@ function addPoints(totals: Map<string, PointCount>, counts: ReadonlyMap<string, 
 }
 
 function main(): number {
-  const options = parse(process.argv.slice(2))
-  if (options.seed !== null) return replay(options.seed, options.trace)
+  const options = parseOptions(process.argv.slice(2))
+  const { seed, replay } = options
+  if (replay !== null) {
+    const script = parseScript(readFileSync(replay, 'utf8'))
+    return options.minimise ? minimise(script, replay, options.out) : tell(Swarm.ofScript(script), options.trace)
+  }
+  if (seed !== null)
+    return options.minimise ? minimise(scriptOfSeed(seed), `seed ${seed}`, options.out) : tell(Swarm.ofSeed(seed), options.trace)
   if (options.determinism > 0) return checkDeterminism(options)
   return runSeeds(options)
 }

@@ -13,8 +13,13 @@ import { RegisterMachine } from './register-machine.js'
 import type { Script } from './script.js'
 import { planOf, type World } from './swarm-plan.js'
 
+/** In the first anything may be down, in the second the cluster must come to rest. */
+export type Phase = 'safety' | 'liveness'
+
 export interface SwarmResult {
   readonly world: World
+  /** How far it came. */
+  readonly phase: Phase
   readonly hash: string
   readonly simMs: number
   readonly events: number
@@ -44,6 +49,8 @@ export class Swarm {
   private readonly deciders: Deciders
   /** How often each kind of decision could be done. */
   private readonly performed = Object.fromEntries(KINDS.map((kind) => [kind, 0])) as Record<Kind, number>
+
+  private phase: Phase = 'safety'
 
   private constructor(
     readonly world: World,
@@ -82,18 +89,23 @@ export class Swarm {
     return { world: this.world, decisions: this.decisions }
   }
 
-  run(): SwarmResult {
+  /** Up to the end of that phase. */
+  run(upTo: Phase = 'liveness'): SwarmResult {
     let violation: string | null = null
     try {
       this.safety()
-      this.liveness()
-      this.cluster.judge()
+      if (upTo === 'liveness') {
+        this.phase = upTo
+        this.liveness()
+        this.cluster.judge()
+      }
     } catch (error) {
       violation = error instanceof InvariantViolation ? error.message : `${(error as Error).stack}`
     }
     const { scheduler } = this.cluster
     return {
       world: this.world,
+      phase: this.phase,
       hash: scheduler.traceHash,
       simMs: scheduler.now,
       events: scheduler.executed,
