@@ -165,7 +165,7 @@ function simplerWorlds({ world, decisions }: Script): ((world: World) => World)[
     cluster({ clockDrift: 0 }),
     cluster({ timerLatenessMs: 0 }),
     cluster({ snapshotIntervalMs: 0 }),
-    cluster({ snapshotThrottleBytesPerSecond: 0 }),
+    cluster({ node: {} }),
     cluster({ clockJumps: used.has('clockJump') }),
     cluster({ maxSegmentBytes: 65536 }),
     (old) => ({ ...old, keyValue: false }),

@@ -28,7 +28,7 @@ test('what is neither world nor decision is refused', () => {
 })
 
 test('the script of a run does the same again', () => {
-  for (const seed of [2, 9, 14]) {
+  for (const seed of [30, 33, 88]) {
     const drawn = Swarm.ofSeed(seed)
     const first = drawn.run()
     const second = Swarm.ofScript(parseScript(formatScript(drawn.script))).run()
