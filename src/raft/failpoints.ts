@@ -2,12 +2,13 @@ import type { Failpoints } from './environment.js'
 
 /**
  * Places between two steps of a change on disk, where a process may die and where the next step may fail: by name, with what
- * is so at that moment. None lies on the way of an entry.
+ * is so at that moment. None is passed once for each entry.
  */
 export const STORAGE_FAILPOINTS = {
   'meta.saving': 'a newer term or vote is in force in memory, and nothing of it is on disk',
   'meta.slot-saved': 'the slot holds the new term and vote, raft_meta still the old ones',
   'meta.saved': 'term and vote are durable, and nobody has been told',
+  'log.writing': 'a write of entries is under way, however many they are',
   'log.seal-renamed': 'the full segment has its sealed name, which is not durable yet',
   'log.sealed': 'the full segment is sealed for good, and there is no open one',
   'log.segment-created': 'the next segment exists, its name is not durable yet',

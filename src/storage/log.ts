@@ -209,6 +209,7 @@ export class SegmentLogStorage implements LogStorage {
         this.appendQueue(queue, finish)
       },
     )
+    this.failpoints.hit('log.writing')
   }
 
   /** Takes from the queue what goes into one write: entries that start within the segment's and the write's limits. */

@@ -63,9 +63,10 @@ export class FaultDrawing {
 
   private point(who: Who): Act {
     const { random, plan } = this
-    const name = random.pick(POINTS)
+    // What tears a write is a loss of power in the middle of it.
+    const name = random.chance(0.15) ? 'log.writing' : random.pick(POINTS)
     const strike = random.pick(STORAGE_POINTS.includes(name) ? STRIKES : STRIKES.filter((kind) => kind !== 'fail'))
-    const keep = random.pick([0, 0.5, 1])
+    const keep = name === 'log.writing' ? 0.5 : random.pick([0, 0.5, 1])
     return { kind: 'point', who: random.chance(0.7) ? 'any' : who, name, strike, keep, forMs: this.about(plan.electionTimeoutMs) }
   }
 

@@ -107,6 +107,8 @@ export class SimInode {
       size = this.size
       if (this.size > this.durableSize && random.chance(0.5)) size = random.integer(this.durableSize, this.size)
     }
+    // A file that grew in part ends in the middle of what was written.
+    const endsWithin = size > this.durableSize && size < this.size
     let kept = 0
     let lost = 0
     for (const s of this.dirty) {
@@ -126,7 +128,7 @@ export class SimInode {
     this.durableSize = size
     this.content = Buffer.from(this.durable.subarray(0, size))
     this.size = size
-    return kept > 0 && lost > 0
+    return kept > 0 && (lost > 0 || endsWithin)
   }
 
   /** Damages what is stored (bit rot): both what readers see and the durable bytes. */
