@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -48,7 +48,7 @@ export function freePorts(count: number): Promise<number[]> {
 export interface Ended {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
-  /** Everything it wrote. */
+  /** Everything it wrote; read when it is asked for. */
   readonly output: string
 }
 
@@ -63,6 +63,8 @@ export class TestNode {
     readonly port: number,
     readonly home: string,
     private readonly args: readonly string[],
+    /** Its log goes on from start to start. */
+    private readonly keepsLog = false,
   ) {}
 
   get address(): string {
@@ -81,18 +83,28 @@ export class TestNode {
     return this.child!.pid!
   }
 
-  private get logFile(): string {
+  get logFile(): string {
     return join(this.home, `${this.name}.log`)
   }
 
   /** `more` are flags of this start only. */
   start(...more: readonly string[]): this {
-    const log = openSync(this.logFile, 'w')
+    const log = openSync(this.logFile, this.keepsLog ? 'a' : 'w')
     const args = ['node', 'start', '--name', this.name, '--listen', this.address, '--data', this.dataDir, ...this.args, ...more]
     const child = spawn(process.execPath, [ENTRY, ...args], { stdio: ['ignore', log, log] })
+    closeSync(log)
     this.child = child
+    const { logFile } = this
     this.ended = new Promise((resolve) =>
-      child.once('exit', (code, signal) => resolve({ code, signal, output: readFileSync(this.logFile, 'utf8') })),
+      child.once('exit', (code, signal) =>
+        resolve({
+          code,
+          signal,
+          get output() {
+            return readFileSync(logFile, 'utf8')
+          },
+        }),
+      ),
     )
     return this
   }

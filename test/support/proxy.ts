@@ -1,13 +1,25 @@
 import net from 'node:net'
+import { Way } from './proxy-way.js'
+
+/** From the one that dials to the one that is dialled, back, or both. */
+export type Direction = 'there' | 'back' | 'both'
+
+interface Pair {
+  readonly near: net.Socket
+  readonly far: net.Socket
+}
 
 /**
- * A TCP proxy between two nodes, put there by a node's dial map. While it is cut nothing passes in either direction and
- * nobody is told: as on a network that loses every packet.
+ * A TCP proxy between two nodes, put there by a node's dial map. A direction that is cut lets nothing pass and nobody is
+ * told: as on a network that loses every packet. One that is slow passes everything late, in order.
  */
 export class LinkProxy {
-  private readonly sockets = new Set<net.Socket>()
+  private readonly pairs = new Set<Pair>()
+  /** Accepted while it was cut: nobody answers them. */
+  private readonly orphans = new Set<net.Socket>()
   private readonly server = net.createServer((socket) => this.accept(socket))
-  private cutOff = false
+  private readonly there = new Way()
+  private readonly back = new Way()
 
   private constructor(private readonly target: { readonly host: string; readonly port: number }) {}
 
@@ -21,40 +33,67 @@ export class LinkProxy {
     return `127.0.0.1:${(this.server.address() as net.AddressInfo).port}`
   }
 
-  cut(): void {
-    this.cutOff = true
-    for (const socket of this.sockets) socket.pause()
+  cut(direction: Direction = 'both'): void {
+    for (const way of this.ways(direction)) way.stop()
   }
 
-  /** Connections that lost bytes are reset; new ones pass. */
-  heal(): void {
-    this.cutOff = false
-    for (const socket of this.sockets) socket.destroy()
+  /** `reset`: connections that lost bytes end. `resume`: what was sent meanwhile arrives, late. */
+  heal(how: 'reset' | 'resume' = 'reset'): void {
+    this.dropOrphans()
+    if (how === 'reset') this.reset()
+    for (const way of [this.there, this.back]) way.resume()
+    for (const { near, far } of this.pairs) if (near.destroyed || far.destroyed) this.end({ near, far })
+  }
+
+  /** Everything that passes waits so long, give or take; 0: nothing does. */
+  delay(ms: number, jitterMs = 0): void {
+    for (const way of [this.there, this.back]) way.delay(ms, jitterMs)
+  }
+
+  /** Ends all connections; new ones pass as ever. */
+  reset(): void {
+    for (const pair of [...this.pairs]) this.end(pair)
   }
 
   close(): void {
     this.server.close()
-    for (const socket of this.sockets) socket.destroy()
+    this.dropOrphans()
+    this.reset()
+  }
+
+  private get isCut(): boolean {
+    return this.there.stopped || this.back.stopped
+  }
+
+  private ways(direction: Direction): Way[] {
+    return direction === 'both' ? [this.there, this.back] : [this[direction]]
   }
 
   private accept(near: net.Socket): void {
-    this.keep(near)
-    if (this.cutOff) {
+    near.setNoDelay(true)
+    near.on('error', () => {})
+    if (this.isCut) {
       near.pause()
+      this.orphans.add(near)
+      near.on('close', () => this.orphans.delete(near))
       return
     }
     const far = net.connect({ ...this.target, noDelay: true })
-    this.keep(far)
-    near.on('data', (chunk) => far.write(chunk))
-    far.on('data', (chunk) => near.write(chunk))
-    near.on('close', () => this.cutOff || far.destroy())
-    far.on('close', () => this.cutOff || near.destroy())
+    far.on('error', () => {})
+    const pair = { near, far }
+    this.pairs.add(pair)
+    this.there.join(near, far)
+    this.back.join(far, near)
+    for (const socket of [near, far]) socket.on('close', () => this.isCut || this.end(pair))
   }
 
-  private keep(socket: net.Socket): void {
-    this.sockets.add(socket)
-    socket.setNoDelay(true)
-    socket.on('error', () => {})
-    socket.on('close', () => this.sockets.delete(socket))
+  private end(pair: Pair): void {
+    pair.near.destroy()
+    pair.far.destroy()
+    for (const known of this.pairs) if (known.near === pair.near) this.pairs.delete(known)
+  }
+
+  private dropOrphans(): void {
+    for (const socket of this.orphans) socket.destroy()
   }
 }
