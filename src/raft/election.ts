@@ -47,7 +47,7 @@ export class Election {
    */
   start(): void {
     const { env, electionTimeoutMs } = this.node
-    if (this.isNewGroup()) this.restartTimer()
+    if (this.isNewGroup) this.restartTimer()
     else this.arm('election', (electionTimeoutMs * (1 + env.random.unit())) / 4)
   }
 
@@ -56,7 +56,7 @@ export class Election {
     this.abandonRound()
     this.jitter = this.node.env.random.unit()
     const { node } = this
-    if (this.isNewGroup()) return this.arm('election', this.jitter * NEW_GROUP_RETRY_MS)
+    if (this.isNewGroup) return this.arm('election', this.jitter * NEW_GROUP_RETRY_MS)
     this.arm('election', node.electionTimeoutMs * (1 + this.jitter / 2))
   }
 
@@ -86,7 +86,7 @@ export class Election {
     }
   }
 
-  private isNewGroup(): boolean {
+  get isNewGroup(): boolean {
     const { meta, log } = this.node
     return meta.term === 1 && meta.votedFor.isEmpty && log.lastIndex === 0
   }
@@ -116,7 +116,7 @@ export class Election {
 
   private retryDelay(): number {
     const { electionTimeoutMs: t, env } = this.node
-    return this.isNewGroup() ? env.random.unit() * NEW_GROUP_RETRY_MS : t / 10 + (env.random.unit() * t) / 4
+    return this.isNewGroup ? env.random.unit() * NEW_GROUP_RETRY_MS : t / 10 + (env.random.unit() * t) / 4
   }
 
   /**
@@ -130,13 +130,22 @@ export class Election {
     return !isDecided && !log.configurations.isByHand && log.configurations.everContained(serverId, removal.settledAt)
   }
 
+  /** Whatever its configuration says, it must not campaign now. */
+  get isUnfit(): boolean {
+    const { isRebuilding, snapshots, disk } = this.node
+    return isRebuilding || snapshots.installer.isInstalling || disk.isStalled
+  }
+
   /** Asks whether an election could be won, without raising any term. */
   preVote(): void {
     const { node } = this
+    const { promisedForMs } = node.stickiness
+    // Its own vote is promised away as well.
+    if (promisedForMs > 0) return this.arm('election', Math.max(1, promisedForMs) + (node.env.random.unit() * node.electionTimeoutMs) / 4)
     this.arm('election', this.retryDelay())
     node.loseLeader(node.stickiness.lossReason)
     if (!this.mayCampaign) return node.removal.onSilence()
-    if (node.isUnfitToLead) return
+    if (this.isUnfit) return
     // A disk that has not even saved this term is no candidate's; the timer asks again.
     if (!node.meta.isDurable) return
     // Grants of an earlier, undecided round in the same term still hold: peers slower than the retry must count too.
@@ -154,7 +163,7 @@ export class Election {
   /** Raises the term and asks for votes (braft elect_self). */
   electSelf(reason: string, disruptedLeader: TermLeader | null): void {
     const { node } = this
-    if (!this.mayCampaign || node.isUnfitToLead) return
+    if (!this.mayCampaign || this.isUnfit) return
     this.abandonRound()
     node.loseLeader(Status.error(ErrorCode.ERAFTTIMEDOUT, reason))
     node.setState('CANDIDATE', Status.OK)

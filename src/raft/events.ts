@@ -38,6 +38,8 @@ export type RaftEvent = EventOrigin &
     | { readonly name: 'leader.lost'; readonly leader: PeerId; readonly term: Term; readonly reason: Status }
     | { readonly name: 'leader.ready'; readonly term: Term; readonly index: LogIndex }
     | { readonly name: 'leader.handover'; readonly target: PeerId; readonly term: Term; readonly reason: string }
+    /** The clock of this process was seen to go back: its leader holds no lease any more in this term. */
+    | { readonly name: 'clock.went-back'; readonly byMs: number }
     /** A write has been under way for longer than an election timeout. */
     | { readonly name: 'disk.stalled'; readonly write: DiskWrite; readonly forMs: number }
     | { readonly name: 'disk.recovered'; readonly write: DiskWrite; readonly forMs: number }

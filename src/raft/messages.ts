@@ -112,8 +112,13 @@ export interface SettleResponse {
   readonly settled: boolean
 }
 
+/** How the leader makes sure that it still leads: by a round of answers, or by its lease and, without a valid one, by that round. */
+export type ReadMode = 'confirmed' | 'lease'
+
 /** A follower asks its leader up to where it must have applied before it may answer a linearizable read. */
-export interface ReadIndexRequest extends Addressed {}
+export interface ReadIndexRequest extends Addressed {
+  readonly mode: ReadMode
+}
 
 export interface ReadIndexResponse {
   readonly index: LogIndex

@@ -12,6 +12,7 @@ import { assert, ErrorCode, ErrorType, RaftError, Status } from './errors.js'
 import type { EventOrigin, RaftEvent, RaftState } from './events.js'
 import { establishIdentity, type Founding, handleHello } from './founding.js'
 import { FSMCaller } from './fsm-caller.js'
+import { LeaderLease, leaseProblem } from './lease.js'
 import { EntryBatch, EntryType } from './log-entry.js'
 import { LogManager } from './log-manager.js'
 import { Membership } from './membership.js'
@@ -64,6 +65,7 @@ export class NodeImpl implements m.PeerHandler {
   fsmCaller!: FSMCaller
   election!: Election
   stickiness!: Stickiness
+  lease!: LeaderLease
   reads!: ReadIndexService
   transfer!: LeadershipTransfer
   replicators!: ReplicatorGroup
@@ -108,6 +110,7 @@ export class NodeImpl implements m.PeerHandler {
       }
       this.setState('FOLLOWER', Status.OK)
       this.observe({ name: 'node.started', term: this.meta.term, firstIndex: this.log.firstIndex, lastIndex: this.log.lastIndex })
+      this.stickiness.onStarted()
       if (!this.configuration.isEmpty) this.election.start()
       this.snapshots.start()
       done(Status.OK)
@@ -140,6 +143,7 @@ export class NodeImpl implements m.PeerHandler {
     this.replicators = new ReplicatorGroup(this)
     this.snapshots = new SnapshotExecutor(this)
     this.settling = new Settling(this)
+    this.lease = new LeaderLease(this)
     this.stickiness = new Stickiness(this)
     this.election = new Election(this)
     this.reads = new ReadIndexService(this)
@@ -153,6 +157,8 @@ export class NodeImpl implements m.PeerHandler {
 
   /** Reads what the disk holds, then finds out whether this directory may take part. */
   private recover(done: Done): void {
+    const problem = leaseProblem(this.options)
+    if (problem) return done(problem)
     this.log.init((logStatus) => {
       if (!logStatus.ok) return done(logStatus)
       this.meta.load((metaStatus) => {
@@ -196,11 +202,6 @@ export class NodeImpl implements m.PeerHandler {
   /** This directory lost its past: it grants no vote, and its answers count for nothing. */
   get isRebuilding(): boolean {
     return this.identity?.standing === 'rebuilding'
-  }
-
-  /** It must not campaign now. */
-  get isUnfitToLead(): boolean {
-    return this.isRebuilding || this.snapshots.installer.isInstalling || this.disk.isStalled
   }
 
   isStopping(): boolean {
@@ -253,6 +254,7 @@ export class NodeImpl implements m.PeerHandler {
     this.setState('LEADER', Status.OK)
     this.env.failpoints.hit('leader.elected')
     this.leadership++
+    this.lease.renew()
     this.leaderId = this.serverId
     this.leaderSince = this.env.clock.now()
     this.firstIndexOfTerm = plus(this.log.lastIndex, 1)

@@ -32,6 +32,13 @@ export interface NodeOptions {
   readonly electionTimeoutMs?: number
   /** A heartbeat every T / factor, at least 10 ms. Default 10. */
   readonly heartbeatFactor?: number
+  /**
+   * Lets the leader answer reads of mode 'lease' by its clock alone. All members must have it, the same election timeout, and
+   * clocks that keep to `maxClockDriftMs`; a member that was restarted votes for nobody for T. Default false.
+   */
+  readonly leaderLease?: boolean
+  /** With leases: by how much two clocks may differ T after they were read together; above 0, below T. Default T / 10. */
+  readonly maxClockDriftMs?: number
   /** An added member that lacks no more entries than this may become a member. Default 1000. */
   readonly catchupMargin?: number
   /** For changes of the members that name none. Absent: as braft, for as long as an added member answers once per T. */

@@ -1,6 +1,7 @@
 import type { Configuration, ConfigurationEntry } from './configuration.js'
 import type { RaftError } from './errors.js'
 import type { RaftState } from './events.js'
+import type { LeaderLeaseStatus } from './lease.js'
 import type { Standing } from './messages.js'
 import type { PeerId } from './peer-id.js'
 import type { SnapshotProgress } from './snapshot-executor.js'
@@ -62,6 +63,7 @@ export interface NodeStatus {
   readonly leaderForMs: number | null
   /** Since the first entry of this leadership was committed and applied; null on others and before. */
   readonly leaderReadyForMs: number | null
+  readonly lease: LeaderLeaseStatus
   /** In force, committed or not. */
   readonly configuration: ConfigurationEntry
   readonly configurationCommitted: boolean

@@ -17,6 +17,7 @@ export function statusOf(node: NodeImpl): NodeStatus {
     leaderContactMs: following ? Math.max(0, Math.round(now - node.stickiness.lastContactAt)) : null,
     leaderForMs: node.leaderSince === null ? null : Math.round(now - node.leaderSince),
     leaderReadyForMs: node.leaderReadySince === null ? null : now - node.leaderReadySince,
+    lease: node.lease.status,
     configuration,
     configurationCommitted: !node.log.configurations.isByHand && configuration.id.index <= node.ballotBox.lastCommittedIndex,
     membership: node.membership.status(),

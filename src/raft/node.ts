@@ -1,9 +1,10 @@
 import type { Done } from './closure.js'
 import { Configuration } from './configuration.js'
 import { ErrorCode, Status } from './errors.js'
+import type { LeaderLeaseStatus } from './lease.js'
 import type { EntryBatch } from './log-entry.js'
 import type { ChangeOptions } from './membership.js'
-import type { PeerHandler } from './messages.js'
+import type { PeerHandler, ReadMode } from './messages.js'
 import { NodeImpl } from './node-impl.js'
 import type { NodeOptions } from './node-options.js'
 import type { NodeStatus } from './node-status.js'
@@ -52,9 +53,21 @@ export class Node {
     this.impl.applyQueue.push(task)
   }
 
-  /** `done` with OK once this member has applied all that a linearizable read must see; ETIMEDOUT when not in time. */
-  readIndex(timeoutMs: number, done: ReadDone): void {
-    this.impl.reads.readApplied(timeoutMs, done)
+  /**
+   * `done` with OK once this member has applied all that a linearizable read must see; ETIMEDOUT when not in time. Mode 'lease'
+   * spares the leader its round of answers while its lease is valid; without leases it is as 'confirmed'.
+   */
+  readIndex(timeoutMs: number, done: ReadDone, mode: ReadMode = 'confirmed'): void {
+    this.impl.reads.readApplied(timeoutMs, mode, done)
+  }
+
+  /** Whether nobody else can lead by now, so that this node may answer reads alone (braft is_leader_lease_valid). */
+  isLeaderLeaseValid(): boolean {
+    return this.impl.lease.isValid
+  }
+
+  getLeaderLeaseStatus(): LeaderLeaseStatus {
+    return this.impl.lease.status
   }
 
   /** `done` once this member has applied `index`. */

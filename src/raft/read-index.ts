@@ -1,6 +1,6 @@
 import type { Call, Timer } from './environment.js'
 import { ErrorCode, Status } from './errors.js'
-import type { Answer, ReadIndexRequest, ReadIndexResponse } from './messages.js'
+import type { Answer, ReadIndexRequest, ReadIndexResponse, ReadMode } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
 import type { Replicator } from './replicator.js'
 import type { LogIndex } from './types.js'
@@ -19,6 +19,8 @@ interface PendingRead {
  * Linearizable reads without writing to the log (Raft thesis §6.4): the leader notes its commit index, confirms by a
  * round of answers from a quorum that it still led after the read arrived, and then waits until it has applied that far.
  *
+ * With leader leases a read may do without the round (lease.ts).
+ *
  * Rounds are numbers, not times: each request to a follower carries the newest round, and a follower's answer confirms
  * every read given that round or an older one. All reads that wait share one round.
  *
@@ -36,11 +38,11 @@ export class ReadIndexService {
   constructor(private readonly node: NodeImpl) {}
 
   /** Works on any member: finds out up to where to apply, and waits until that is applied here. */
-  readApplied(timeoutMs: number, done: ReadDone): void {
+  readApplied(timeoutMs: number, mode: ReadMode, done: ReadDone): void {
     const { clock } = this.node.env
     const { fsmCaller } = this.node
     const deadline = clock.now() + timeoutMs
-    this.read(timeoutMs, (status, index) => {
+    this.read(timeoutMs, mode, (status, index) => {
       if (!status.ok) return done(status)
       const told = (applied: Status) => done(applied, applied.ok ? index! : undefined)
       if (index! <= fsmCaller.appliedIndex) return void fsmCaller.whenApplied(index!, told)
@@ -57,25 +59,27 @@ export class ReadIndexService {
   }
 
   /** Up to where to apply before reading; asks the leader when this node follows. */
-  read(timeoutMs: number, done: ReadDone): void {
-    if (this.node.state === 'LEADER' || this.node.state === 'TRANSFERRING') return this.readAsLeader(timeoutMs, done)
+  read(timeoutMs: number, mode: ReadMode, done: ReadDone): void {
+    if (this.node.state === 'LEADER' || this.node.state === 'TRANSFERRING') return this.readAsLeader(timeoutMs, mode, done)
     if (this.node.state !== 'FOLLOWER' || this.node.leaderId.isEmpty) return done(Status.error(ErrorCode.EAGAIN, 'no leader is known'))
     const { groupId, serverId, leaderId: peerId, env } = this.node
-    const call = env.transport.call(peerId, 'readIndex', { groupId, serverId, peerId }, timeoutMs, (status, response) => {
+    const call = env.transport.call(peerId, 'readIndex', { groupId, serverId, peerId, mode }, timeoutMs, (status, response) => {
       this.forwarded.delete(call)
       done(status, response?.index)
     })
     this.forwarded.set(call, done)
   }
 
-  handle(_request: ReadIndexRequest, answer: Answer<ReadIndexResponse>): void {
+  handle({ mode }: ReadIndexRequest, answer: Answer<ReadIndexResponse>): void {
     const refuse = this.node.refusal()
     if (refuse) return answer(refuse)
-    this.readAsLeader(this.node.electionTimeoutMs, (status, index) => answer(status, status.ok ? { index: index! } : undefined))
+    this.readAsLeader(this.node.electionTimeoutMs, mode, (status, index) => answer(status, status.ok ? { index: index! } : undefined))
   }
 
-  readAsLeader(timeoutMs: number, done: ReadDone): void {
+  readAsLeader(timeoutMs: number, mode: ReadMode, done: ReadDone): void {
     if (this.node.state !== 'LEADER' && this.node.state !== 'TRANSFERRING') return done(Status.error(ErrorCode.EPERM, 'is not leader'))
+    // Valid now, after the read arrived: whatever is committed elsewhere by now is committed here.
+    if (mode === 'lease' && this.node.lease.isValid) return done(Status.OK, this.node.ballotBox.lastCommittedIndex)
     const timer = this.node.env.clock.schedule(timeoutMs, () => this.expire(read), 'read-index')
     const read: PendingRead = { round: 0, index: 0 as LogIndex, done, timer }
     this.reads.push(read)

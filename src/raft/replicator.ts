@@ -59,6 +59,8 @@ export class Replicator {
   nextIndex: LogIndex
   /** Send time of the newest request it answered in this term; the start of the leadership before that. */
   lastAckedSentAt: number
+  /** As `lastAckedSentAt`, of what it really answered: it votes for nobody for T after that arrived. */
+  promisedSentAt = Number.NEGATIVE_INFINITY
   /** As `lastAckedSentAt`, also of what it answered while it counts for nothing. */
   heardSentAt: number
   /** The newest confirmation round (read-index.ts) that one of its answers belongs to. */
@@ -155,10 +157,12 @@ export class Replicator {
   }
 
   private beat(prev: LogIndex): number {
+    const sentAt = this.node.env.clock.now()
+    this.node.lease.noteTime(sentAt)
     const seq = this.send(prev, null)
     const known = this.isKnown(prev) ? prev : NO_INDEX
     const committed = minIndex(known, this.node.ballotBox.lastCommittedIndex)
-    this.heartbeats.set(seq, { sentAt: this.node.env.clock.now(), round: this.node.reads.currentRound, committed })
+    this.heartbeats.set(seq, { sentAt, round: this.node.reads.currentRound, committed })
     return seq
   }
 
@@ -251,11 +255,11 @@ export class Replicator {
   private sendEntries(batch: EntryBatch): void {
     assert(batch.firstIndex === this.nextIndex, 'a gap in what is sent', { next: this.nextIndex, first: batch.firstIndex })
     if (!this.openStream()) return
+    const sentAt = this.node.env.clock.now()
     const seq = this.send((batch.firstIndex - 1) as LogIndex, batch)
-    const { clock } = this.node.env
     const { firstIndex: first, lastIndex: last, byteLength: bytes } = batch
     const committed = minIndex(last, this.node.ballotBox.lastCommittedIndex)
-    this.inflight.push({ seq, first, last, bytes, sentAt: clock.now(), round: this.node.reads.currentRound, committed })
+    this.inflight.push({ seq, first, last, bytes, sentAt, round: this.node.reads.currentRound, committed })
     this.inflightBytes += batch.byteLength
     this.nextIndex = plus(batch.lastIndex, 1)
   }
@@ -345,6 +349,7 @@ export class Replicator {
     this.heardSentAt = Math.max(this.heardSentAt, sentAt)
     if (this.rebuilding) return
     if (sentAt > this.lastAckedSentAt) this.lastAckedSentAt = sentAt
+    if (sentAt > this.promisedSentAt) this.promisedSentAt = sentAt
     if (round > this.ackedRound) this.ackedRound = round
   }
 

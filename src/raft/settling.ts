@@ -95,7 +95,7 @@ export class Settling {
    */
   private confirm(work: Work, incarnation: string): void {
     const { node } = this
-    node.reads.readAsLeader(node.electionTimeoutMs, (status, index) => {
+    node.reads.readAsLeader(node.electionTimeoutMs, 'confirmed', (status, index) => {
       const { configuration, log } = node
       const isOutside = status.ok && configuration.id.index <= index! && !configuration.contains(work.peerId)
       this.ready(work, incarnation, isOutside ? { index: index!, term: log.termAt(index!) } : null)

@@ -11,9 +11,14 @@ import type { Term } from './types.js'
  * A follower is sticky while it heard from its leader within T; a leader while a quorum answered it within T. It ends
  * early when the leader hands over (`release`, or a vote that names it as disrupted leader), or when its process is known
  * to be gone: its stream broke and nobody listens at its address any more, or a newer process answers there.
+ *
+ * With leader leases it is a promise, which the leader relies on: it outlives the loss of the leader and a restart, and only the
+ * leader itself ends it early, by `release`.
  */
 export class Stickiness {
   private lastContact = Number.NEGATIVE_INFINITY
+  /** With leases: votes for nobody before that. */
+  private promisedUntil = Number.NEGATIVE_INFINITY
   private leaderBootId: string | null = null
   /** The leadership that no longer protects itself. */
   private released: { term: Term; until: number } | null = null
@@ -25,7 +30,20 @@ export class Stickiness {
 
   /** The leader was heard. */
   noteContact(): void {
-    this.lastContact = this.node.env.clock.now()
+    const { lease, env, meta } = this.node
+    this.lastContact = env.clock.now()
+    if (lease.isEnabled && this.released?.term !== meta.term) this.promisedUntil = this.lastContact + lease.promiseMs
+  }
+
+  /** What this process promised before it was started it does not know. Who has not even a term to lose promised nothing. */
+  onStarted(): void {
+    const { lease, env, election } = this.node
+    if (lease.isEnabled && !election.isNewGroup) this.promisedUntil = env.clock.now() + lease.promiseMs
+  }
+
+  /** For how long no vote may be given, its own included, whoever asks. */
+  get promisedForMs(): number {
+    return Math.max(0, this.promisedUntil - this.node.env.clock.now())
   }
 
   get lastContactAt(): number {
@@ -59,6 +77,7 @@ export class Stickiness {
   /** The leader of `term` hands over: its followers may elect another for the next T. */
   release(term: Term): void {
     this.released = { term, until: this.node.env.clock.now() + this.node.electionTimeoutMs }
+    this.promisedUntil = Number.NEGATIVE_INFINITY
   }
 
   /** Whether the current leadership is still protected against this candidate. */
@@ -66,6 +85,7 @@ export class Stickiness {
     const { node } = this
     const now = node.env.clock.now()
     if (node.state === 'LEADER') return node.checkQuorum.contactAt > now - node.electionTimeoutMs
+    if (this.promisedForMs > 0) return true
     if (node.state !== 'FOLLOWER' || node.leaderId.isEmpty) return false
     if (disrupted && disrupted.term === node.meta.term && disrupted.peerId.equals(node.leaderId)) return false
     if (this.released && this.released.term === node.meta.term && now < this.released.until) return false

@@ -195,6 +195,7 @@ export class LeadershipTransfer {
     transfer.call?.cancel()
     if (transfer.leaving) return transfer.done(Status.error(ErrorCode.ERAFTTIMEDOUT, `${transfer.target} did not take over`))
     node.setState('LEADER', Status.error(ErrorCode.ERAFTTIMEDOUT, `${transfer.target} did not take over`))
+    node.lease.renew()
     node.fsmCaller.onLeaderStart(node.meta.term)
     transfer.done(Status.error(ErrorCode.ERAFTTIMEDOUT, `${transfer.target} did not take over`))
   }
@@ -202,6 +203,7 @@ export class LeadershipTransfer {
   /** This leadership protects itself no longer. `then` when all followers know, or after 20 ms. */
   releaseFollowers(then: () => void): void {
     const { node } = this
+    node.lease.forfeit()
     let waiting = 1
     let over = false
     const finish = () => {
@@ -235,12 +237,15 @@ export class LeadershipTransfer {
       request.term === node.meta.term &&
       node.state === 'FOLLOWER' &&
       node.configuration.contains(node.serverId) &&
-      !node.isUnfitToLead
+      !node.election.isUnfit
     ) {
       node.env.failpoints.hit('transfer.campaign')
-      const oldLeader = { peerId: request.serverId, term: request.term }
-      node.election.electSelf('timeout_now', oldLeader)
-      return node.meta.whenDurable((status) => (status.ok ? answer(status, { term: node.meta.term, success: true }) : answer(status)))
+      // Who holds leases goes by what its followers are told themselves: nobody may be talked out of a promise (braft).
+      const { isEnabled } = node.lease
+      node.stickiness.release(request.term)
+      node.election.electSelf('timeout_now', isEnabled ? null : { peerId: request.serverId, term: request.term })
+      const term = () => (isEnabled ? request.term : node.meta.term)
+      return node.meta.whenDurable((status) => (status.ok ? answer(status, { term: term(), success: true }) : answer(status)))
     }
     node.meta.whenDurable((status) => (status.ok ? answer(status, { term: node.meta.term, success: false }) : answer(status)))
   }

@@ -256,8 +256,11 @@ export const peerMethodCodecs: { readonly [M in Exclude<PeerMethod, 'hello'>]: P
   },
   readIndex: {
     name: 'ReadIndex',
-    encodeRequest: (request) => asBuffer(v1.ReadIndexRequest.encode(wireAddress(request)).finish()),
-    decodeRequest: (bytes) => addressed(v1.ReadIndexRequest.decode(bytes)),
+    encodeRequest: (request) => asBuffer(v1.ReadIndexRequest.encode({ ...wireAddress(request), lease: request.mode === 'lease' }).finish()),
+    decodeRequest: (bytes) => {
+      const message = v1.ReadIndexRequest.decode(bytes)
+      return { ...addressed(message), mode: message.lease ? ('lease' as const) : ('confirmed' as const) }
+    },
     encodeResponse: (response) => asBuffer(v1.ReadIndexResponse.encode(response).finish()),
     decodeResponse: (bytes) => ({ index: indexOf(v1.ReadIndexResponse.decode(bytes).index) }),
   },

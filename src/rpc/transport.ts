@@ -138,8 +138,10 @@ export class GrpcTransport implements Transport {
       }
       return { path: pathOf('Hello'), body: encodeHelloRequest(request as HelloRequest, identity.name), decode }
     }
-    const codec = peerMethodCodecs[method as Exclude<M, 'hello'>]
-    return { path: pathOf(codec.name), body: codec.encodeRequest(request), decode: (bytes: Buffer) => codec.decodeResponse(bytes) }
+    type Other = Exclude<M, 'hello'>
+    const codec = peerMethodCodecs[method as Other]
+    const body = codec.encodeRequest(request as PeerCalls[Other]['request'])
+    return { path: pathOf(codec.name), body, decode: (bytes: Buffer) => codec.decodeResponse(bytes) }
   }
 
   /** One request, one completion. A fault may hold it back or let it run into its deadline. */

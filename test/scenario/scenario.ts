@@ -2,6 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Configuration } from '../../src/raft/configuration.js'
 import { Status } from '../../src/raft/errors.js'
+import type { ReadMode } from '../../src/raft/messages.js'
 import { type ClusterOptions, SimCluster } from '../simulation/cluster.js'
 import type { WriteRecord } from '../simulation/history.js'
 import type { SimMember } from '../simulation/member.js'
@@ -127,9 +128,9 @@ export class Story {
   }
 
   /** What a linearizable read through `member` answers; null when it fails within an election timeout. */
-  read(member: SimMember, key: number): { answered: boolean; value: number | null; status: Status } {
+  read(member: SimMember, key: number, mode?: ReadMode): { answered: boolean; value: number | null; status: Status } {
     const result = { answered: false, value: null as number | null, status: Status.OK }
-    this.cluster.read(member, key, this.T, (value, status) => Object.assign(result, { answered: true, value, status }))
+    this.cluster.read(member, key, this.T, (value, status) => Object.assign(result, { answered: true, value, status }), mode)
     return result
   }
 

@@ -3,6 +3,7 @@ import { Configuration } from '../../src/raft/configuration.js'
 import type { Status } from '../../src/raft/errors.js'
 import type { RaftEvent } from '../../src/raft/events.js'
 import type { ChangeOptions } from '../../src/raft/membership.js'
+import type { ReadMode } from '../../src/raft/messages.js'
 import type { Node } from '../../src/raft/node.js'
 import { PeerId } from '../../src/raft/peer-id.js'
 import { checksum } from '../../src/storage/checksum.js'
@@ -28,6 +29,8 @@ export interface ClusterOptions {
   readonly maxSegmentBytes?: number
   /** Clocks run at 1 ± this. */
   readonly clockDrift?: number
+  /** At which rate the clock of each member runs, instead. */
+  readonly clockRates?: readonly number[]
   readonly timerLatenessMs?: number
   /** Clocks may be made to jump forward. */
   readonly clockJumps?: boolean
@@ -103,6 +106,7 @@ export class SimCluster {
     failedNodes: 0,
     wipes: 0,
     changesAsked: 0,
+    leaseReads: 0,
     snapshotsAsked: 0,
     snapshots: 0,
     installs: 0,
@@ -132,7 +136,7 @@ export class SimCluster {
     const founders = new Configuration(peers.slice(0, options.size))
     const drift = this.random.fork('drift')
     for (const [i, peerId] of peers.entries()) {
-      const clockRate = 1 + (options.clockDrift ?? 0) * drift.between(-1, 1)
+      const clockRate = options.clockRates?.[i] ?? 1 + (options.clockDrift ?? 0) * drift.between(-1, 1)
       this.members.push(this.createMember(i, peerId, founders.contains(peerId) ? founders : Configuration.EMPTY, clockRate))
     }
     this.invariants = new Invariants(this.members, founders, this.history, fail)
@@ -432,11 +436,17 @@ export class SimCluster {
     return record
   }
 
-  /** Reads a register through `member`; null when the read failed. */
-  read(member: SimMember, key: number, timeoutMs: number, done: (value: number | null, status: Status) => void = () => {}): void {
+  /** Reads a register through `member`, by the lease where there are leases; null when the read failed. */
+  read(
+    member: SimMember,
+    key: number,
+    timeoutMs: number,
+    done: (value: number | null, status: Status) => void = () => {},
+    mode: ReadMode = this.options.node?.leaderLease ? 'lease' : 'confirmed',
+  ): void {
     const record = this.history.beginRead(member.name, key)
     member.run('client:read', (node, machine) => {
-      node.readIndex(timeoutMs, (status) => {
+      const answer = (status: Status) => {
         if (!status.ok) {
           this.history.failRead(record)
           return done(null, status)
@@ -444,7 +454,9 @@ export class SimCluster {
         const value = machine.registers.get(key) ?? 0
         this.history.endRead(member.name, record, machine.lastWriteIndex, value)
         done(value, status)
-      })
+      }
+      if (mode === 'lease' && node.isLeaderLeaseValid()) this.counts.leaseReads++
+      node.readIndex(timeoutMs, answer, mode)
     })
   }
 

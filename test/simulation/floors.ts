@@ -7,6 +7,7 @@ export const FLOORS_PER_100_SEEDS: Counters = {
   acked: 5_000,
   reads: 2_000,
   judged: 20_000,
+  leaseReads: 500,
   elections: 150,
   commits: 2_000,
   crashes: 200,

@@ -35,7 +35,10 @@ export interface MemberOptions {
   readonly node: NodeLimits
 }
 
-export type NodeLimits = Pick<NodeOptions, 'snapshotThrottleBytesPerSecond' | 'heldLogBytesMax' | 'pendingTasksMax' | 'pendingBytesMax'>
+export type NodeLimits = Pick<
+  NodeOptions,
+  'snapshotThrottleBytesPerSecond' | 'heldLogBytesMax' | 'pendingTasksMax' | 'pendingBytesMax' | 'leaderLease' | 'maxClockDriftMs'
+>
 
 export type CreateMachine = (listener: MachineListener, executor: Executor) => RegisterMachine
 

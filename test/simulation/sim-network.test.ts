@@ -44,7 +44,7 @@ function world(seed = 1, lossRate = 0) {
   } as unknown as PeerHandler)
   const call = (timeoutMs = 1000): { status: Status | null; times: number } => {
     const outcome = { status: null as Status | null, times: 0 }
-    fromA.call(B, 'readIndex', { groupId: 'g', serverId: A, peerId: B }, timeoutMs, (status) => {
+    fromA.call(B, 'readIndex', { groupId: 'g', serverId: A, peerId: B, mode: 'confirmed' }, timeoutMs, (status) => {
       outcome.status = status
       outcome.times++
     })

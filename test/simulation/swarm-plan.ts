@@ -68,6 +68,7 @@ export function drawWeighted<K extends string>(
 export function planOf(seed: number): SwarmPlan {
   const r = new SimRandom(seed).fork('plan')
   const a = new SimRandom(seed).fork('administration')
+  const l = new SimRandom(seed).fork('leases')
   const size = r.pick([3, 3, 3, 3, 5, 5, 5, 1, 2, 4, 7])
   const electionTimeoutMs = r.pick([200, 500, 1000, 1000, 2000])
   const faults = faultWeightsOf(seed)
@@ -95,7 +96,13 @@ export function planOf(seed: number): SwarmPlan {
     timerLatenessMs: r.pick([0, 0.5, 5]),
     joiners: a.pick([0, 0, 1, 2, 3]),
     catchupMargin: a.pick([5, 50, 1000]),
-    node: { snapshotThrottleBytesPerSecond: more.pick([0, 0, 0, 200_000, 2_000_000]) },
+    node: {
+      snapshotThrottleBytesPerSecond: more.pick([0, 0, 0, 200_000, 2_000_000]),
+      // Two clocks at 1 ± 0.01 differ by 2 % of T after T; with clocks that jump there are no leases.
+      ...(faults.clockJump === 0 && l.chance(0.4)
+        ? { leaderLease: true, maxClockDriftMs: electionTimeoutMs * l.between(0.025, 0.25) }
+        : {}),
+    },
     clockJumps: faults.clockJump > 0,
     snapshotIntervalMs: a.chance(0.5) ? electionTimeoutMs * a.between(0.5, 10) : 0,
   }

@@ -126,6 +126,7 @@ export class Swarm {
       unknown,
       reads: readsDone,
       judged,
+      leaseReads: counts.leaseReads,
       elections: invariants.counts.elections,
       commits: invariants.counts.commitsChecked,
       crashes: counts.crashes,

@@ -53,7 +53,7 @@ export const GOLDEN: { readonly [M in PeerMethod]: PeerCalls[M] } = (() => {
       request: { ...addressed, term: asTerm(301), incarnation: 'ab'.repeat(16), upTo: id },
       response: { term: asTerm(301), settled: true },
     },
-    readIndex: { request: addressed, response: { index: logIndex(2 ** 40 + 7) } },
+    readIndex: { request: { ...addressed, mode: 'confirmed' as const }, response: { index: logIndex(2 ** 40 + 7) } },
     release: { request: { ...addressed, term: asTerm(301) }, response: { term: asTerm(301) } },
   }
 })()

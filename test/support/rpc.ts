@@ -91,6 +91,7 @@ export function nodeStatus(overrides: Partial<NodeStatus> = {}): NodeStatus {
     standing: 'member',
     incarnation: '00',
     diskStalledForMs: null,
+    lease: { state: 'disabled', term: null, leaseEpoch: null },
     error: null,
     peers: [],
     ...overrides,

@@ -177,7 +177,9 @@ test('without a leader a read is told so at once', () => {
 
 test('a follower refuses to confirm reads of others; a leader confirms them in a round of its own', () => {
   const ask = (bench: NodeBench) =>
-    bench.ask<ReadIndexResponse>((answer) => bench.impl.handleReadIndex({ groupId: 'g', serverId: peer(2), peerId: peer(1) }, answer))
+    bench.ask<ReadIndexResponse>((answer) =>
+      bench.impl.handleReadIndex({ groupId: 'g', serverId: peer(2), peerId: peer(1), mode: 'confirmed' }, answer),
+    )
   assert.is(ask(NodeBench.follower(5)).status!.code, ErrorCode.EPERM)
   const bench = NodeBench.leader(6)
   const answer = ask(bench)

@@ -66,6 +66,7 @@ const following: NodeStatus = {
   standing: 'member',
   incarnation: 'i1',
   diskStalledForMs: null,
+  lease: { state: 'disabled', term: null, leaseEpoch: null },
   error: null,
   peers: [],
 }

@@ -66,7 +66,7 @@ test('a vote request arrives as it was sent, and so does its answer', async () =
 test("a peer's refusal keeps its error number", async () => {
   const peer = await startPeer({ handleReadIndex: (_request, answer) => answer(Status.error(ErrorCode.EPERM, 'is not leader, näh')) })
   const client = startClient()
-  const request = { groupId: GROUP, serverId: client.self, peerId: peer.peerId }
+  const request = { groupId: GROUP, serverId: client.self, peerId: peer.peerId, mode: 'confirmed' as const }
   const status = await new Promise<Status>((resolve) => client.transport.call(peer.peerId, 'readIndex', request, 2000, resolve))
   assert.is(status.code, ErrorCode.EPERM)
   assert.is(status.message, 'is not leader, näh')
@@ -75,7 +75,7 @@ test("a peer's refusal keeps its error number", async () => {
 test('a group that is not here answers ENOENT', async () => {
   const peer = await startPeer({})
   const client = startClient()
-  const request = { groupId: 'other', serverId: client.self, peerId: peer.peerId }
+  const request = { groupId: 'other', serverId: client.self, peerId: peer.peerId, mode: 'confirmed' as const }
   const status = await new Promise<Status>((resolve) => client.transport.call(peer.peerId, 'readIndex', request, 2000, resolve))
   assert.is(status.code, ErrorCode.ENOENT)
 })
@@ -87,7 +87,7 @@ test('silence ends with ETIMEDOUT, once, and a cancelled call does not complete'
     handleReadIndex: (_request, answer) => (release = () => answer(Status.OK, { index: logIndex(1) })),
   })
   const client = startClient()
-  const request = { groupId: GROUP, serverId: client.self, peerId: peer.peerId }
+  const request = { groupId: GROUP, serverId: client.self, peerId: peer.peerId, mode: 'confirmed' as const }
   let completions = 0
   const status = await new Promise<Status>((resolve) =>
     client.transport.call(peer.peerId, 'readIndex', request, 150, (s) => {
