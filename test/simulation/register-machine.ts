@@ -56,7 +56,7 @@ export class RegisterMachine extends StateMachine implements RegisterState {
   registers: Map<number, number> = new Map()
 
   constructor(
-    private readonly listener: MachineListener,
+    readonly listener: MachineListener,
     /** How many bytes a snapshot holds besides the state. */
     private readonly fillerBytes = 0,
   ) {
