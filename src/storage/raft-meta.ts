@@ -5,7 +5,7 @@ import { assert, ErrorCode, Status } from '../raft/errors.js'
 import { NO_FAILPOINTS } from '../raft/failpoints.js'
 import { PeerId } from '../raft/peer-id.js'
 import type { RaftMeta, RaftMetaStorage } from '../raft/storage.js'
-import { asTerm, fromInt64 } from '../raft/types.js'
+import { asTerm, fromInt64, type Term } from '../raft/types.js'
 import { AlternatingRecord, type StoredRecord } from './alternating-record.js'
 import { makeDirectory } from './make-directory.js'
 import { join, parentOf } from './paths.js'
@@ -109,8 +109,13 @@ export class FileRaftMetaStorage implements RaftMetaStorage {
 
   /** Decides between the newest slot and raft_meta. */
   private settle(stored: StoredRecord, file: MetaFile, done: (status: Status, meta?: RaftMeta) => void): void {
-    const slot = stored.payload === null ? null : decodeMetaSlot(stored.payload)
-    if (slot === null) return this.settleWithoutSlot(stored, file, done)
+    if (stored.payload === null) return this.settleWithoutSlot(stored, file, done)
+    let slot: RaftMeta
+    try {
+      slot = decodeMetaSlot(stored.payload)
+    } catch (error) {
+      return done(this.corrupt(`our newest record of term and vote cannot be read: ${(error as Error).message}`))
+    }
     const answer = (meta: RaftMeta) => (status: Status) => done(status, status.ok ? meta : undefined)
     // Saved again even when both agree: a process that was killed may have left them in the page cache only, and what is
     // answered here is at once told to the other members.
@@ -145,7 +150,7 @@ export const META_CODEC: MessageCodec<RaftMeta> = {
   encode: (meta) => braft.StablePBMeta.encode({ term: meta.term, votedfor: meta.votedFor.toString() }),
   decode: (bytes) => {
     const { term, votedfor } = braft.StablePBMeta.decode(bytes)
-    return { term: asTerm(fromInt64(term)), votedFor: parseVote(votedfor) }
+    return { term: checkTerm(fromInt64(term)), votedFor: parseVote(votedfor) }
   },
 }
 
@@ -153,6 +158,11 @@ function parseVote(text: string): PeerId {
   const peer = PeerId.parse(text)
   if (!peer) throw new Error(`"${text}" is no peer`)
   return peer
+}
+
+function checkTerm(term: number): Term {
+  if (!Number.isSafeInteger(term) || term < 0) throw new Error(`${term} is no term`)
+  return asTerm(term)
 }
 
 function encodeSlot(meta: RaftMeta): Buffer {
@@ -163,9 +173,9 @@ function encodeSlot(meta: RaftMeta): Buffer {
   return bytes
 }
 
-/** Term and vote in the payload of a slot; throws when the vote is no peer. */
+/** Term and vote in the payload of a slot; throws when they are none. */
 export function decodeMetaSlot(bytes: Buffer): RaftMeta {
-  return { term: asTerm(Number(bytes.readBigUInt64BE(0))), votedFor: parseVote(bytes.toString('utf8', TERM_BYTES)) }
+  return { term: checkTerm(Number(bytes.readBigUInt64BE(0))), votedFor: parseVote(bytes.toString('utf8', TERM_BYTES)) }
 }
 
 export function isSameMeta(a: RaftMeta, b: RaftMeta): boolean {
