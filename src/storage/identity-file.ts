@@ -39,15 +39,17 @@ export function encodeIdentity(record: IdentityRecord, checksum: Checksum): Buff
 
 /** The record, or what is wrong with the bytes. */
 export function decodeIdentity(bytes: Buffer, checksum: Checksum): IdentityRecord | string {
-  let parsed: unknown
+  let body: Record<string, unknown>
   try {
-    parsed = JSON.parse(bytes.toString('utf8'))
+    const parsed: unknown = JSON.parse(bytes.toString('utf8'))
+    if (typeof parsed !== 'object' || parsed === null) return 'it is no JSON object'
+    const { crc32c, ...rest } = parsed as Record<string, unknown>
+    // Printing what is nested too deeply throws.
+    if (crc32c !== crcOf(rest, checksum)) return 'its checksum does not match'
+    body = rest
   } catch {
     return 'it is no JSON'
   }
-  if (typeof parsed !== 'object' || parsed === null) return 'it is no JSON object'
-  const { crc32c, ...body } = parsed as Record<string, unknown>
-  if (crc32c !== crcOf(body, checksum)) return 'its checksum does not match'
   if (body.format !== FORMAT) return `it has format ${String(body.format)}, this version reads ${FORMAT}`
   // Directories of the first version do not know that a member can be removed.
   const whole = { removed: null, ...body }
