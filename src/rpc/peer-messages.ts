@@ -55,8 +55,15 @@ function standingOf(text: string): Standing {
 }
 
 type TermNumber = Parameters<typeof fromInt64>[0]
-const termOf = (value: TermNumber) => asTerm(fromInt64(value))
-const indexOf = (value: TermNumber) => logIndex(fromInt64(value))
+const termOf = (value: TermNumber) => asTerm(countOf(value))
+const indexOf = (value: TermNumber) => logIndex(countOf(value))
+
+/** What the engine counts with is whole, not negative, and below 2^53. */
+function countOf(value: TermNumber): number {
+  const count = fromInt64(value)
+  if (!Number.isSafeInteger(count) || count < 0) throw new Error(`${count} is no index, term or offset`)
+  return count
+}
 
 function encodeVoteRequest(request: RequestVoteRequest): Buffer {
   const disrupted = request.disruptedLeader
@@ -188,7 +195,7 @@ function encodeFileRequest(request: GetFileRequest): Buffer {
 function decodeFileRequest(bytes: Uint8Array): GetFileRequest {
   const message = v1.PeerFileRequest.decode(bytes)
   const { reader_id, filename, offset, count } = message
-  return { ...addressed(message), readerId: reader_id, filename, offset: fromInt64(offset), count }
+  return { ...addressed(message), readerId: reader_id, filename, offset: countOf(offset), count }
 }
 
 function decodeFileResponse(bytes: Uint8Array): GetFileResponse {
