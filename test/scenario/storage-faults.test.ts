@@ -2,7 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ErrorCode } from '../../src/raft/errors.js'
 import type { SimMember } from '../simulation/member.js'
-import type { SimInode } from '../simulation/sim-disk.js'
+import type { SimInode } from '../simulation/sim-inode.js'
 import { PATHS } from '../simulation/storages.js'
 import { scenario } from './scenario.js'
 

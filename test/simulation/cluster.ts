@@ -224,7 +224,7 @@ export class SimCluster {
   runUntil(condition: () => boolean, withinMs: number): boolean {
     const end = this.scheduler.now + withinMs
     while (!condition()) {
-      if (this.scheduler.peekTime() > end || !this.scheduler.step()) {
+      if (!this.scheduler.step(end)) {
         this.scheduler.runUntil(end)
         return condition()
       }

@@ -77,9 +77,10 @@ export class Scheduler {
     return event
   }
 
-  /** Runs the next event; false when there is none. */
-  step(): boolean {
+  /** Runs the next event that is due until then; false when there is none. Those that were cancelled are none. */
+  step(until = Infinity): boolean {
     for (;;) {
+      if (this.peekTime() > until) return false
       const event = this.next()
       if (!event) return false
       if (event.time > this.now) this.now = event.time
@@ -104,7 +105,7 @@ export class Scheduler {
 
   /** Runs everything due until `time`, which is then the present. */
   runUntil(time: number): void {
-    while (this.peekTime() <= time && this.step()) {
+    while (this.step(time)) {
       // step() does the work
     }
     if (this.now < time) this.now = time

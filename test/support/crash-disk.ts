@@ -1,7 +1,8 @@
 import type { Done } from '../../src/raft/closure.js'
 import type { File, FileStat, FileSystem, OpenOptions } from '../../src/raft/environment.js'
 import { ErrorCode, Status } from '../../src/raft/errors.js'
-import { type SimDirectory, SimDisk, type SimInode } from '../simulation/sim-disk.js'
+import { type SimDirectory, SimDisk } from '../simulation/sim-disk.js'
+import type { SimInode } from '../simulation/sim-inode.js'
 import { SimRandom } from '../simulation/sim-random.js'
 import type { ManualExecutor } from './fake-environment.js'
 
