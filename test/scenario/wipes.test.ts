@@ -42,7 +42,7 @@ class DisksLostInTurn {
     this.every(T, () => this.disturb())
     for (let lost = 0; lost < WIPES; lost++) {
       cluster.run(random.pick([0, random.exponential(T)]))
-      const victims = () => story.members.filter((member) => this.budget.allowsWipe(member))
+      const victims = () => story.members.filter((member) => this.budget.allowsLoss(member))
       story.await('another disk may be lost', () => victims().length > 0, 100 * T)
       const victim = random.pick(victims())
       story.wipe(victim)

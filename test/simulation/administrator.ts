@@ -1,7 +1,7 @@
 import { Configuration } from '../../src/raft/configuration.js'
 import type { SimCluster } from './cluster.js'
 import type { Act, Who } from './decisions.js'
-import { FaultBudget } from './fault-budget.js'
+import type { FaultBudget } from './fault-budget.js'
 import type { SimMember } from './member.js'
 import type { World } from './swarm-plan.js'
 
@@ -13,14 +13,11 @@ type Deed = Extract<Act, { kind: 'snapshot' | 'wipe' | 'change' | 'transfer' | '
  * anything.
  */
 export class Administrator {
-  private readonly budget: FaultBudget
-
   constructor(
     private readonly cluster: SimCluster,
     private readonly world: World,
-  ) {
-    this.budget = new FaultBudget(cluster)
-  }
+    private readonly budget: FaultBudget,
+  ) {}
 
   /** False when it could not be done, or must not. */
   perform(deed: Deed): boolean {
@@ -62,7 +59,7 @@ export class Administrator {
   private wipe(member: SimMember, forMs: number): boolean {
     const { cluster } = this
     // An empty machine has nothing to lose.
-    if (!member.image.identity() || !this.budget.allowsWipe(member)) return false
+    if (!member.image.identity() || !this.budget.allowsLoss(member)) return false
     cluster.wipe(member)
     this.later(forMs, () => cluster.start(member))
     return true
@@ -93,7 +90,7 @@ export class Administrator {
     const { cluster, world } = this
     const { committed } = cluster.invariants
     const wasMember = world.stopsRemoved && committed.everContained(member.peerId, member.bornAt)
-    if ((member.retired || wasMember) && this.budget.allowsWipe(member)) cluster.wipe(member)
+    if ((member.retired || wasMember) && this.budget.allowsLoss(member)) cluster.wipe(member)
     cluster.start(member)
   }
 }

@@ -39,6 +39,13 @@ export interface Acts {
   full: { who: Who; bytes: number; forMs: number }
   /** The node is told that its disk runs short. */
   space: { who: Who; forMs: number }
+  readError: { who: Who; reads: number; forMs: number }
+  /** Its disk takes so many times as long. */
+  slowDisk: { who: Who; times: number; forMs: number }
+  /** What lies on its disk is damaged; `draw` says where and how. The disk is replaced `forMs` later when nobody notices before. */
+  rot: { who: Who; draw: number; forMs: number }
+  misdirected: { who: Who; draw: number; forMs: number }
+  stale: { who: Who; draw: number; forMs: number }
   // ---- what administrators do ----
   /** Without a target the leader chooses. */
   transfer: { who: Who; target?: Who }
@@ -81,6 +88,11 @@ export const FAULT_KINDS = [
   'diskError',
   'full',
   'space',
+  'readError',
+  'slowDisk',
+  'rot',
+  'misdirected',
+  'stale',
 ] as const satisfies readonly Kind[]
 
 export type FaultKind = (typeof FAULT_KINDS)[number]

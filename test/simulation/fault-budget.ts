@@ -15,8 +15,9 @@ interface Asked {
 }
 
 /**
- * Which disks may be lost without losing what was acknowledged: in every configuration that may be in force, at most a
- * minority at a time has lost its past and does not count again yet. What breaks within that is a bug of the code.
+ * Which disks may be lost or damaged without losing what was acknowledged: in every configuration that may be in force, at most a
+ * minority at a time has a damaged disk, or has lost its past and does not count again yet. So one good copy of each committed
+ * entry is left in every quorum, and what breaks within that is a bug of the code.
  */
 export class FaultBudget {
   private asked: Asked[] = []
@@ -32,8 +33,8 @@ export class FaultBudget {
     }
   }
 
-  /** May the disk of this member be lost now? */
-  allowsWipe(victim: SimMember): boolean {
+  /** May the disk of this member be lost now, or something on it? */
+  allowsLoss(victim: SimMember): boolean {
     if (!this.isFounded) return false
     return this.configurations().every((conf) => {
       if (!conf.contains(victim.peerId)) return true
@@ -42,7 +43,7 @@ export class FaultBudget {
     })
   }
 
-  /** Could these members commit anything, if those that lost their past never came back? */
+  /** Could these members commit anything, if those that lost their past or are damaged never came back? */
   allowsChange(target: Configuration): boolean {
     const current = this.cluster.invariants.committed.configuration
     const settled = target.peers.filter((peer) => this.isSettled(peer.key) || !current.contains(peer))
@@ -54,7 +55,8 @@ export class FaultBudget {
   }
 
   private isSettled(key: string): boolean {
-    return this.cluster.members.find((member) => member.peerId.key === key)!.image.isMember
+    const member = this.cluster.members.find((other) => other.peerId.key === key)!
+    return member.image.isMember && !member.wasDamaged
   }
 
   /** Everything that is or may come into force: committed last, in a log after that, or asked for and not over. */
@@ -64,7 +66,9 @@ export class FaultBudget {
     const found = [...halvesOf(configuration)]
     for (const member of members) {
       for (const entry of member.image.log.configurationsAbove(configuration.id.index)) found.push(...halvesOf(entry))
-      if (member.isUp) found.push(...halvesOf(member.node!.status().configuration))
+      // Who was removed may believe in an old one for ever.
+      const believed = member.isUp ? member.node!.status().configuration : null
+      if (believed && believed.id.index >= configuration.id.index) found.push(...halvesOf(believed))
     }
     for (const asked of this.asked) if (!asked.process?.alive) asked.endedAt = Math.min(asked.endedAt, now)
     this.asked = this.asked.filter((asked) => asked.endedAt + GRACE_MS > now)

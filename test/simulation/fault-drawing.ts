@@ -56,6 +56,17 @@ export class FaultDrawing {
         return [{ kind, who, writes: random.pick([0, 0.05, 1]), syncs: random.pick([0, 0.05, 1]), forMs: this.about(t / 2) }]
       case 'full':
         return [{ kind, who, bytes: random.integer(0, 1000), forMs: this.about(t) }]
+      case 'readError':
+        return [{ kind, who, reads: random.pick([0.1, 1]), forMs: this.about(t) }]
+      case 'slowDisk':
+        return [{ kind, who, times: random.pick([5, 20, 100]), forMs: this.about(t * 2) }]
+      case 'rot':
+      case 'misdirected':
+      case 'stale': {
+        const damage: Act = { kind, who, draw: random.u32(), forMs: this.about(t * 12) }
+        // A start looks at more than a running node does.
+        return random.chance(0.4) ? [damage, { kind: 'kill', who, forMs: this.about(t) }] : [damage]
+      }
       default:
         return this.partition(kind, who)
     }

@@ -1,5 +1,6 @@
 import { ErrorCode, Status } from '../../src/raft/errors.js'
 import { InvariantViolation, type Link, type SimCluster } from './cluster.js'
+import type { DamageInjector } from './damage-injector.js'
 import type { Act, FaultKind, Who } from './decisions.js'
 import type { SimMember } from './member.js'
 import { ProcessEnded } from './scheduler.js'
@@ -7,6 +8,7 @@ import type { SimProcess } from './sim-process.js'
 import type { SimRandom } from './sim-random.js'
 
 type Fault = Extract<Act, { kind: FaultKind }>
+type Damage = Extract<Act, { kind: 'rot' | 'misdirected' | 'stale' }>
 type Partition = Extract<Act, { kind: 'isolate' | 'split' | 'bridge' | 'oneWay' | 'swizzle' }>
 type PointFault = Extract<Act, { kind: 'point' }>
 
@@ -19,6 +21,7 @@ export class FaultInjector {
     private readonly cluster: SimCluster,
     /** For what follows from what the nodes do. */
     private readonly random: SimRandom,
+    private readonly damage: DamageInjector,
   ) {}
 
   /** False when there was nothing that it could happen to. */
@@ -35,13 +38,14 @@ export class FaultInjector {
       default: {
         const member = this.cluster.find(fault.who)
         if (!member?.isUp) return false
+        if (isDamage(fault)) return this.damage.inflict(fault.kind, member, fault)
         this.performOn(member, fault)
         return true
       }
     }
   }
 
-  private performOn(member: SimMember, fault: Exclude<Fault, Partition | PointFault>): void {
+  private performOn(member: SimMember, fault: Exclude<Fault, Partition | PointFault | Damage>): void {
     const { cluster } = this
     switch (fault.kind) {
       case 'power':
@@ -70,6 +74,11 @@ export class FaultInjector {
         return this.fillDisk(member, fault.bytes, fault.forMs)
       case 'space':
         return this.runShort(member, fault.forMs)
+      case 'readError':
+        return this.failReads(member, fault.reads, fault.forMs)
+      case 'slowDisk':
+        member.profile.slowness = fault.times
+        return this.later(fault.forMs, () => this.mendDisk(member))
     }
   }
 
@@ -87,6 +96,8 @@ export class FaultInjector {
   mendDisk(member: SimMember): void {
     member.profile.writeErrorRate = 0
     member.profile.syncErrorRate = 0
+    member.profile.readErrorRate = 0
+    member.profile.slowness = 1
     member.disk.capacityBytes = Infinity
   }
 
@@ -164,6 +175,12 @@ export class FaultInjector {
     this.later(forMs, () => this.mendDisk(member))
   }
 
+  private failReads(member: SimMember, readErrorRate: number, forMs: number): void {
+    member.diskFaulted = true
+    member.profile.readErrorRate = readErrorRate
+    this.later(forMs, () => this.mendDisk(member))
+  }
+
   private fillDisk(member: SimMember, bytes: number, forMs: number): void {
     const { cluster } = this
     cluster.scheduler.note('disk-full', null, member.name)
@@ -193,6 +210,10 @@ export class FaultInjector {
   private membersOf(names: readonly Who[]): SimMember[] {
     return names.flatMap((name) => this.cluster.find(name) ?? [])
   }
+}
+
+function isDamage(fault: Fault): fault is Damage {
+  return fault.kind === 'rot' || fault.kind === 'misdirected' || fault.kind === 'stale'
 }
 
 function between(from: readonly SimMember[], to: readonly SimMember[]): Link[] {

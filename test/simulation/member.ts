@@ -8,6 +8,7 @@ import { Node, type NodeOptions } from '../../src/raft/node.js'
 import type { PeerId } from '../../src/raft/peer-id.js'
 import type { LogId, LogIndex, Term } from '../../src/raft/types.js'
 import { checksum } from '../../src/storage/checksum.js'
+import { DiskDamage } from './disk-damage.js'
 import { MemberImage } from './member-image.js'
 import type { MachineListener, RegisterMachine } from './register-machine.js'
 import type { Scheduler } from './scheduler.js'
@@ -62,6 +63,8 @@ export class SimMember {
   readonly profile: DiskProfile
   /** What its disk is sure to keep. */
   readonly image: MemberImage
+  /** What its disk answers otherwise than it was written. */
+  readonly damage: DiskDamage
   process: SimProcess | null = null
   node: Node | null = null
   machine: RegisterMachine | null = null
@@ -76,6 +79,8 @@ export class SimMember {
   failed: Status | null = null
   /** Its disk was told to fail since it started: then it may stop with an error. */
   diskFaulted = false
+  /** What lies on its disk was damaged since the disk was whole at a start: then it may refuse to go on with it. */
+  wasDamaged = false
   /** What an empty disk is started as. */
   standing: 'founding' | 'rebuilding'
   /** How often its disk was lost. */
@@ -106,6 +111,7 @@ export class SimMember {
     this.profile = profile
     this.disk = new SimDisk(random.fork('crash'))
     this.image = new MemberImage(this.disk)
+    this.damage = new DiskDamage(this.disk)
     this.standing = options.initialConf.isEmpty ? 'rebuilding' : 'founding'
   }
 
@@ -115,7 +121,8 @@ export class SimMember {
 
   /** Its disk fails, or is full, right now. */
   get diskFails(): boolean {
-    return this.profile.writeErrorRate > 0 || this.profile.syncErrorRate > 0 || this.disk.capacityBytes !== Infinity
+    const { writeErrorRate, syncErrorRate, readErrorRate = 0 } = this.profile
+    return writeErrorRate > 0 || syncErrorRate > 0 || readErrorRate > 0 || this.disk.capacityBytes !== Infinity
   }
 
   /** Starts a process on this machine's disk. */
@@ -136,6 +143,7 @@ export class SimMember {
     const machine = this.options.createMachine(this.listener, process.executor)
     const node = new Node(GROUP, this.peerId)
     Object.assign(this, { process, machine, node, leadsTerm: 0, failed: null, openClosures: 0, diskFaulted: this.diskFails })
+    this.wasDamaged = this.damage.isDamaged
     this.seen = { term: 0, committed: 0, applied: 0 }
     process.handlers.set(GROUP, node.handler)
     const bootId = random.fork('boot').hex(16)

@@ -19,6 +19,10 @@ export interface DiskProfile {
   /** Chance of EIO per write, per sync and per name change. */
   writeErrorRate: number
   syncErrorRate: number
+  /** Chance of EIO per read; 0 when absent. */
+  readErrorRate?: number
+  /** Everything takes so many times as long; 1 when absent. */
+  slowness?: number
 }
 
 /** An operation the kernel has taken and not answered. Its effect may come at any moment before the answer. */
@@ -164,7 +168,8 @@ export class SimFileSystem implements FileSystem {
       bytes = file.inode.read(position, length)
       return ErrorCode.OK
     }
-    this.run('disk:read', file.path, { effect, late: true }, (status) => done(status, bytes))
+    const errorRate = this.profile.readErrorRate ?? 0
+    this.run('disk:read', file.path, { effect, late: true, errorRate }, (status) => (status.ok ? done(status, bytes) : done(status)))
   }
 
   datasync(file: SimFile, done: Done): void {
@@ -226,7 +231,7 @@ export class SimFileSystem implements FileSystem {
       operation.effect = null
     }
     this.inflight.add(operation)
-    const mean = how.slow ? profile.syncMs : profile.operationMs
+    const mean = (how.slow ? profile.syncMs : profile.operationMs) * (profile.slowness ?? 1)
     const complete = (): void => {
       if (!this.inflight.has(operation)) return
       if (this.scheduler.now < profile.stalledUntil && (profile.stalledPaths?.test(path) ?? true)) {

@@ -3,9 +3,11 @@ import { Administrator } from './administrator.js'
 import type { PointCount } from './armed-points.js'
 import { Clients } from './clients.js'
 import { InvariantViolation, SimCluster } from './cluster.js'
+import { DamageInjector } from './damage-injector.js'
 import { ScriptedDecider } from './deciders.js'
 import { type Decision, KINDS, type Kind } from './decisions.js'
 import { type Deciders, drawnDeciders } from './drawn-deciders.js'
+import { FaultBudget } from './fault-budget.js'
 import { FaultInjector } from './fault-injector.js'
 import { KvMachine } from './kv-machine.js'
 import type { SimMember } from './member.js'
@@ -43,6 +45,7 @@ export class Swarm {
   readonly cluster: SimCluster
   /** What was done so far. */
   readonly decisions: Decision[] = []
+  private readonly damage: DamageInjector
   private readonly faults: FaultInjector
   private readonly administrator: Administrator
   private readonly clients: Clients
@@ -62,8 +65,10 @@ export class Swarm {
       createMachine: (listener, executor) =>
         keyValue ? new KvMachine(listener, executor, snapshotBytes) : new RegisterMachine(listener, snapshotBytes),
     })
-    this.faults = new FaultInjector(this.cluster, this.cluster.random.fork('supervisor'))
-    this.administrator = new Administrator(this.cluster, world)
+    const budget = new FaultBudget(this.cluster)
+    this.damage = new DamageInjector(this.cluster, this.cluster.random.fork('damage'), budget)
+    this.faults = new FaultInjector(this.cluster, this.cluster.random.fork('supervisor'), this.damage)
+    this.administrator = new Administrator(this.cluster, world, budget)
     this.clients = new Clients(this.cluster, world)
     this.deciders = decidersOf(this.cluster, this.faults)
     this.cluster.onStarted = (member, status) => this.onStarted(member, status)
@@ -141,6 +146,8 @@ export class Swarm {
       restarts: counts.restarts,
       failedNodes: counts.failedNodes,
       ...this.performed,
+      found: counts.found,
+      replaced: counts.replaced,
       snapshots: counts.snapshots,
       installs: counts.installs,
       rebuilt: counts.rebuilt,
@@ -166,6 +173,7 @@ export class Swarm {
     for (const decider of deciders.onceFounded) decider.start((decisions) => this.take(decisions))
     cluster.run(world.safetyMs)
     for (const decider of [...deciders.fromStart, ...deciders.onceFounded]) decider.stop()
+    this.damage.stop()
   }
 
   private take(decisions: readonly Decision[]): void {
@@ -196,6 +204,7 @@ export class Swarm {
 
   private onStarted(member: SimMember, status: Status): void {
     if (status.ok || status.code === ErrorCode.ESHUTDOWN) return
+    if (status.code === ErrorCode.ECORRUPT && member.wasDamaged) return this.damage.onFound(member)
     if (status.code === ErrorCode.EREBUILD || (status.code === ErrorCode.ECORRUPT && !member.diskFaulted)) {
       this.stuck(`${member.name} does not start: ${status}`)
     }
@@ -205,6 +214,7 @@ export class Swarm {
 
   private onNodeError(member: SimMember, status: Status): void {
     this.cluster.counts.failedNodes++
+    if (status.code === ErrorCode.ECORRUPT && member.wasDamaged) return this.damage.onFound(member)
     if (!this.mayFail(member, status)) this.stuck(`${member.name} stopped by itself, and its disk is fine: ${status}`)
     this.faults.supervise(member)
   }
