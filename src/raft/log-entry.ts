@@ -73,6 +73,11 @@ export class EntryBatch {
     return this.offset(plus(index, 1)) - this.offset(index)
   }
 
+  /** The checksum of an entry's header: it covers term, type, length and the data's checksum, so it names the entry. */
+  sumAt(index: LogIndex): number {
+    return this.bytes.readUInt32BE(this.offset(index) + 20)
+  }
+
   /** Where the entry starts in `bytes`. */
   offsetAt(index: LogIndex): number {
     return this.offset(index)

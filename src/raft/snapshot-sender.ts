@@ -48,7 +48,7 @@ export class SnapshotSender {
     if (this.source && this.source.meta.lastIncluded.index + 1 >= this.node.log.firstIndex) return this.request()
     this.drop()
     this.opening = true
-    this.node.snapshots.open((status, reader) => {
+    this.node.snapshots.openVerified((status, reader) => {
       this.opening = false
       if (this.stopped) return reader?.close()
       if (!status.ok) return this.fail(status)
@@ -115,7 +115,7 @@ export class SnapshotSender {
 
   private fail(status: Status): void {
     const { electionTimeoutMs, heartbeatMs } = this.node
-    // Its reader is gone, or what it reads is not what was written: offer the newest anew.
+    // Its reader is gone, or what arrived is not what was written: the newest is looked through again and offered anew.
     if (status.code === ErrorCode.ENOENT || status.code === ErrorCode.ECORRUPT) this.drop()
     const backoff = Math.min(BACKOFF_TIMEOUTS_MAX * electionTimeoutMs, heartbeatMs * 2 ** this.failures++)
     this.events.failed(status, backoff)

@@ -8,6 +8,7 @@ import type { DurableMark } from './durable-length.js'
 import type { LogMetaFile } from './log-meta.js'
 import { makeDirectory } from './make-directory.js'
 import { join, parentOf } from './paths.js'
+import type { LogSeals } from './seal-file.js'
 import { parseSegmentName, Segment, type SegmentName } from './segment.js'
 import { type ScanResult, SegmentScan } from './segment-scan.js'
 import { forEachInOrder, inSequence } from './steps.js'
@@ -31,6 +32,8 @@ export interface LogRecoveryOptions {
   readonly metaFile: LogMetaFile
   /** The stored lower bound of the durable log; null when there is none. */
   readonly mark: DurableMark | null
+  /** What sealed segments and log_meta should hold; null when nothing is known of it. */
+  readonly seals: LogSeals | null
 }
 
 /** A segment that does not follow: the log should go on at `expected`. Null: by its own name it ends before it starts. */
@@ -132,7 +135,11 @@ export class LogRecoveryRun {
     metaFile.load((status, meta) => {
       if (status.ok) {
         this.firstIndex = logIndex(fromInt64(meta!.first_log_index))
-        return done(this.firstIndex >= 1 ? Status.OK : this.corrupt(`${metaFile.path} says that the log starts at ${this.firstIndex}`))
+        const starts = this.options.seals?.starts ?? []
+        const isRight = this.firstIndex >= 1 && (starts.length === 0 || starts.includes(this.firstIndex))
+        if (isRight) return done(Status.OK)
+        const known = starts.length > 0 ? `; it was made to start at ${starts.at(-1)}` : ''
+        return done(this.corrupt(`${metaFile.path} says that the log starts at ${this.firstIndex}${known}`))
       }
       if (status.code === ErrorCode.ECORRUPT) return done(this.corrupt(status.message))
       if (status.code !== ErrorCode.ENOENT) return done(status)
@@ -183,10 +190,18 @@ export class LogRecoveryRun {
 
   private sealedProblem(segment: Segment, name: SegmentName, result: ScanResult): Status | null {
     if (result.problem) return this.corrupt(this.describe(segment, name.name, result))
-    if (segment.lastIndex === name.lastIndex) return null
+    if (segment.lastIndex === name.lastIndex) return this.sealProblem(segment, name)
     return this.corrupt(
       `${join(this.options.directory, name.name)} holds ${segment.count} entries, its name promises ${name.lastIndex! - name.firstIndex + 1}`,
     )
+  }
+
+  /** Good entries, and not those that were sealed: a write was lost, or landed in the wrong place. */
+  private sealProblem(segment: Segment, name: SegmentName): Status | null {
+    const { seals, checksum, directory } = this.options
+    const digest = seals?.digestOf(segment.firstIndex, segment.lastIndex)
+    if (digest === undefined || digest === segment.digest(checksum)) return null
+    return this.corrupt(`${join(directory, name.name)} holds other entries than when it was sealed`)
   }
 
   private loadOpen(name: SegmentName, done: Done): void {

@@ -2,7 +2,7 @@ import type { Done } from '../raft/closure.js'
 import type { Checksum, Executor, Failpoints, File, FileSystem } from '../raft/environment.js'
 import { assert, ErrorCode, Status } from '../raft/errors.js'
 import { NO_FAILPOINTS } from '../raft/failpoints.js'
-import { EntryBatch } from '../raft/log-entry.js'
+import type { EntryBatch } from '../raft/log-entry.js'
 import type { LogRecovery, LogStorage } from '../raft/storage.js'
 import { type LogIndex, logIndex, minIndex, NO_TERM, plus, type Term } from '../raft/types.js'
 import { type DurableLength, type DurableMark, NO_MARK } from './durable-length.js'
@@ -11,7 +11,9 @@ import { LogRecoveryRun, WRITE_BYTES_MAX } from './log-recovery.js'
 import { makeDirectory } from './make-directory.js'
 import { parentOf } from './paths.js'
 import { readAndClose } from './protobuf-file.js'
+import type { LogSeals, SealFile, SegmentSeal } from './seal-file.js'
 import { Segment } from './segment.js'
+import { checkRead } from './segment-read.js'
 import { forEachInOrder, inSequence, point, type Step } from './steps.js'
 
 /** libuv splits a write of more buffers, and each part would sync by itself. */
@@ -28,6 +30,10 @@ export interface SegmentLogOptions {
   readonly directory: string
   /** The stored lower bound of the durable length; null does without one. */
   readonly integrity: DurableLength | null
+  /** What vouches for sealed segments and for the first index; null does without. */
+  readonly seals: SealFile | null
+  /** The seals are of before braft wrote here: they are made anew and not believed. */
+  readonly adopt?: boolean
   /** A segment larger than this is sealed before the next entry; braft's raft_max_segment_size. */
   readonly maxSegmentBytes?: number
   readonly failpoints?: Failpoints
@@ -51,6 +57,8 @@ export class SegmentLogStorage implements LogStorage {
   private readonly checksum: Checksum
   private readonly directory: string
   private readonly integrity: DurableLength | null
+  private readonly seals: SealFile | null
+  private readonly adopt: boolean
   private readonly maxSegmentBytes: number
   private readonly failpoints: Failpoints
   private readonly metaFile: LogMetaFile
@@ -67,6 +75,8 @@ export class SegmentLogStorage implements LogStorage {
     this.checksum = options.checksum
     this.directory = options.directory
     this.integrity = options.integrity
+    this.seals = options.seals
+    this.adopt = options.adopt ?? false
     this.maxSegmentBytes = options.maxSegmentBytes ?? SEGMENT_BYTES_MAX
     this.failpoints = options.failpoints ?? NO_FAILPOINTS
     this.metaFile = logMetaFile(options.fileSystem, options.directory)
@@ -86,11 +96,19 @@ export class SegmentLogStorage implements LogStorage {
   /** ECORRUPT, with nothing changed, when the directory holds what no crash can have left. */
   init(done: (status: Status, recovery?: LogRecovery) => void): void {
     let recovery: LogRecovery | undefined
+    let seals: LogSeals | null = null
+    const loadSeals: Step = (next) =>
+      this.seals === null || this.adopt
+        ? next(Status.OK)
+        : this.seals.load((status, found) => {
+            seals = found ?? null
+            next(status)
+          })
     const recover: Step = (next) =>
       this.loadMark((status, mark) => {
         if (!status.ok) return next(status)
         const { fileSystem, checksum, directory, metaFile } = this
-        new LogRecoveryRun({ fileSystem, checksum, directory, metaFile, mark: mark ?? null }).run((recovered, log) => {
+        new LogRecoveryRun({ fileSystem, checksum, directory, metaFile, mark: mark ?? null, seals }).run((recovered, log) => {
           if (!recovered.ok) return next(recovered)
           recovery = log!.recovery
           this.segments = log!.segments
@@ -103,7 +121,7 @@ export class SegmentLogStorage implements LogStorage {
       this.integrity ? makeDirectory(this.fileSystem, parentOf(this.integrity.path), next) : next(Status.OK)
     this.change(
       'open the log',
-      (finish) => inSequence([makeParent, recover, (next) => this.storeMark(next)], finish),
+      (finish) => inSequence([makeParent, loadSeals, recover, (next) => this.settleSeals(next), (next) => this.storeMark(next)], finish),
       (status) => done(status, status.ok ? recovery : undefined),
     )
   }
@@ -146,7 +164,7 @@ export class SegmentLogStorage implements LogStorage {
         const steps: Step[] = [
           (next) => this.cutSuffix(plus(this.first, -1), next),
           point(this.failpoints, 'log.reset-emptied'),
-          (next) => this.metaFile.save({ first_log_index: nextIndex }, next),
+          (next) => this.saveStart(nextIndex, next),
         ]
         inSequence(steps, (status) => {
           if (status.ok) this.first = nextIndex
@@ -230,7 +248,7 @@ export class SegmentLogStorage implements LogStorage {
 
   private noteAppended(open: Segment, part: EntryBatch): void {
     for (let index = part.firstIndex; index <= part.lastIndex; index = plus(index, 1))
-      open.push(part.termAt(index), part.byteLengthAt(index))
+      open.push(part.termAt(index), part.byteLengthAt(index), part.sumAt(index))
   }
 
   /** Seals the open segment, when there is one, and opens the next. The seal is durable before a second open name exists. */
@@ -259,8 +277,10 @@ export class SegmentLogStorage implements LogStorage {
     const open = this.segments.at(-1)
     if (!open || open.sealed) return done(Status.OK)
     const { openPath, sealedPath } = open
+    const seal = sealOf(open, this.checksum)
     inSequence(
       [
+        (next) => (this.seals ? this.seals.addSegment(seal, next) : next(Status.OK)),
         (next) => this.fileSystem.rename(openPath, sealedPath, next),
         point(this.failpoints, 'log.seal-renamed'),
         (next) => {
@@ -280,11 +300,27 @@ export class SegmentLogStorage implements LogStorage {
     writer.close(done)
   }
 
+  private saveStart(first: LogIndex, done: Done): void {
+    inSequence(
+      [
+        (next) => (this.seals ? this.seals.addStart(first, next) : next(Status.OK)),
+        (next) => this.metaFile.save({ first_log_index: first }, next),
+      ],
+      done,
+    )
+  }
+
+  private settleSeals(done: Done): void {
+    if (!this.seals) return done(Status.OK)
+    const sealed = this.segments.filter((segment) => segment.sealed).map((segment) => sealOf(segment, this.checksum))
+    this.seals.settle(this.first, sealed, done)
+  }
+
   /** log_meta first: from then on a crash leaves segments below the first index, which recovery removes. */
   private movePrefix(firstKept: LogIndex, finish: Done): void {
     let dropped: Segment[] = []
     const steps: Step[] = [
-      (next) => this.metaFile.save({ first_log_index: firstKept }, next),
+      (next) => this.saveStart(firstKept, next),
       point(this.failpoints, 'log.prefix-meta-saved'),
       (next) => {
         dropped = this.segments.filter((segment) => segment.lastIndex < firstKept)
@@ -406,33 +442,18 @@ export class SegmentLogStorage implements LogStorage {
       readAndClose(file!, start, length, (status, bytes) => {
         if (!status.ok) return done(status)
         if (attempts > 1 && moved()) return again()
-        this.verify(segment, { from, last, start, path, bytes: bytes! }, done)
+        const read = checkRead(segment, { from, last, start, path, bytes: bytes! }, this.checksum)
+        if (!('problem' in read)) return done(Status.OK, read)
+        const act = `Restore ${parentOf(this.directory)} from a copy; the other members keep serving without it`
+        done(Status.error(ErrorCode.ECORRUPT, `${path} is damaged at offset ${read.offset} (index ${read.index}): ${read.problem}. ${act}`))
       })
     })
   }
+}
 
-  private verify(
-    segment: Segment,
-    read: { from: LogIndex; last: LogIndex; start: number; path: string; bytes: Buffer },
-    done: (status: Status, batch?: EntryBatch) => void,
-  ): void {
-    const { from, last, start, path, bytes } = read
-    const { batch, goodBytes, problem } = EntryBatch.parse(from, bytes, this.checksum)
-    const corrupt = (offset: number, index: LogIndex, what: string) => {
-      const act = `Restore ${parentOf(this.directory)} from a copy; the other members keep serving without it`
-      done(Status.error(ErrorCode.ECORRUPT, `${path} is damaged at offset ${start + offset} (index ${index}): ${what}. ${act}`))
-    }
-    if (problem || !batch) return corrupt(goodBytes, plus(from, batch?.count ?? 0), problem ?? 'the file is too short')
-    for (let index = from; index <= batch.lastIndex; index = plus(index, 1)) {
-      const same =
-        index <= last &&
-        batch.termAt(index) === segment.termAt(index) &&
-        batch.byteLengthAt(index) === segment.offsetOf(plus(index, 1)) - segment.offsetOf(index)
-      if (!same) return corrupt(batch.offsetAt(index), index, 'another entry than was written')
-    }
-    if (batch.lastIndex !== last) return corrupt(goodBytes, plus(batch.lastIndex, 1), 'the file is too short')
-    done(Status.OK, batch)
-  }
+function sealOf(segment: Segment, checksum: Checksum): SegmentSeal {
+  const { firstIndex, lastIndex } = segment
+  return { firstIndex, lastIndex, digest: segment.digest(checksum) }
 }
 
 /** The last entry that starts within the first `bytes` of the batch, counting both ends. */

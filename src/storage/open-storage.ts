@@ -7,6 +7,7 @@ import { SegmentLogStorage } from './log.js'
 import { NodeIdentityStorage } from './node-identity.js'
 import { join } from './paths.js'
 import { FileRaftMetaStorage } from './raft-meta.js'
+import { SealFile } from './seal-file.js'
 import { LocalSnapshotStorage } from './snapshot.js'
 
 /** The group whose directories lie in the data directory itself, as in braft's examples. */
@@ -55,7 +56,8 @@ export function openStorage(options: OpenStorageOptions): NodeStorage {
   const { fileSystem, executor, clock, random, directory, peerId, clusterId, name, adopt, failpoints = NO_FAILPOINTS } = options
   const paths = storagePaths(directory)
   const integrity = new DurableLength({ fileSystem, clock, checksum, path: join(paths.integrity, 'durable'), failpoints })
-  const log = { fileSystem, executor, checksum, directory: paths.log, integrity, failpoints }
+  const seals = new SealFile({ fileSystem, checksum, path: join(paths.integrity, 'seals') })
+  const log = { fileSystem, executor, checksum, directory: paths.log, integrity, seals, adopt: adopt ?? false, failpoints }
   return {
     logStorage: new SegmentLogStorage(options.maxSegmentBytes === undefined ? log : { ...log, maxSegmentBytes: options.maxSegmentBytes }),
     metaStorage: new FileRaftMetaStorage({

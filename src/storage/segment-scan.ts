@@ -75,7 +75,7 @@ export class SegmentScan {
       if (isConfiguration && !this.noteConfiguration(chunk.subarray(at + ENTRY_HEADER_BYTES, at + entryBytes), term)) {
         return stop('configuration does not parse')
       }
-      this.segment.push(term, entryBytes)
+      this.segment.push(term, entryBytes, chunk.readUInt32BE(at + 20))
       at += entryBytes
     }
     this.readFrom(base + at, CHUNK_BYTES, done)

@@ -1,3 +1,4 @@
+import type { Checksum } from '../raft/environment.js'
 import { assert } from '../raft/errors.js'
 import { ENTRY_HEADER_BYTES } from '../raft/log-entry.js'
 import { type LogIndex, logIndex, plus, type Term } from '../raft/types.js'
@@ -34,6 +35,8 @@ const digits = (index: LogIndex) => String(index).padStart(20, '0')
  */
 export class Segment {
   private offsets = new Uint32Array(OFFSETS_AT_FIRST)
+  /** The header checksum of each entry: it covers term, type, length and the data's checksum, so it names the entry. */
+  private sums = new Uint32Array(OFFSETS_AT_FIRST)
   private entries = 0
   /** Ordinal where each run of equal terms starts, and its term. */
   private readonly runStarts: number[] = []
@@ -83,14 +86,15 @@ export class Segment {
   seal(): void {
     this.isSealed = true
     this.offsets = this.offsets.slice(0, this.entries + 1)
+    this.sums = this.sums.slice(0, this.entries + 1)
   }
 
   reopen(): void {
     this.isSealed = false
   }
 
-  /** Notes one more entry at the end. */
-  push(term: Term, byteLength: number): void {
+  /** Notes one more entry at the end; `sum` is its header checksum. */
+  push(term: Term, byteLength: number, sum: number): void {
     const end = this.bytes + byteLength
     assert(byteLength >= ENTRY_HEADER_BYTES && end <= FILE_BYTES_MAX, 'entry does not fit the segment', { byteLength, end })
     if (this.entries + 2 > this.offsets.length) this.grow()
@@ -99,7 +103,21 @@ export class Segment {
       this.runStarts.push(this.entries)
       this.runTerms.push(term)
     }
+    this.sums[this.entries] = sum
     this.offsets[++this.entries] = end
+  }
+
+  /** The header checksum of an entry. */
+  sumAt(index: LogIndex): number {
+    return this.sums[index - this.firstIndex]!
+  }
+
+  /** Stands for every entry in the segment, in its place. */
+  digest(checksum: Checksum): number {
+    const bytes = Buffer.alloc(8 + 4 * this.entries)
+    bytes.writeBigUInt64BE(BigInt(this.firstIndex))
+    for (let i = 0; i < this.entries; i++) bytes.writeUInt32BE(this.sums[i]!, 8 + 4 * i)
+    return checksum.crc32c(bytes)
   }
 
   /** Where the entry starts in the file; for lastIndex + 1, where the next one goes. */
@@ -145,5 +163,8 @@ export class Segment {
     const larger = new Uint32Array(Math.max(this.offsets.length * 2, OFFSETS_AT_FIRST))
     larger.set(this.offsets)
     this.offsets = larger
+    const sums = new Uint32Array(larger.length)
+    sums.set(this.sums)
+    this.sums = sums
   }
 }

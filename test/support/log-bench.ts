@@ -5,12 +5,14 @@ import { logIndex, plus } from '../../src/raft/types.js'
 import { checksum } from '../../src/storage/checksum.js'
 import { DurableLength } from '../../src/storage/durable-length.js'
 import { SegmentLogStorage } from '../../src/storage/log.js'
+import { SealFile } from '../../src/storage/seal-file.js'
 import { CrashDisk } from './crash-disk.js'
 import { texts } from './entries.js'
 import { ManualClock, ManualExecutor } from './fake-environment.js'
 
 export const LOG = '/data/log'
 export const SIDECAR = '/data/raftctl/durable'
+export const SEALS = '/data/raftctl/seals'
 
 type Run<T> = (done: (status: Status, value?: T) => void) => void
 
@@ -33,7 +35,9 @@ export class LogBench {
   open(options: { integrity?: 'none' } = {}): Status {
     const { disk: fileSystem, executor, clock } = this
     const integrity = options.integrity === 'none' ? null : new DurableLength({ fileSystem, clock, checksum, path: SIDECAR })
-    this.log = new SegmentLogStorage({ fileSystem, executor, checksum, directory: LOG, integrity, maxSegmentBytes: this.maxSegmentBytes })
+    const seals = options.integrity === 'none' ? null : new SealFile({ fileSystem, checksum, path: SEALS })
+    const { maxSegmentBytes } = this
+    this.log = new SegmentLogStorage({ fileSystem, executor, checksum, directory: LOG, integrity, seals, maxSegmentBytes })
     return this.call<LogRecovery>((done) =>
       this.log.init((status, recovery) => {
         this.recovery = recovery
