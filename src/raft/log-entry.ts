@@ -111,6 +111,14 @@ export class EntryBatch {
     return low as LogIndex
   }
 
+  /** The last entry that starts within the first `bytes`, counting both ends. */
+  lastStartingWithin(bytes: number): LogIndex {
+    if (this.byteLength <= bytes) return this.lastIndex
+    const within = this.lastWithin(this.firstIndex, bytes)
+    const next = plus(within, 1)
+    return next <= this.lastIndex && this.offset(next) <= bytes ? next : within
+  }
+
   /** Encodes `entries` as the log from `firstIndex` on, all of `term`, with CRC-32C. The data is copied once, here. */
   static encode(firstIndex: LogIndex, term: Term, entries: readonly NewEntry[], checksum: Checksum): EntryBatch {
     return EntryBatch.build(firstIndex, term, entries, (i) => entries[i]!.type, checksum)

@@ -11,7 +11,7 @@ import { LogRecoveryRun, WRITE_BYTES_MAX } from './log-recovery.js'
 import { makeDirectory } from './make-directory.js'
 import { parentOf } from './paths.js'
 import { readAndClose } from './protobuf-file.js'
-import type { LogSeals, SealFile, SegmentSeal } from './seal-file.js'
+import { type LogSeals, type SealFile, sealOf } from './seal-file.js'
 import { Segment } from './segment.js'
 import { checkRead } from './segment-read.js'
 import { forEachInOrder, inSequence, point, type Step } from './steps.js'
@@ -32,8 +32,6 @@ export interface SegmentLogOptions {
   readonly integrity: DurableLength | null
   /** What vouches for sealed segments and for the first index; null does without. */
   readonly seals: SealFile | null
-  /** The seals are of before braft wrote here: they are made anew and not believed. */
-  readonly adopt?: boolean
   /** A segment larger than this is sealed before the next entry; braft's raft_max_segment_size. */
   readonly maxSegmentBytes?: number
   readonly failpoints?: Failpoints
@@ -58,7 +56,6 @@ export class SegmentLogStorage implements LogStorage {
   private readonly directory: string
   private readonly integrity: DurableLength | null
   private readonly seals: SealFile | null
-  private readonly adopt: boolean
   private readonly maxSegmentBytes: number
   private readonly failpoints: Failpoints
   private readonly metaFile: LogMetaFile
@@ -76,7 +73,6 @@ export class SegmentLogStorage implements LogStorage {
     this.directory = options.directory
     this.integrity = options.integrity
     this.seals = options.seals
-    this.adopt = options.adopt ?? false
     this.maxSegmentBytes = options.maxSegmentBytes ?? SEGMENT_BYTES_MAX
     this.failpoints = options.failpoints ?? NO_FAILPOINTS
     this.metaFile = logMetaFile(options.fileSystem, options.directory)
@@ -98,12 +94,10 @@ export class SegmentLogStorage implements LogStorage {
     let recovery: LogRecovery | undefined
     let seals: LogSeals | null = null
     const loadSeals: Step = (next) =>
-      this.seals === null || this.adopt
-        ? next(Status.OK)
-        : this.seals.load((status, found) => {
-            seals = found ?? null
-            next(status)
-          })
+      this.loadSeals((status, found) => {
+        seals = found ?? null
+        next(status)
+      })
     const recover: Step = (next) =>
       this.loadMark((status, mark) => {
         if (!status.ok) return next(status)
@@ -236,7 +230,7 @@ export class SegmentLogStorage implements LogStorage {
     let room = Math.min(this.maxSegmentBytes - segmentBytes, WRITE_BYTES_MAX)
     while (queue.length > 0 && room >= 0 && parts.length < WRITE_BUFFERS_MAX) {
       const batch = queue[0]!
-      const last = lastStartingWithin(batch, room)
+      const last = batch.lastStartingWithin(room)
       if (last === batch.lastIndex) queue.shift()
       else queue[0] = batch.slice(plus(last, 1), batch.lastIndex)
       const part = batch.slice(batch.firstIndex, last)
@@ -281,6 +275,7 @@ export class SegmentLogStorage implements LogStorage {
     inSequence(
       [
         (next) => (this.seals ? this.seals.addSegment(seal, next) : next(Status.OK)),
+        point(this.failpoints, 'log.seal-recorded'),
         (next) => this.fileSystem.rename(openPath, sealedPath, next),
         point(this.failpoints, 'log.seal-renamed'),
         (next) => {
@@ -304,6 +299,7 @@ export class SegmentLogStorage implements LogStorage {
     inSequence(
       [
         (next) => (this.seals ? this.seals.addStart(first, next) : next(Status.OK)),
+        point(this.failpoints, 'log.start-recorded'),
         (next) => this.metaFile.save({ first_log_index: first }, next),
       ],
       done,
@@ -393,6 +389,11 @@ export class SegmentLogStorage implements LogStorage {
     else done(Status.OK, null)
   }
 
+  private loadSeals(done: (status: Status, seals?: LogSeals) => void): void {
+    if (this.seals) this.seals.load(done)
+    else done(Status.OK)
+  }
+
   /** Stores the exact durable length. */
   private storeMark(done: Done): void {
     if (!this.integrity) return done(Status.OK)
@@ -449,17 +450,4 @@ export class SegmentLogStorage implements LogStorage {
       })
     })
   }
-}
-
-function sealOf(segment: Segment, checksum: Checksum): SegmentSeal {
-  const { firstIndex, lastIndex } = segment
-  return { firstIndex, lastIndex, digest: segment.digest(checksum) }
-}
-
-/** The last entry that starts within the first `bytes` of the batch, counting both ends. */
-function lastStartingWithin(batch: EntryBatch, bytes: number): LogIndex {
-  if (batch.byteLength <= bytes) return batch.lastIndex
-  const within = batch.lastWithin(batch.firstIndex, bytes)
-  const next = plus(within, 1)
-  return next <= batch.lastIndex && batch.offsetAt(next) <= bytes ? next : within
 }

@@ -9,6 +9,7 @@ import { join } from './paths.js'
 import { FileRaftMetaStorage } from './raft-meta.js'
 import { SealFile } from './seal-file.js'
 import { LocalSnapshotStorage } from './snapshot.js'
+import { SnapshotSeal } from './snapshot-seal.js'
 
 /** The group whose directories lie in the data directory itself, as in braft's examples. */
 export const DEFAULT_GROUP = 'kv'
@@ -56,8 +57,8 @@ export function openStorage(options: OpenStorageOptions): NodeStorage {
   const { fileSystem, executor, clock, random, directory, peerId, clusterId, name, adopt, failpoints = NO_FAILPOINTS } = options
   const paths = storagePaths(directory)
   const integrity = new DurableLength({ fileSystem, clock, checksum, path: join(paths.integrity, 'durable'), failpoints })
-  const seals = new SealFile({ fileSystem, checksum, path: join(paths.integrity, 'seals') })
-  const log = { fileSystem, executor, checksum, directory: paths.log, integrity, seals, adopt: adopt ?? false, failpoints }
+  const seals = new SealFile({ fileSystem, checksum, path: join(paths.integrity, 'seals'), adopt: adopt ?? false })
+  const log = { fileSystem, executor, checksum, directory: paths.log, integrity, seals, failpoints }
   return {
     logStorage: new SegmentLogStorage(options.maxSegmentBytes === undefined ? log : { ...log, maxSegmentBytes: options.maxSegmentBytes }),
     metaStorage: new FileRaftMetaStorage({
@@ -69,7 +70,15 @@ export function openStorage(options: OpenStorageOptions): NodeStorage {
       adopt: adopt ?? false,
       failpoints,
     }),
-    snapshotStorage: new LocalSnapshotStorage({ fileSystem, executor, checksum, directory: paths.snapshot, failpoints }),
+    snapshotStorage: new LocalSnapshotStorage({
+      fileSystem,
+      executor,
+      checksum,
+      directory: paths.snapshot,
+      seal: new SnapshotSeal({ fileSystem, checksum, path: join(paths.integrity, 'snapshot.seal') }),
+      adopt: adopt ?? false,
+      failpoints,
+    }),
     identityStorage: new NodeIdentityStorage({
       fileSystem,
       executor,

@@ -4,6 +4,7 @@ import { ErrorCode, Status } from '../raft/errors.js'
 import { type LogIndex, logIndex } from '../raft/types.js'
 import { parentOf } from './paths.js'
 import { readWholeFile, replaceFile } from './protobuf-file.js'
+import type { Segment } from './segment.js'
 
 const RECORD_BYTES = 32
 const CRC_AT = 28
@@ -44,9 +45,18 @@ export class SealFile {
   private records = 0
   private isNamed = false
 
-  constructor(private readonly options: { readonly fileSystem: FileSystem; readonly checksum: Checksum; readonly path: string }) {}
+  constructor(
+    private readonly options: {
+      readonly fileSystem: FileSystem
+      readonly checksum: Checksum
+      readonly path: string
+      /** The records are of before braft wrote here: they are not believed, and made anew. */
+      readonly adopt?: boolean
+    },
+  ) {}
 
   load(done: (status: Status, seals?: LogSeals) => void): void {
+    if (this.options.adopt) return done(Status.OK)
     readWholeFile(this.options.fileSystem, this.options.path, (status, bytes) => {
       if (!status.ok && status.code !== ErrorCode.ENOENT) return done(status)
       if (bytes) this.parse(bytes)
@@ -140,6 +150,11 @@ export class SealFile {
     bytes.writeUInt32BE(this.options.checksum.crc32c(bytes.subarray(0, CRC_AT)), CRC_AT)
     return bytes
   }
+}
+
+export function sealOf(segment: Segment, checksum: Checksum): SegmentSeal {
+  const { firstIndex, lastIndex } = segment
+  return { firstIndex, lastIndex, digest: segment.digest(checksum) }
 }
 
 function keyOf(firstIndex: LogIndex, lastIndex: LogIndex): string {

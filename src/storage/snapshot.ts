@@ -17,6 +17,7 @@ import { ProtoBufFile } from './protobuf-file.js'
 import { directoriesOf, removeUnlisted, settleFile, verifyFile } from './snapshot-files.js'
 import { SNAPSHOT_LIST_CODEC } from './snapshot-list.js'
 import { LocalSnapshotReader } from './snapshot-reader.js'
+import type { SnapshotSeal } from './snapshot-seal.js'
 import { LocalSnapshotWriter } from './snapshot-writer.js'
 import { forEachInOrder, inSequence, point, type Step } from './steps.js'
 
@@ -30,6 +31,10 @@ export interface LocalSnapshotOptions {
   readonly checksum: Checksum
   /** Where the snapshots lie. */
   readonly directory: string
+  /** What vouches for the lists of files; null does without. */
+  readonly seal: SnapshotSeal | null
+  /** The seals are of before braft wrote here: they are not believed. */
+  readonly adopt?: boolean
   readonly failpoints?: Failpoints
 }
 
@@ -84,6 +89,7 @@ export class LocalSnapshotStorage implements SnapshotStorage {
           }),
         // A process that was killed may have left the newest name volatile; from here on it is relied upon.
         (next) => fileSystem.syncDir(this.directory, next),
+        (next) => (this.options.seal ? this.options.seal.load(next) : next(Status.OK)),
         (next) => (found[0] ? this.load(found[0], next) : next(Status.OK)),
         (next) => (found[0] ? point(this.failpoints, 'snapshot.found')(next) : next(Status.OK)),
         (next) => forEachInOrder(found.slice(1), ({ name }, removed) => fileSystem.remove(join(this.directory, name), removed), next),
@@ -137,6 +143,8 @@ export class LocalSnapshotStorage implements SnapshotStorage {
       (next) => this.listFile(writer.path).save({ meta, files: listed }, next),
       point(this.failpoints, 'snapshot.list-saved'),
       (next) => fileSystem.remove(target, next),
+      (next) => this.seal({ meta, files: listed }, next),
+      point(this.failpoints, 'snapshot.sealed'),
     ]
     inSequence(steps, (status) => {
       if (!status.ok) return done(status)
@@ -226,6 +234,11 @@ export class LocalSnapshotStorage implements SnapshotStorage {
     this.options.executor.post(() => done(status), 'snapshot-refused')
   }
 
+  private seal(list: SnapshotList, done: Done): void {
+    if (this.options.seal) this.options.seal.save(list, this.newest?.list ?? null, done)
+    else done(Status.OK)
+  }
+
   private load(found: { name: string; index: number }, done: Done): void {
     const path = join(this.directory, found.name)
     const file = this.listFile(path)
@@ -237,6 +250,8 @@ export class LocalSnapshotStorage implements SnapshotStorage {
       if (!status.ok) return done(status)
       if (list!.meta.lastIncluded.index !== found.index)
         return corrupt(`${file.path} says that it ends at ${list!.meta.lastIncluded.index}`)
+      const { seal, adopt } = this.options
+      if (seal && !adopt && !seal.vouchesFor(list!)) return corrupt(`${file.path} is not what was written`)
       this.newest = { path, list: list!, readers: 0, replaced: false }
       done(Status.OK)
     })

@@ -49,7 +49,7 @@ export interface WholeSnapshot {
 
 /** The newest snapshot as the real storage reads it from that file system; a text when it cannot be read, null without one. */
 export function readSnapshot(fileSystem: FileSystem, executor: Executor, done: (found: WholeSnapshot | string | null) => void): void {
-  const storage = new LocalSnapshotStorage({ fileSystem, executor, checksum, directory: PATHS.snapshot })
+  const storage = new LocalSnapshotStorage({ fileSystem, executor, checksum, directory: PATHS.snapshot, seal: null })
   storage.init((status, newest) => {
     if (!status.ok || !newest) return done(status.ok ? null : status.toString())
     storage.open((opened, reader) => {

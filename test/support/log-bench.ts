@@ -32,10 +32,10 @@ export class LogBench {
   }
 
   /** Makes a new storage over the disk and opens it: a start of the process. */
-  open(options: { integrity?: 'none' } = {}): Status {
+  open(options: { integrity?: 'none'; adopt?: boolean } = {}): Status {
     const { disk: fileSystem, executor, clock } = this
     const integrity = options.integrity === 'none' ? null : new DurableLength({ fileSystem, clock, checksum, path: SIDECAR })
-    const seals = options.integrity === 'none' ? null : new SealFile({ fileSystem, checksum, path: SEALS })
+    const seals = options.integrity === 'none' ? null : new SealFile({ fileSystem, checksum, path: SEALS, adopt: options.adopt ?? false })
     const { maxSegmentBytes } = this
     this.log = new SegmentLogStorage({ fileSystem, executor, checksum, directory: LOG, integrity, seals, maxSegmentBytes })
     return this.call<LogRecovery>((done) =>

@@ -5,9 +5,11 @@ import type { SnapshotMeta, SnapshotReader, SnapshotWriter } from '../../src/raf
 import { asTerm, logIndex } from '../../src/raft/types.js'
 import { checksum } from '../../src/storage/checksum.js'
 import { LocalSnapshotStorage } from '../../src/storage/snapshot.js'
+import { SnapshotSeal } from '../../src/storage/snapshot-seal.js'
 import { LogBench } from './log-bench.js'
 
 export const SNAPSHOTS = '/data/snapshot'
+export const SEAL = '/data/raftctl/snapshot.seal'
 
 export function snapshotMeta(index: number, term = 2, peers = ['127.0.0.1:8100:0:0'], configIndex = index): SnapshotMeta {
   const lastIncluded = { index: logIndex(index), term: asTerm(term) }
@@ -25,7 +27,8 @@ export class SnapshotBench extends LogBench {
   /** A start of the process: the newest snapshot, or why there is none to be had; null when the machine stopped meanwhile. */
   start(): { status: Status; value: SnapshotMeta | null | undefined } | null {
     const { disk: fileSystem, executor } = this
-    this.storage = new LocalSnapshotStorage({ fileSystem, executor, checksum, directory: SNAPSHOTS })
+    const seal = new SnapshotSeal({ fileSystem, checksum, path: SEAL })
+    this.storage = new LocalSnapshotStorage({ fileSystem, executor, checksum, directory: SNAPSHOTS, seal })
     return this.tryCall<SnapshotMeta | null>((done) => this.storage.init(done))
   }
 

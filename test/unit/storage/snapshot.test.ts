@@ -7,7 +7,7 @@ import { formatChecksum } from '../../../src/raft/snapshot-checksum.js'
 import { SNAPSHOT_LIST, type SnapshotReader } from '../../../src/raft/storage.js'
 import { crc32c } from '../../../src/storage/checksum.js'
 import { problemOfName, SNAPSHOT_LIST_CODEC } from '../../../src/storage/snapshot-list.js'
-import { SNAPSHOTS, SnapshotBench, snapshotMeta } from '../../support/snapshot-bench.js'
+import { SEAL, SNAPSHOTS, SnapshotBench, snapshotMeta } from '../../support/snapshot-bench.js'
 
 const FIXTURES = 'test/fixtures/braft/counter-4-peers'
 const nameOf = (index: number) => `snapshot_${String(index).padStart(20, '0')}`
@@ -236,6 +236,35 @@ test('a damaged snapshot says which file is damaged, and nothing is removed', ()
   assert.is(status.code, ErrorCode.ECORRUPT)
   assert.match(status.message, `${nameOf(20)}/${SNAPSHOT_LIST} is missing`)
   assert.equal(bench.names, [nameOf(10), nameOf(20)])
+})
+
+test('H11 a list of files in which any bit was turned over is refused, with its term and members', () => {
+  const list = `${SNAPSHOTS}/${nameOf(9)}/${SNAPSHOT_LIST}`
+  const whole = () => {
+    const bench = started()
+    for (const index of [5, 9]) assert.is(bench.save(snapshotMeta(index), { data: `state ${index}` })!.toString(), 'OK')
+    return bench
+  }
+  const { length } = whole().disk.bytesOf(list)
+  for (let at = 0; at < length; at++) {
+    for (const mask of [0x01, 0x10]) {
+      const bench = whole()
+      bench.disk.flip(list, at, mask)
+      assert.is(bench.start()!.status.code, ErrorCode.ECORRUPT, `byte ${at} of ${length}`)
+      assert.equal(bench.names, [nameOf(9)], 'nothing was removed')
+    }
+  }
+})
+
+test("a list that nobody vouches for is believed: it is braft's, or the record of it was damaged", () => {
+  for (const spoil of ['missing', 'newest', 'both'] as const) {
+    const bench = started()
+    for (const index of [5, 9]) bench.save(snapshotMeta(index), { data: `state ${index}` })
+    if (spoil === 'missing') bench.disk.drop(SEAL)
+    else for (const at of spoil === 'both' ? [30, 4096 + 30] : [4096 + 30]) bench.disk.flip(SEAL, at)
+    assert.is(bench.start()!.status.toString(), 'OK', spoil)
+    assert.is(bench.newest()!.index, 9)
+  }
 })
 
 test('without a snapshot there is none to open', () => {
