@@ -2,7 +2,6 @@ import type { Configuration } from '../../src/raft/configuration.js'
 import type { SimCluster } from './cluster.js'
 import { halvesOf } from './committed-log.js'
 import type { SimMember } from './member.js'
-import type { SimProcess } from './sim-process.js'
 
 /** A message that was held by a cut link may still arrive this much later. */
 const GRACE_MS = 10_000
@@ -10,7 +9,6 @@ const GRACE_MS = 10_000
 /** A change of the members that was asked for. */
 interface Asked {
   readonly target: Configuration
-  readonly process: SimProcess | null
   endedAt: number
 }
 
@@ -26,11 +24,15 @@ export class FaultBudget {
 
   /** Through that member these may come into force from now on; answers how to say that the caller was told the outcome. */
   askedFor(member: SimMember, target: Configuration): () => void {
-    const asked: Asked = { target, process: member.process, endedAt: Infinity }
-    this.asked.push(asked)
-    return () => {
-      asked.endedAt = this.cluster.now
+    const asked: Asked = { target, endedAt: Infinity }
+    const end = () => {
+      asked.endedAt = Math.min(asked.endedAt, this.cluster.now)
     }
+    // Not when somebody asks next: a run must not depend on what was refused in it.
+    if (member.process) member.process.onDeath.push(end)
+    else end()
+    this.asked.push(asked)
+    return end
   }
 
   /** May the disk of this member be lost now, or something on it? */
@@ -70,7 +72,6 @@ export class FaultBudget {
       const believed = member.isUp ? member.node!.status().configuration : null
       if (believed && believed.id.index >= configuration.id.index) found.push(...halvesOf(believed))
     }
-    for (const asked of this.asked) if (!asked.process?.alive) asked.endedAt = Math.min(asked.endedAt, now)
     this.asked = this.asked.filter((asked) => asked.endedAt + GRACE_MS > now)
     found.push(...this.asked.map((asked) => asked.target))
     return found.filter((conf) => !conf.isEmpty)
