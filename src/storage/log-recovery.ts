@@ -8,7 +8,7 @@ import type { DurableMark } from './durable-length.js'
 import type { LogMetaFile } from './log-meta.js'
 import { makeDirectory } from './make-directory.js'
 import { join, parentOf } from './paths.js'
-import type { LogSeals } from './seal-file.js'
+import type { SealFile } from './seal-file.js'
 import { parseSegmentName, Segment, type SegmentName } from './segment.js'
 import { type ScanResult, SegmentScan } from './segment-scan.js'
 import { forEachInOrder, inSequence } from './steps.js'
@@ -33,7 +33,7 @@ export interface LogRecoveryOptions {
   /** The stored lower bound of the durable log; null when there is none. */
   readonly mark: DurableMark | null
   /** What sealed segments and log_meta should hold; null when nothing is known of it. */
-  readonly seals: LogSeals | null
+  readonly seals: SealFile | null
 }
 
 /** A segment that does not follow: the log should go on at `expected`. Null: by its own name it ends before it starts. */

@@ -11,7 +11,7 @@ import { LogRecoveryRun, WRITE_BYTES_MAX } from './log-recovery.js'
 import { makeDirectory } from './make-directory.js'
 import { parentOf } from './paths.js'
 import { readAndClose } from './protobuf-file.js'
-import { type LogSeals, type SealFile, sealOf } from './seal-file.js'
+import { type SealFile, sealOf } from './seal-file.js'
 import { Segment } from './segment.js'
 import { checkRead } from './segment-read.js'
 import { forEachInOrder, inSequence, point, type Step } from './steps.js'
@@ -92,16 +92,11 @@ export class SegmentLogStorage implements LogStorage {
   /** ECORRUPT, with nothing changed, when the directory holds what no crash can have left. */
   init(done: (status: Status, recovery?: LogRecovery) => void): void {
     let recovery: LogRecovery | undefined
-    let seals: LogSeals | null = null
-    const loadSeals: Step = (next) =>
-      this.loadSeals((status, found) => {
-        seals = found ?? null
-        next(status)
-      })
+    const loadSeals: Step = (next) => (this.seals ? this.seals.load(next) : next(Status.OK))
     const recover: Step = (next) =>
       this.loadMark((status, mark) => {
         if (!status.ok) return next(status)
-        const { fileSystem, checksum, directory, metaFile } = this
+        const { fileSystem, checksum, directory, metaFile, seals } = this
         new LogRecoveryRun({ fileSystem, checksum, directory, metaFile, mark: mark ?? null, seals }).run((recovered, log) => {
           if (!recovered.ok) return next(recovered)
           recovery = log!.recovery
@@ -387,11 +382,6 @@ export class SegmentLogStorage implements LogStorage {
   private loadMark(done: (status: Status, mark?: DurableMark | null) => void): void {
     if (this.integrity) this.integrity.load(done)
     else done(Status.OK, null)
-  }
-
-  private loadSeals(done: (status: Status, seals?: LogSeals) => void): void {
-    if (this.seals) this.seals.load(done)
-    else done(Status.OK)
   }
 
   /** Stores the exact durable length. */

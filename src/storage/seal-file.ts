@@ -19,14 +19,6 @@ export interface SegmentSeal {
   readonly digest: number
 }
 
-/** What a log should be like by its seals. */
-export interface LogSeals {
-  /** Where the log starts, and where it started before: a crash may have come between this record and log_meta. Empty: not known. */
-  readonly starts: readonly LogIndex[]
-  /** The digest of the sealed segment of that name; undefined when nothing vouches for it. */
-  digestOf(firstIndex: LogIndex, lastIndex: LogIndex): number | undefined
-}
-
 /**
  * What vouches for the parts of a log that are written once: `<data>/raftctl/seals`, records of 32 bytes with a CRC-32C each,
  * appended before the segment is renamed and before log_meta changes. The entries themselves do not say which index they have: a
@@ -40,7 +32,7 @@ export interface LogSeals {
  */
 export class SealFile {
   private readonly digests = new Map<string, number>()
-  private starts: LogIndex[] = []
+  private startsFound: LogIndex[] = []
   private badRecords = 0
   private records = 0
   private isNamed = false
@@ -55,15 +47,22 @@ export class SealFile {
     },
   ) {}
 
-  load(done: (status: Status, seals?: LogSeals) => void): void {
+  /** Where the log starts, and where it started before: a crash may have come between this record and log_meta. Empty: not known. */
+  get starts(): readonly LogIndex[] {
+    return this.startsFound.slice(-2)
+  }
+
+  /** The digest of the sealed segment of that name; undefined when nothing vouches for it. */
+  digestOf(firstIndex: LogIndex, lastIndex: LogIndex): number | undefined {
+    return this.digests.get(keyOf(firstIndex, lastIndex))
+  }
+
+  load(done: Done): void {
     if (this.options.adopt) return done(Status.OK)
     readWholeFile(this.options.fileSystem, this.options.path, (status, bytes) => {
       if (!status.ok && status.code !== ErrorCode.ENOENT) return done(status)
       if (bytes) this.parse(bytes)
-      done(Status.OK, {
-        starts: this.starts.slice(-2),
-        digestOf: (firstIndex, lastIndex) => this.digests.get(keyOf(firstIndex, lastIndex)),
-      })
+      done(Status.OK)
     })
   }
 
@@ -71,7 +70,7 @@ export class SealFile {
   settle(start: LogIndex, segments: readonly SegmentSeal[], done: Done): void {
     const isTold =
       this.badRecords === 0 &&
-      this.starts.at(-1) === start &&
+      this.startsFound.at(-1) === start &&
       this.records <= segments.length + LEFTOVERS_MAX &&
       segments.every(({ firstIndex, lastIndex, digest }) => this.digests.get(keyOf(firstIndex, lastIndex)) === digest)
     if (isTold) return done(Status.OK)
@@ -80,7 +79,7 @@ export class SealFile {
     replaceFile(fileSystem, path, Buffer.concat(records), (status) => {
       if (status.ok) {
         this.digests.clear()
-        this.starts = []
+        this.startsFound = []
         this.badRecords = 0
         this.records = 0
         this.parse(Buffer.concat(records))
@@ -128,7 +127,7 @@ export class SealFile {
         continue
       }
       const first = logIndex(Number(record.readBigUInt64BE(4)))
-      if (record.readUInt32BE(0) === Kind.START) this.starts.push(first)
+      if (record.readUInt32BE(0) === Kind.START) this.startsFound.push(first)
       else this.digests.set(keyOf(first, logIndex(Number(record.readBigUInt64BE(12)))), record.readUInt32BE(20))
     }
   }

@@ -7,6 +7,7 @@ import { logIndex, plus } from '../../../src/raft/types.js'
 import { checksum } from '../../../src/storage/checksum.js'
 import { DurableLength } from '../../../src/storage/durable-length.js'
 import { SegmentLogStorage } from '../../../src/storage/log.js'
+import { SealFile } from '../../../src/storage/seal-file.js'
 import { type CrashCase, checkCrashes, type World } from '../../support/crash-enumerator.js'
 import { batch, texts } from '../../support/entries.js'
 
@@ -120,7 +121,8 @@ function logCase(changes: readonly Change[], options: Options = {}): CrashCase<S
     open: (world) => {
       const { disk: fileSystem, executor, clock } = world
       const integrity = withoutBound ? null : new DurableLength({ fileSystem, clock, checksum, path: '/data/raftctl/durable' })
-      const handle = new SegmentLogStorage({ fileSystem, executor, checksum, directory: '/data/log', integrity, maxSegmentBytes })
+      const seals = withoutBound ? null : new SealFile({ fileSystem, checksum, path: '/data/raftctl/seals' })
+      const handle = new SegmentLogStorage({ fileSystem, executor, checksum, directory: '/data/log', integrity, seals, maxSegmentBytes })
       return { status: world.call<LogRecovery>((done) => handle.init(done)).status, handle }
     },
     steps: changes.map((change) => (log, done, world) => change.run(log, done, world)),

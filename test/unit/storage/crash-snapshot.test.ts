@@ -5,6 +5,7 @@ import { formatChecksum } from '../../../src/raft/snapshot-checksum.js'
 import type { SnapshotMeta, SnapshotReader, SnapshotWriter } from '../../../src/raft/storage.js'
 import { checksum } from '../../../src/storage/checksum.js'
 import { LocalSnapshotStorage } from '../../../src/storage/snapshot.js'
+import { SnapshotSeal } from '../../../src/storage/snapshot-seal.js'
 import { inSequence } from '../../../src/storage/steps.js'
 import { type CrashCase, checkCrashes, type World } from '../../support/crash-enumerator.js'
 import { snapshotMeta } from '../../support/snapshot-bench.js'
@@ -125,7 +126,8 @@ function snapshotCase(title: string, options: { from: number | null; to: number;
     title,
     open: (world) => {
       const { disk: fileSystem, executor, call } = world
-      const storage = new LocalSnapshotStorage({ fileSystem, executor, checksum, directory: DIRECTORY })
+      const seal = new SnapshotSeal({ fileSystem, checksum, path: '/data/raftctl/snapshot.seal' })
+      const storage = new LocalSnapshotStorage({ fileSystem, executor, checksum, directory: DIRECTORY, seal })
       const { status, value: newest } = call<SnapshotMeta | null>((done) => storage.init(done))
       const handle = { storage, newest, world }
       if (status.ok) expectNoRests(handle)
