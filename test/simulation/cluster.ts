@@ -8,7 +8,6 @@ import type { Node } from '../../src/raft/node.js'
 import { PeerId } from '../../src/raft/peer-id.js'
 import { checksum } from '../../src/storage/checksum.js'
 import { ArmedPoints } from './armed-points.js'
-import type { DamageKind } from './disk-damage.js'
 import { History, type WriteRecord } from './history.js'
 import { Invariants } from './invariants.js'
 import { type CreateMachine, type NodeLimits, outcomeOf, SimMember } from './member.js'
@@ -383,15 +382,6 @@ export class SimCluster {
     this.scheduler.note('clog', null, `${from.name} → ${to.name}`)
     this.counts.clogs++
     this.network.clog(from.peerId.address, to.peerId.address, forMs)
-  }
-
-  /** Something on the disk of that machine reads otherwise than it was written; answers whether there was something to damage. */
-  damage(member: SimMember, kind: DamageKind, draw: number): boolean {
-    const what = member.damage.inflict(kind, new SimRandom(draw))
-    if (!what) return false
-    this.scheduler.note(`disk-${kind}`, null, `${member.name} ${what}`)
-    member.wasDamaged = true
-    return true
   }
 
   /** The disk of that machine answers nothing for this long, or nothing that concerns `paths`. */

@@ -2,7 +2,7 @@ import type { SimCluster } from './cluster.js'
 import type { DamageKind } from './disk-damage.js'
 import type { FaultBudget } from './fault-budget.js'
 import type { SimMember } from './member.js'
-import type { SimRandom } from './sim-random.js'
+import { SimRandom } from './sim-random.js'
 
 /**
  * Damages disks within the budget of faults, and does what an operator does about it: the disk of a member that found itself damaged
@@ -25,7 +25,11 @@ export class DamageInjector {
 
   /** False when there was nothing to damage, or it must not be. */
   inflict(kind: DamageKind, victim: SimMember, { draw, forMs }: { draw: number; forMs: number }): boolean {
-    if (!victim.image.identity() || !this.budget.allowsLoss(victim) || !this.cluster.damage(victim, kind, draw)) return false
+    if (!victim.image.identity() || !this.budget.allowsLoss(victim)) return false
+    const what = victim.damage.inflict(kind, new SimRandom(draw))
+    if (!what) return false
+    this.cluster.scheduler.note(`disk-${kind}`, null, `${victim.name} ${what}`)
+    victim.wasDamaged = true
     const { life } = victim
     this.later(forMs, () => {
       if (this.active && victim.life === life && victim.damage.isDamaged) this.replaceDisk(victim)
