@@ -36,9 +36,16 @@ export class CheckQuorum {
   private check(): void {
     const { node } = this
     if (!node.leads()) return
+    noteLateness(node, this.dueAt)
     if (node.env.clock.now() - this.contactAt < node.electionTimeoutMs) return this.start()
     // Whoever still hears this leader must not hold its vote back from those who do not.
     node.transfer.releaseFollowers(() => {})
     node.stepDown(node.meta.term, Status.error(ErrorCode.ERAFTTIMEDOUT, 'a quorum has not answered for an election timeout'))
   }
+}
+
+/** Says that this process stood still, when a timer that was due then runs only now: whatever it knew of others is old. */
+export function noteLateness(node: NodeImpl, dueAt: number): void {
+  const forMs = node.env.clock.now() - dueAt
+  if (forMs > node.electionTimeoutMs / 2) node.observe({ name: 'node.stood-still', forMs })
 }

@@ -1,3 +1,4 @@
+import { noteLateness } from './check-quorum.js'
 import type { Call, Timer } from './environment.js'
 import { ErrorCode, Status } from './errors.js'
 import type { Answer, RequestVoteRequest, RequestVoteResponse, TermLeader } from './messages.js'
@@ -101,6 +102,7 @@ export class Election {
 
   private onTimer(): void {
     const { node } = this
+    noteLateness(node, this.timerDeadline)
     if (node.state === 'CANDIDATE') return this.onVoteTimeout()
     if (node.state !== 'FOLLOWER') return
     const wait = node.stickiness.contactDeadline(this.jitter) - node.env.clock.now()

@@ -38,6 +38,8 @@ export type RaftEvent = EventOrigin &
     | { readonly name: 'leader.lost'; readonly leader: PeerId; readonly term: Term; readonly reason: Status }
     | { readonly name: 'leader.ready'; readonly term: Term; readonly index: LogIndex }
     | { readonly name: 'leader.handover'; readonly target: PeerId; readonly term: Term; readonly reason: string }
+    /** A timer ran this late: the process was paused, or its event loop blocked. */
+    | { readonly name: 'node.stood-still'; readonly forMs: number }
     /** The clock of this process was seen to go back: its leader holds no lease any more in this term. */
     | { readonly name: 'clock.went-back'; readonly byMs: number }
     /** A write has been under way for longer than an election timeout. */

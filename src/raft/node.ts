@@ -142,8 +142,15 @@ export class Node {
     this.impl.snapshots.readers.read(readerId, filename, offset, count, done)
   }
 
-  /** Campaigns now, past the stickiness of nobody: for tests and operators. EPERM unless this is a follower. */
+  /**
+   * Campaigns now, past the stickiness of nobody: for tests and operators. A leader gives its leadership up first and stands
+   * again. EPERM in any other state.
+   */
   vote(done: Done): void {
+    if (this.impl.state === 'LEADER') {
+      this.impl.transfer.standAgain()
+      return done(Status.OK)
+    }
     if (this.impl.state !== 'FOLLOWER') return done(Status.error(ErrorCode.EPERM, 'is not follower'))
     this.impl.election.preVote()
     done(Status.OK)

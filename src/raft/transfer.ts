@@ -120,6 +120,17 @@ export class LeadershipTransfer {
     this.handOver(reason, () => this.resign(reason), isEligible)
   }
 
+  /** An operator wants an election: nothing is sent any more before this node campaigns, and nobody is held back. */
+  standAgain(): void {
+    const { node } = this
+    const { term } = node.meta
+    this.releaseFollowers(() => {
+      if (node.state !== 'LEADER' || node.meta.term !== term) return
+      node.stepDown(term, Status.error(ErrorCode.ETRANSFERLEADERSHIP, 'an election was asked for'))
+      node.election.preVote()
+    })
+  }
+
   private resign(reason: Status): void {
     const { node } = this
     if (!node.leads()) return

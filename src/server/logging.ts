@@ -45,6 +45,8 @@ const LEVELS: Partial<Record<RaftEvent['name'], 'info' | 'warn' | 'error'>> = {
   'leader.followed': 'info',
   'leader.lost': 'warn',
   'leader.handover': 'info',
+  'node.stood-still': 'warn',
+  'clock.went-back': 'warn',
   'disk.stalled': 'warn',
   'disk.recovered': 'info',
   'leader.stalled': 'warn',

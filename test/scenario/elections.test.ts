@@ -235,4 +235,30 @@ scenario('a leader whose process was killed is replaced well before the election
   story.restart(story.member('n1')).expectConverged()
 })
 
+scenario(
+  'A15 elections that an administrator asks of the sitting leader, one upon the other, end in a leader; it stops replicating first',
+  { size: 3, killedBy: 'campaigns-while-it-leads' },
+  (story) => {
+    const { cluster } = story
+    story.start('n1').write(2)
+    let campaigns = 0
+    cluster.onEvent = (member, event) => {
+      if (event.name !== 'prevote.started') return
+      campaigns++
+      assert.equal(member.node!.status().peers, [], `${member.name} campaigns and replicates`)
+    }
+    for (let round = 0; round < 10; round++) {
+      const { term } = story.leader.node!.status()
+      const asked = story.leader
+      story.propose(3)
+      asked.run('story:vote', (node) => node.vote(() => {}))
+      story.await('a newer term is led', () => (cluster.leader()?.leadsTerm ?? 0) > term, 2 * story.T)
+    }
+    assert.ok(campaigns >= 10)
+    story.awaitLeader()
+    story.write(2)
+    story.expectConverged()
+  },
+)
+
 test.run()

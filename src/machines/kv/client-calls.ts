@@ -64,7 +64,7 @@ export class KvCalls {
   }
 
   async write<M extends KvMethod>(method: M, request: RequestOf<KvMethods[M]>): Promise<ResponseOf<KvMethods[M]>> {
-    const deadline = Date.now() + timeoutOf(this.options)
+    const deadline = performance.now() + timeoutOf(this.options)
     for (;;) {
       const { session, sequence } = await this.begin()
       const attempts = new Attempts(this.options, this.endpoints, this.preferred, (index) => (this.preferred = index), deadline)
@@ -111,7 +111,7 @@ class Attempts {
     private readonly endpoints: readonly Endpoint[],
     private index: number,
     private readonly prefer: (index: number) => void,
-    private readonly deadline = Date.now() + timeoutOf(options),
+    private readonly deadline = performance.now() + timeoutOf(options),
   ) {}
 
   async run<M extends KvMethod>(
@@ -120,7 +120,7 @@ class Attempts {
     stamp: (() => SessionStamp) | null,
   ): Promise<ResponseOf<KvMethods[M]>> {
     for (;;) {
-      const left = this.deadline - Date.now()
+      const left = this.deadline - performance.now()
       if (left <= 0 || (left < LAST_ATTEMPT_MS && this.refused)) throw this.giveUp(stamp !== null)
       const endpoint = this.endpoints[this.index] as Endpoint
       const problem = await this.connect(endpoint, left)
@@ -180,12 +180,12 @@ class Attempts {
 
   private async next(): Promise<void> {
     this.index = (this.index + 1) % this.endpoints.length
-    await sleep(Math.max(0, Math.min(RETRY_PAUSE_MS, this.deadline - Date.now())))
+    await sleep(Math.max(0, Math.min(RETRY_PAUSE_MS, this.deadline - performance.now())))
   }
 
   /** A member that hangs must not use up the time of the others. */
   private attemptTimeout(): number {
-    const left = Math.max(1, this.deadline - Date.now())
+    const left = Math.max(1, this.deadline - performance.now())
     return this.endpoints.length === 1 ? left : Math.min(left, Math.max(ATTEMPT_MIN_MS, left / 2))
   }
 

@@ -91,7 +91,7 @@ export class GrpcLeaderCalls implements LeaderCalls {
   }
 
   call(leader: PeerId, write: Write, context: CallContext & { readonly timeoutMs: number }, done: Reply<Answer>): { cancel(): void } {
-    const started = Date.now()
+    const started = performance.now()
     let cancelled = false
     let sent: { cancel(): void } | null = null
     const finish: Reply<Answer> = (failure, answer) => {
@@ -111,7 +111,7 @@ export class GrpcLeaderCalls implements LeaderCalls {
       whenConnected(channel, Math.min(CONNECT_WAIT_MS, context.timeoutMs), (problem) => {
         if (cancelled) return
         if (problem !== null) return finish(unreachable(leader, problem), null)
-        const left = context.timeoutMs - (Date.now() - started)
+        const left = context.timeoutMs - (performance.now() - started)
         const call = this.send(client, write, { ...context, timeoutMs: Math.max(1, left) }, (failure, answer) => {
           this.underWay.delete(call)
           finish(failure, answer)
