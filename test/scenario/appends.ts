@@ -7,9 +7,9 @@ import type { Story } from './scenario.js'
 /** Collects what a member is sent, as it was sent. */
 export function record(story: Story, to: SimMember): AppendEntriesRequest[] {
   const requests: AppendEntriesRequest[] = []
-  const { observer } = story.cluster.network
-  const appendSent = observer!.appendSent.bind(observer)
-  observer!.appendSent = (from, address, request) => {
+  const { invariants } = story.cluster
+  const appendSent = invariants.appendSent.bind(invariants)
+  invariants.appendSent = (from, address, request) => {
     if (address === to.peerId.address) requests.push(request)
     appendSent(from, address, request)
   }

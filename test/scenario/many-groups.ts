@@ -123,7 +123,7 @@ export class ManyGroups {
       failpoints: { hit: () => null },
     }
     const node = new Node(group, peer)
-    process.handlers.set(group, node.handler)
+    process.nodes.add(node)
     this.nodes.push(node)
     node.init(
       {

@@ -105,9 +105,9 @@ scenario(
     story.wait(4 * story.T)
 
     const called = new Set<string>()
-    const { observer } = cluster.network
-    const appendSent = observer!.appendSent.bind(observer)
-    observer!.appendSent = (from, address, request) => {
+    const { invariants } = cluster
+    const appendSent = invariants.appendSent.bind(invariants)
+    invariants.appendSent = (from, address, request) => {
       called.add(address)
       appendSent(from, address, request)
     }

@@ -49,11 +49,11 @@ function eventsOf(story: Story): string[] {
 /** Requests of these methods as they leave. */
 function requestsOf<R>(story: Story, method: string): { from: string; request: R }[] {
   const found: { from: string; request: R }[] = []
-  const { observer } = story.cluster.network
-  const { requestSent } = observer!
-  observer!.requestSent = (from, to, sent, request) => {
+  const { invariants } = story.cluster
+  const { requestSent } = invariants
+  invariants.requestSent = (from, to, sent, request) => {
     if (sent === method) found.push({ from: from.name, request: request as R })
-    requestSent.call(observer, from, to, sent, request)
+    requestSent.call(invariants, from, to, sent, request)
   }
   return found
 }

@@ -5,17 +5,19 @@ import type { RaftEvent } from '../../src/raft/events.js'
 import type { ChangeOptions } from '../../src/raft/membership.js'
 import type { ReadMode } from '../../src/raft/messages.js'
 import type { Node } from '../../src/raft/node.js'
-import { PeerId } from '../../src/raft/peer-id.js'
-import { checksum } from '../../src/storage/checksum.js'
+import type { PeerId } from '../../src/raft/peer-id.js'
 import { ArmedPoints } from './armed-points.js'
 import { History, type WriteRecord } from './history.js'
 import { Invariants } from './invariants.js'
 import { type CreateMachine, type NodeLimits, outcomeOf, SimMember } from './member.js'
 import { encodeWrite, type MachineListener, RegisterMachine } from './register-machine.js'
-import { Scheduler } from './scheduler.js'
+import type { Scheduler } from './scheduler.js'
 import type { DiskProfile } from './sim-file-system.js'
-import { type NetworkProfile, SimNetwork } from './sim-network.js'
-import { SimRandom } from './sim-random.js'
+import type { SimHost } from './sim-host.js'
+import type { NetworkProfile, SimNetwork } from './sim-network.js'
+import type { SimRandom } from './sim-random.js'
+import { SimWorld } from './sim-world.js'
+import { GROUP } from './storages.js'
 
 export interface ClusterOptions {
   readonly seed: number
@@ -73,13 +75,14 @@ export class InvariantViolation extends Error {
 }
 
 /**
- * A cluster of real nodes in a simulated world, with everything that can happen to it.
+ * A group of real nodes in a simulated world, with everything that can happen to it.
  *
- * Owns the world (scheduler, network, members and their disks), the invariants and the history of what clients did.
+ * Owns its members, the invariants and the history of what clients did; the world (time, network, machines and their disks) it may
+ * share with other groups. What happens to a machine happens to every member on it.
  * Every event is followed by the checks; the first violation ends the run with an InvariantViolation.
  */
 export class SimCluster {
-  readonly scheduler = new Scheduler()
+  readonly scheduler: Scheduler
   readonly random: SimRandom
   readonly network: SimNetwork
   readonly members: SimMember[] = []
@@ -119,51 +122,41 @@ export class SimCluster {
   onEvent: (member: SimMember, event: RaftEvent) => void = () => {}
   onStarted: (member: SimMember, status: Status) => void = () => {}
 
-  constructor(readonly options: ClusterOptions) {
-    this.random = new SimRandom(options.seed)
+  constructor(
+    readonly options: ClusterOptions,
+    /** In a world of its own, unless it is to share one. */
+    readonly world = new SimWorld({ ...options, hosts: options.size + (options.joiners ?? 0) }),
+    readonly groupId = GROUP,
+  ) {
+    this.scheduler = world.scheduler
+    this.network = world.network
+    this.random = groupId === GROUP ? world.random : world.random.fork(groupId)
     this.electionTimeoutMs = options.electionTimeoutMs ?? 1000
-    const profile: NetworkProfile = {
-      delayMinMs: 0.1,
-      delayMeanMs: 0.5,
-      lossRate: 0,
-      duplicateRate: 0,
-      resetRate: 0,
-      corruptRate: 0,
-      ...options.network,
-    }
-    this.network = new SimNetwork(this.scheduler, profile, this.random.fork('network'), checksum)
     const fail = (invariant: string, detail: string): void => this.fail(invariant, detail)
     this.history = new History(fail, () => this.scheduler.now)
-    const peers = Array.from({ length: options.size + (options.joiners ?? 0) }, (_, i) => new PeerId(`10.0.0.${i + 1}`, 7000))
-    const founders = new Configuration(peers.slice(0, options.size))
-    const drift = this.random.fork('drift')
-    for (const [i, peerId] of peers.entries()) {
-      const clockRate = options.clockRates?.[i] ?? 1 + (options.clockDrift ?? 0) * drift.between(-1, 1)
-      this.members.push(this.createMember(i, peerId, founders.contains(peerId) ? founders : Configuration.EMPTY, clockRate))
-    }
+    const founders = new Configuration(world.hosts.slice(0, options.size).map((host) => host.options.peerId))
+    for (const host of world.hosts) this.members.push(this.createMember(host, founders))
     this.invariants = new Invariants(this.members, founders, this.history, fail)
-    this.network.observer = this.invariants
-    this.scheduler.afterEvent = () => this.afterEvent()
+    this.network.observers.set(groupId, this.invariants)
+    world.clusters.push(this)
   }
 
-  private createMember(at: number, peerId: PeerId, initialConf: Configuration, clockRate: number): SimMember {
+  private createMember(host: SimHost, founders: Configuration): SimMember {
     const { options } = this
+    const { peerId } = host.options
     const memberOptions = {
+      groupId: this.groupId,
       peerId,
-      initialConf,
+      initialConf: founders.contains(peerId) ? founders : Configuration.EMPTY,
       ...(options.catchupMargin === undefined ? {} : { catchupMargin: options.catchupMargin }),
       electionTimeoutMs: this.electionTimeoutMs,
       maxSegmentBytes: options.maxSegmentBytes ?? 64 * 1024,
-      clockRate,
-      timerLatenessMs: options.timerLatenessMs ?? 0.5,
-      clockJumps: options.clockJumps ?? false,
       snapshotIntervalMs: options.snapshotIntervalMs ?? 0,
       node: options.node ?? {},
       createMachine: options.createMachine ?? ((listener: MachineListener) => new RegisterMachine(listener)),
     }
-    const disk: DiskProfile = { operationMs: 0.02, syncMs: 0.5, stalledUntil: 0, writeErrorRate: 0, syncErrorRate: 0, ...options.disk }
-    const random = this.random.fork(`member ${at + 1}`)
-    return new SimMember(this.scheduler, this.network, at + 1, memberOptions, random, disk, {
+    const at = host.id - 1
+    return new SimMember(this.scheduler, host, memberOptions, {
       applied: (machine, index, term, write) => {
         const member = this.members[at]!
         this.invariants.appliedEntry(member, index, term)
@@ -186,7 +179,8 @@ export class SimCluster {
     this.scheduler.note('VIOLATION', null, `${invariant}: ${detail}`)
   }
 
-  private afterEvent(): void {
+  /** Checks what the last event may have broken. */
+  check(): void {
     if (this.scheduler.executed > EVENTS_MAX) throw new InvariantViolation(`still busy after ${EVENTS_MAX} events, at ${this.now} ms`)
     for (const member of this.members) {
       if (member.image.changes !== member.checkedChanges) {
@@ -203,7 +197,7 @@ export class SimCluster {
   private throwViolation(): void {
     if (this.violations.length === 0 || this.options.collectViolations) return
     const { invariant, detail } = this.violations[0]!
-    throw new InvariantViolation(`${invariant}: ${detail}`)
+    throw new InvariantViolation(this.groupId === GROUP ? `${invariant}: ${detail}` : `group ${this.groupId}, ${invariant}: ${detail}`)
   }
 
   /** Looks at what clients saw, when all is over. */
@@ -271,7 +265,7 @@ export class SimCluster {
     if (member.isUp || member.retired) return
     this.note('start', member)
     this.counts.restarts++
-    member.start()
+    member.host.start()
   }
 
   startAll(): void {
@@ -282,7 +276,8 @@ export class SimCluster {
   wipe(member: SimMember): void {
     this.note('wipe', member)
     this.counts.wipes++
-    member.wipe(this.invariants.committed.last)
+    for (const { members, invariants } of this.world.clusters) members[member.host.id - 1]!.forget(invariants.committed.last)
+    member.host.wipe()
   }
 
   kill(member: SimMember): void {
@@ -290,7 +285,7 @@ export class SimCluster {
     this.note('kill', member)
     this.counts.kills++
     this.countEnd(member)
-    member.kill()
+    member.host.kill()
   }
 
   crash(member: SimMember, options: { keep?: number; poweredOn?: boolean } = {}): void {
@@ -299,7 +294,7 @@ export class SimCluster {
     this.counts.crashes++
     this.countEnd(member)
     this.counts.unsyncedNames += member.disk.unsyncedNames
-    if (member.crash(options).torn) this.counts.torn++
+    if (member.host.crash(options).torn) this.counts.torn++
   }
 
   /** In the middle of what that process ends. */

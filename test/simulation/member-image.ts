@@ -3,11 +3,12 @@ import type { LogId } from '../../src/raft/types.js'
 import { checksum } from '../../src/storage/checksum.js'
 import { decodeIdentity, type IdentityRecord } from '../../src/storage/identity-file.js'
 import { logMetaFile } from '../../src/storage/log-meta.js'
+import { storagePaths } from '../../src/storage/open-storage.js'
 import { DurableLog } from './disk-image.js'
 import { DurableFileSystem } from './durable-file-system.js'
 import { decodeState, fillerOf, type RegisterState } from './register-state.js'
 import type { SimDisk, SimNode } from './sim-disk.js'
-import { DATA_DIRECTORY, PATHS, readMeta, readSnapshot, type WholeSnapshot } from './storages.js'
+import { readMeta, readSnapshot, type WholeSnapshot } from './storages.js'
 
 /** A snapshot as it lies on a disk. */
 export interface StoredSnapshot {
@@ -31,10 +32,16 @@ interface Kept {
  */
 export class MemberImage {
   readonly log: DurableLog
+  private readonly paths: ReturnType<typeof storagePaths>
   private readonly kept = new Map<string, Kept>()
 
-  constructor(private readonly disk: SimDisk) {
-    this.log = new DurableLog(disk, PATHS.log, checksum)
+  constructor(
+    private readonly disk: SimDisk,
+    /** Of the member's group. */
+    private readonly directory: string,
+  ) {
+    this.paths = storagePaths(directory)
+    this.log = new DurableLog(disk, this.paths.log, checksum)
   }
 
   /** Grows whenever anything of the image changes. */
@@ -45,7 +52,7 @@ export class MemberImage {
   meta(): { term: number; votedFor: string } {
     return this.read('meta', (fileSystem) => {
       let found = { term: 0, votedFor: '' }
-      readMeta(fileSystem, fileSystem.executor, (status, meta) => {
+      readMeta(this.directory, fileSystem, fileSystem.executor, (status, meta) => {
         if (status.ok) found = { term: meta!.term, votedFor: meta!.votedFor.key }
       })
       fileSystem.drain()
@@ -55,7 +62,7 @@ export class MemberImage {
 
   /** Null while the directory has none. */
   identity(): IdentityRecord | null {
-    const path = `${DATA_DIRECTORY}/raftctl/node.json`
+    const path = `${this.paths.integrity}/node.json`
     return this.read('identity', (fileSystem) => {
       const node = fileSystem.lookup(path)
       const decoded = node && !node.isDirectory ? decodeIdentity(Buffer.from(node.durableBytes()), checksum) : null
@@ -72,7 +79,7 @@ export class MemberImage {
   firstLogIndex(): number {
     return this.read('first index', (fileSystem) => {
       let first = 1
-      logMetaFile(fileSystem, PATHS.log).load((status, meta) => {
+      logMetaFile(fileSystem, this.paths.log).load((status, meta) => {
         if (status.ok) first = Number(meta!.first_log_index)
       })
       fileSystem.drain()
@@ -83,9 +90,9 @@ export class MemberImage {
   /** The newest snapshot; null without one, a text when it is not whole. */
   snapshot(): StoredSnapshot | string | null {
     return this.read('snapshot', (fileSystem) => {
-      if (!fileSystem.lookup(PATHS.snapshot)) return null
+      if (!fileSystem.lookup(this.paths.snapshot)) return null
       let found: StoredSnapshot | string | null = 'it cannot be read'
-      readSnapshot(fileSystem, fileSystem.executor, (snapshot) => {
+      readSnapshot(this.directory, fileSystem, fileSystem.executor, (snapshot) => {
         found = snapshot === null || typeof snapshot === 'string' ? snapshot : judge(snapshot)
       })
       fileSystem.drain()

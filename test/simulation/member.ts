@@ -1,6 +1,6 @@
 import { type Closure, closure } from '../../src/raft/closure.js'
 import type { Configuration } from '../../src/raft/configuration.js'
-import type { Environment, Executor } from '../../src/raft/environment.js'
+import type { Environment, Executor, FileSystem, Transport } from '../../src/raft/environment.js'
 import { ErrorCode, type Status } from '../../src/raft/errors.js'
 import type { RaftEvent } from '../../src/raft/events.js'
 import type { FailpointName } from '../../src/raft/failpoints.js'
@@ -8,27 +8,25 @@ import { Node, type NodeOptions } from '../../src/raft/node.js'
 import type { PeerId } from '../../src/raft/peer-id.js'
 import type { LogId, LogIndex, Term } from '../../src/raft/types.js'
 import { checksum } from '../../src/storage/checksum.js'
-import { DiskDamage } from './disk-damage.js'
+import type { DiskDamage } from './disk-damage.js'
 import { MemberImage } from './member-image.js'
 import type { MachineListener, RegisterMachine } from './register-machine.js'
 import type { Scheduler } from './scheduler.js'
-import { SimDisk } from './sim-disk.js'
-import { type DiskProfile, SimFileSystem } from './sim-file-system.js'
-import type { SimNetwork } from './sim-network.js'
-import { SimProcess } from './sim-process.js'
+import type { SimDisk } from './sim-disk.js'
+import type { DiskProfile } from './sim-file-system.js'
+import type { SimHost } from './sim-host.js'
+import type { SimProcess } from './sim-process.js'
 import type { SimRandom } from './sim-random.js'
-import { GROUP, openStorages } from './storages.js'
+import { directoryOf, GROUP, openStorages } from './storages.js'
 
 export interface MemberOptions {
+  readonly groupId: string
   readonly peerId: PeerId
   /** Empty: it waits to be added. */
   readonly initialConf: Configuration
   readonly electionTimeoutMs: number
   /** A new segment of the log begins above this size. */
   readonly maxSegmentBytes: number
-  readonly clockRate: number
-  readonly timerLatenessMs: number
-  readonly clockJumps: boolean
   readonly catchupMargin?: number
   readonly createMachine: CreateMachine
   /** 0: snapshots are taken on demand only. */
@@ -52,20 +50,23 @@ export interface MemberListener extends MachineListener {
   started(member: SimMember, status: Status): void
 }
 
+/** What a process gives to each member in it. */
+export interface Birth {
+  readonly process: SimProcess
+  readonly fileSystem: FileSystem
+  readonly transport: Transport
+  readonly random: SimRandom
+}
+
 /**
- * One machine of a simulated cluster: its disk, which outlives everything, and the process that runs on it now, with a
- * real Node over the real storage code.
+ * One member of a group in a simulated world, on a machine that it may share with members of other groups: a real Node over the
+ * real storage code, and what its checkers keep of it.
  */
 export class SimMember {
   readonly name: string
   readonly peerId: PeerId
-  readonly disk: SimDisk
-  readonly profile: DiskProfile
-  /** What its disk is sure to keep. */
+  /** What the disk is sure to keep of it. */
   readonly image: MemberImage
-  /** What its disk answers otherwise than it was written. */
-  readonly damage: DiskDamage
-  process: SimProcess | null = null
   node: Node | null = null
   machine: RegisterMachine | null = null
   /** The term this process leads or led last; 0 when it never did. */
@@ -77,10 +78,6 @@ export class SimMember {
   /** It said something in the current event. */
   touched = false
   failed: Status | null = null
-  /** Its disk was told to fail since it started: then it may stop with an error. */
-  diskFaulted = false
-  /** What lies on its disk was damaged since the disk was whole at a start: then it may refuse to go on with it. */
-  wasDamaged = false
   /** What an empty disk is started as. */
   standing: 'founding' | 'rebuilding'
   /** How often its disk was lost. */
@@ -95,57 +92,81 @@ export class SimMember {
   private readonly lost: ReadonlyMap<number, number>[] = []
   /** Where the logs of its lost disks ended that counted. */
   readonly lostIds: LogId[] = []
-  private incarnations = 0
 
   constructor(
     private readonly scheduler: Scheduler,
-    private readonly network: SimNetwork,
-    readonly id: number,
+    readonly host: SimHost,
     readonly options: MemberOptions,
-    private readonly random: SimRandom,
-    profile: DiskProfile,
     private readonly listener: MemberListener,
   ) {
-    this.name = `n${id}`
+    this.name = host.name
     this.peerId = options.peerId
-    this.profile = profile
-    this.disk = new SimDisk(random.fork('crash'))
-    this.image = new MemberImage(this.disk)
-    this.damage = new DiskDamage(this.disk)
+    this.image = new MemberImage(host.disk, directoryOf(options.groupId))
     this.standing = options.initialConf.isEmpty ? 'rebuilding' : 'founding'
+    host.members.push(this)
+  }
+
+  get process(): SimProcess | null {
+    return this.host.process
+  }
+
+  get disk(): SimDisk {
+    return this.host.disk
+  }
+
+  get profile(): DiskProfile {
+    return this.host.profile
+  }
+
+  /** What the disk answers otherwise than it was written. */
+  get damage(): DiskDamage {
+    return this.host.damage
   }
 
   get isUp(): boolean {
-    return this.process?.alive === true
+    return this.host.isUp
   }
 
-  /** Its disk fails, or is full, right now. */
+  /** The disk was told to fail since the process started: then a member may stop with an error. */
+  get diskFaulted(): boolean {
+    return this.host.diskFaulted
+  }
+
+  set diskFaulted(faulted: boolean) {
+    this.host.diskFaulted = faulted
+  }
+
   get diskFails(): boolean {
-    const { writeErrorRate, syncErrorRate, readErrorRate = 0 } = this.profile
-    return writeErrorRate > 0 || syncErrorRate > 0 || readErrorRate > 0 || this.disk.capacityBytes !== Infinity
+    return this.host.diskFails
   }
 
-  /** Starts a process on this machine's disk. */
-  start(): void {
-    const incarnation = ++this.incarnations
-    const random = this.random.fork(`process ${incarnation}`)
-    const process = new SimProcess(this.scheduler, this.name, this.id, this.peerId.address, incarnation, random.fork('clock'), this.options)
-    const fileSystem = new SimFileSystem(this.scheduler, process, this.disk, this.profile, random.fork('disk'))
+  /** What lies on the disk was damaged since it was whole at a start: then a member may refuse to go on with it. */
+  get wasDamaged(): boolean {
+    return this.host.wasDamaged
+  }
+
+  set wasDamaged(damaged: boolean) {
+    this.host.wasDamaged = damaged
+  }
+
+  /** Its process starts, and the node in it. */
+  boot({ process, fileSystem, transport, random: ofProcess }: Birth): void {
+    const { groupId } = this.options
+    const random = groupId === GROUP ? ofProcess : ofProcess.fork(groupId)
     const environment: Environment = {
       clock: process.clock,
       executor: process.executor,
       random: random.fork('node'),
-      transport: this.network.transportOf(process),
+      transport,
       checksum,
       observer: { event: (event) => this.observe(process, event) },
       failpoints: { hit: (name) => (this.process === process ? this.listener.point(this, name) : null) },
     }
     const machine = this.options.createMachine(this.listener, process.executor)
-    const node = new Node(GROUP, this.peerId)
-    Object.assign(this, { process, machine, node, leadsTerm: 0, failed: null, openClosures: 0, diskFaulted: this.diskFails })
-    this.wasDamaged = this.damage.isDamaged
+    const node = new Node(groupId, this.peerId)
+    Object.assign(this, { machine, node, leadsTerm: 0, failed: null, openClosures: 0 })
     this.seen = { term: 0, committed: 0, applied: 0 }
-    process.handlers.set(GROUP, node.handler)
+    process.nodes.add(node)
     const bootId = random.fork('boot').hex(16)
     const storages = openStorages(fileSystem, environment, this.options)
     node.init(
@@ -188,26 +209,13 @@ export class SimMember {
     })
   }
 
-  /** The process dies, what the kernel holds stays: kill -9. */
-  kill(): void {
-    this.end(true)
-  }
-
-  /** The machine loses power: what was not synced is lost, torn or there, by chance. */
-  crash(options: { keep?: number; poweredOn?: boolean } = {}): { torn: boolean } {
-    this.end(options.poweredOn ?? false)
-    return this.disk.crash(options.keep)
-  }
-
-  /** Its disk is lost, and with it everything it knew: the next start is one of an empty directory. */
-  wipe(committed: number): void {
-    this.end(false)
+  /** Its disk is about to be lost, and with it everything it knew: the next start is one of an empty directory. */
+  forget(committed: number): void {
     this.bornAt = committed + 1
     const { log } = this.image
     const last = log.lastIndex()
     if (this.image.isMember) this.lostIds.push({ index: last as LogIndex, term: (log.entryAt(last)?.term ?? 0) as Term })
     this.lost.push(log.copy())
-    this.disk.wipe()
     this.standing = 'rebuilding'
     this.life++
     this.retired = false
@@ -220,15 +228,11 @@ export class SimMember {
     return this.lost.some((log) => log.get(index) === term)
   }
 
-  private end(poweredOn: boolean): void {
-    const { process } = this
-    if (!process?.alive) return
-    process.die()
+  /** Its process is gone, however it went. */
+  ended(): void {
     this.openClosures = 0
-    this.process = null
     this.node = null
     this.machine = null
-    this.network.processGone(this.peerId.address, poweredOn)
   }
 
   private observe(process: SimProcess, event: RaftEvent): void {

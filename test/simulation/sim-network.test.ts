@@ -5,6 +5,7 @@ import { EntryBatch, EntryType } from '../../src/raft/log-entry.js'
 import type { AppendEntriesRequest, AppendEntriesResponse, PeerHandler, ReadIndexRequest } from '../../src/raft/messages.js'
 import { PeerId } from '../../src/raft/peer-id.js'
 import { asTerm, logIndex, NO_INDEX, NO_TERM } from '../../src/raft/types.js'
+import type { ManagedNode } from '../../src/rpc/node-manager.js'
 import { checksum } from '../../src/storage/checksum.js'
 import { Scheduler } from './scheduler.js'
 import { SimNetwork } from './sim-network.js'
@@ -31,7 +32,7 @@ function world(seed = 1, lossRate = 0) {
   const received: AppendEntriesRequest[] = []
   let broken = 0
   const served = { reads: 0 }
-  b.handlers.set('g', {
+  const handler = {
     handleAppendEntries: (request: AppendEntriesRequest, answer: (status: Status, response: AppendEntriesResponse) => void) => {
       received.push(request)
       answer(Status.OK, ACCEPTED)
@@ -41,7 +42,8 @@ function world(seed = 1, lossRate = 0) {
       answer(Status.OK, { index: 7 })
     },
     handleStreamBroken: () => broken++,
-  } as unknown as PeerHandler)
+  } as unknown as PeerHandler
+  b.nodes.add({ groupId: 'g', peerId: B, handler } as ManagedNode)
   const call = (timeoutMs = 1000): { status: Status | null; times: number } => {
     const outcome = { status: null as Status | null, times: 0 }
     fromA.call(B, 'readIndex', { groupId: 'g', serverId: A, peerId: B, mode: 'confirmed' }, timeoutMs, (status) => {

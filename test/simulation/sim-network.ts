@@ -48,7 +48,8 @@ export interface Host {
 export class SimNetwork {
   readonly hosts = new Map<string, Host>()
   readonly messages = { sent: 0, lost: 0, duplicated: 0, held: 0, streamsBroken: 0 }
-  observer: NetworkObserver | null = null
+  /** By group. */
+  readonly observers = new Map<string, NetworkObserver>()
   private readonly cuts = new Set<string>()
   private readonly cloggedUntil = new Map<string, number>()
   private readonly streams = new Set<SimStream>()
@@ -139,7 +140,7 @@ export class SimNetwork {
     const from = source.address
     const target = to.address
     this.messages.sent++
-    this.observer?.requestSent(source, target, method, request)
+    this.observers.get(request.groupId)?.requestSent(source, target, method, request)
     const copy = frozen(request)
     const arrive = (): void => {
       if (this.isCut(from, target)) return void this.messages.lost++
@@ -179,7 +180,7 @@ export class SimNetwork {
     const answer = (status: Status, response?: PeerCalls[M]['response']): void => {
       if (status.ok !== (response !== undefined))
         throw new Error(`${method} was answered ${status} ${response ? 'with' : 'without'} a response`)
-      if (response) this.observer?.responseSent(process, source.address, method, request, response)
+      if (response) this.observers.get(request.groupId)?.responseSent(process, source.address, method, request, response)
       const copy = response ? frozen(response) : undefined
       if (copy && 'data' in copy && random.chance(profile.corruptRate)) spoil(copy.data, random)
       if (random.chance(profile.lossRate)) return void this.messages.lost++
@@ -188,9 +189,9 @@ export class SimNetwork {
       })
     }
     scheduler.post(process, `recv:${method}`, () => {
-      const handler = process.handlers.get(request.groupId)
-      if (!handler) answer(Status.error(ErrorCode.ENOENT, `no group ${request.groupId} here`))
-      else callHandler(handler, method, request, onlyOnce(method, answer))
+      const node = process.nodes.get(request.groupId, request.peerId)
+      if (!node) answer(Status.error(ErrorCode.ENOENT, `no group ${request.groupId} here`))
+      else callHandler(node.handler, method, request, onlyOnce(method, answer))
     })
   }
 
@@ -215,7 +216,7 @@ export class SimNetwork {
   }
 
   private openStream(source: SimProcess, groupId: string, from: PeerId, to: PeerId, events: AppendStreamEvents): AppendStream {
-    const stream = new SimStream(this, source, groupId, from, to.address, events)
+    const stream = new SimStream(this, source, groupId, from, to, events)
     this.streams.add(stream)
     return stream
   }

@@ -1,5 +1,5 @@
 import type { Clock, Executor, Timer } from '../../src/raft/environment.js'
-import type { PeerHandler } from '../../src/raft/messages.js'
+import { NodeManager } from '../../src/rpc/node-manager.js'
 import type { EventOwner, Scheduler, SimEvent } from './scheduler.js'
 import type { SimRandom } from './sim-random.js'
 
@@ -13,7 +13,7 @@ interface SimTimer {
  * One life of one process: from its start until it is killed or loses power. The next start is another SimProcess.
  *
  * Owns its clock (an own rate and origin, so that code which compares clocks of two processes is found out), its executor
- * and the handlers of the groups it serves. Events of a dead process never run; those of a paused one wait.
+ * and the nodes of the groups it serves. Events of a dead process never run; those of a paused one wait.
  */
 export class SimProcess implements EventOwner {
   alive = true
@@ -21,7 +21,8 @@ export class SimProcess implements EventOwner {
   paused = false
   /** By SIGSTOP, or its machine. */
   stopped = false
-  readonly handlers = new Map<string, PeerHandler>()
+  /** The nodes in it, found by group and peer as in a real process. */
+  readonly nodes = new NodeManager()
   readonly clock: Clock
   readonly executor: Executor
   /** Run when this process is gone, however it went. */

@@ -65,17 +65,20 @@ export class SimStream implements AppendStream {
   private givingUp = false
   private readonly requests: Lane
   private readonly answers: Lane
+  readonly toAddress: string
 
   constructor(
     private readonly network: SimNetwork,
     readonly from: SimProcess,
     private readonly groupId: string,
     private readonly fromPeer: PeerId,
-    readonly toAddress: string,
+    private readonly to: PeerId,
     private readonly events: AppendStreamEvents,
   ) {
     const onHeld = (): void => this.armGiveUp()
     const source = from.address
+    const toAddress = to.address
+    this.toAddress = toAddress
     this.requests = new Lane(network, source, toAddress, () => network.isCut(source, toAddress) || this.isSilent(), onHeld)
     this.answers = new Lane(network, toAddress, source, () => network.isCut(toAddress, source), onHeld)
   }
@@ -84,7 +87,7 @@ export class SimStream implements AppendStream {
     if (!this.open) return
     const { network } = this
     network.messages.sent++
-    network.observer?.appendSent(this.from, this.toAddress, request)
+    network.observers.get(this.groupId)?.appendSent(this.from, this.toAddress, request)
     if (this.resetting) return
     if (network.random.chance(network.profile.resetRate)) {
       this.resetting = true
@@ -145,7 +148,7 @@ export class SimStream implements AppendStream {
         if (!this.open) return
         if (status.ok !== (response !== undefined))
           throw new Error(`an append was answered ${status} ${response ? 'with' : 'without'} a response`)
-        if (response) network.observer?.appendAnswered(process, this.from.address, request, response)
+        if (response) network.observers.get(this.groupId)?.appendAnswered(process, this.from.address, request, response)
         const copy = response ? frozen(response) : undefined
         this.answers.send('stream:answered', () => {
           if (!this.open) return
@@ -154,8 +157,8 @@ export class SimStream implements AppendStream {
           })
         })
       })
-      const handler = process.handlers.get(this.groupId)
-      if (handler) handler.handleAppendEntries(request, answer)
+      const node = process.nodes.get(this.groupId, request.peerId)
+      if (node) node.handler.handleAppendEntries(request, answer)
       else answer(Status.error(ErrorCode.ENOENT, `no group ${this.groupId} here`))
     })
   }
@@ -199,7 +202,9 @@ export class SimStream implements AppendStream {
     const { receiver, network } = this
     if (!receiver?.alive) return
     const tell = (): void => {
-      network.scheduler.post(receiver, 'recv:stream-broken', () => receiver.handlers.get(this.groupId)?.handleStreamBroken(this.fromPeer))
+      network.scheduler.post(receiver, 'recv:stream-broken', () =>
+        receiver.nodes.get(this.groupId, this.to)?.handler.handleStreamBroken(this.fromPeer),
+      )
     }
     const wait = network.isCut(this.from.address, this.toAddress) ? CONNECTION_TIMEOUT_MS : 0
     network.scheduler.schedule(wait + network.latency(this.from.address, this.toAddress), null, 'stream:closed', tell)

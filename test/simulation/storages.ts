@@ -3,7 +3,7 @@ import type { Status } from '../../src/raft/errors.js'
 import type { PeerId } from '../../src/raft/peer-id.js'
 import type { RaftMeta, SnapshotMeta } from '../../src/raft/storage.js'
 import { checksum } from '../../src/storage/checksum.js'
-import { DEFAULT_GROUP, type NodeStorage, openStorage, storagePaths } from '../../src/storage/open-storage.js'
+import { DEFAULT_GROUP, groupDirectory, type NodeStorage, openStorage, storagePaths } from '../../src/storage/open-storage.js'
 import { join } from '../../src/storage/paths.js'
 import { readWholeFile } from '../../src/storage/protobuf-file.js'
 import { FileRaftMetaStorage } from '../../src/storage/raft-meta.js'
@@ -11,23 +11,30 @@ import { LocalSnapshotStorage } from '../../src/storage/snapshot.js'
 import { FILLER_FILE, STATE_FILE } from './register-machine.js'
 
 export const GROUP = DEFAULT_GROUP
-export const DATA_DIRECTORY = '/data'
-export const PATHS = storagePaths(DATA_DIRECTORY)
+const DATA_DIRECTORY = '/data'
+
+/** Where a group keeps its files. */
+export function directoryOf(groupId: string): string {
+  return groupDirectory(DATA_DIRECTORY, groupId)
+}
+
+/** Those of the first group. */
+export const PATHS = storagePaths(directoryOf(GROUP))
 
 /** The storages of a node process, as production opens them. */
 export function openStorages(
   fileSystem: FileSystem,
   environment: Environment,
-  options: { peerId: PeerId; maxSegmentBytes: number },
+  options: { groupId: string; peerId: PeerId; maxSegmentBytes: number },
 ): NodeStorage {
   const { clock, executor, random, failpoints } = environment
-  const { peerId, maxSegmentBytes } = options
+  const { groupId, peerId, maxSegmentBytes } = options
   return openStorage({
     fileSystem,
     executor,
     clock,
     random: random.fork('storage'),
-    directory: DATA_DIRECTORY,
+    directory: directoryOf(groupId),
     peerId,
     clusterId: null,
     name: null,
@@ -37,8 +44,14 @@ export function openStorages(
 }
 
 /** Term and vote as the real storage reads them from that file system. */
-export function readMeta(fileSystem: FileSystem, executor: Executor, done: (status: Status, meta?: RaftMeta) => void): void {
-  new FileRaftMetaStorage({ fileSystem, executor, checksum, directory: PATHS.raftMeta, integrityDirectory: PATHS.integrity }).load(done)
+export function readMeta(
+  directory: string,
+  fileSystem: FileSystem,
+  executor: Executor,
+  done: (status: Status, meta?: RaftMeta) => void,
+): void {
+  const { raftMeta, integrity } = storagePaths(directory)
+  new FileRaftMetaStorage({ fileSystem, executor, checksum, directory: raftMeta, integrityDirectory: integrity }).load(done)
 }
 
 export interface WholeSnapshot {
@@ -48,8 +61,13 @@ export interface WholeSnapshot {
 }
 
 /** The newest snapshot as the real storage reads it from that file system; a text when it cannot be read, null without one. */
-export function readSnapshot(fileSystem: FileSystem, executor: Executor, done: (found: WholeSnapshot | string | null) => void): void {
-  const storage = new LocalSnapshotStorage({ fileSystem, executor, checksum, directory: PATHS.snapshot, seal: null })
+export function readSnapshot(
+  directory: string,
+  fileSystem: FileSystem,
+  executor: Executor,
+  done: (found: WholeSnapshot | string | null) => void,
+): void {
+  const storage = new LocalSnapshotStorage({ fileSystem, executor, checksum, directory: storagePaths(directory).snapshot, seal: null })
   storage.init((status, newest) => {
     if (!status.ok || !newest) return done(status.ok ? null : status.toString())
     storage.open((opened, reader) => {

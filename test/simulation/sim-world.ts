@@ -1,0 +1,58 @@
+import { PeerId } from '../../src/raft/peer-id.js'
+import { checksum } from '../../src/storage/checksum.js'
+import type { SimCluster } from './cluster.js'
+import { Scheduler } from './scheduler.js'
+import type { DiskProfile } from './sim-file-system.js'
+import { SimHost } from './sim-host.js'
+import { type NetworkProfile, SimNetwork } from './sim-network.js'
+import { SimRandom } from './sim-random.js'
+
+export interface WorldOptions {
+  readonly seed: number
+  readonly hosts: number
+  readonly network?: Partial<NetworkProfile>
+  readonly disk?: Partial<DiskProfile>
+  /** Clocks run at 1 ± this. */
+  readonly clockDrift?: number
+  /** By machine, instead of a drift that is drawn. */
+  readonly clockRates?: readonly number[]
+  readonly timerLatenessMs?: number
+  /** Clocks may be made to jump forward. */
+  readonly clockJumps?: boolean
+}
+
+/** What all groups of a run live in: time, the network and the machines in it. */
+export class SimWorld {
+  readonly scheduler = new Scheduler()
+  readonly random: SimRandom
+  readonly network: SimNetwork
+  readonly hosts: SimHost[] = []
+  /** One for each group. */
+  readonly clusters: SimCluster[] = []
+
+  constructor(options: WorldOptions) {
+    this.random = new SimRandom(options.seed)
+    this.scheduler.afterEvent = () => {
+      for (const cluster of this.clusters) cluster.check()
+    }
+    const profile: NetworkProfile = {
+      delayMinMs: 0.1,
+      delayMeanMs: 0.5,
+      lossRate: 0,
+      duplicateRate: 0,
+      resetRate: 0,
+      corruptRate: 0,
+      ...options.network,
+    }
+    this.network = new SimNetwork(this.scheduler, profile, this.random.fork('network'), checksum)
+    const drift = this.random.fork('drift')
+    const { timerLatenessMs = 0.5, clockDrift = 0, clockJumps = false } = options
+    for (let id = 1; id <= options.hosts; id++) {
+      const clockRate = options.clockRates?.[id - 1] ?? 1 + clockDrift * drift.between(-1, 1)
+      const peerId = new PeerId(`10.0.0.${id}`, 7000)
+      const disk: DiskProfile = { operationMs: 0.02, syncMs: 0.5, stalledUntil: 0, writeErrorRate: 0, syncErrorRate: 0, ...options.disk }
+      const random = this.random.fork(`member ${id}`)
+      this.hosts.push(new SimHost(this.scheduler, this.network, id, { peerId, clockRate, timerLatenessMs, clockJumps }, random, disk))
+    }
+  }
+}
