@@ -23,7 +23,7 @@ export class Administrator {
   perform(deed: Deed): boolean {
     const { cluster } = this
     const member = cluster.find(deed.who)
-    if (!member) return false
+    if (!member || (member.process?.stopping && deed.kind !== 'wipe')) return false
     switch (deed.kind) {
       case 'wipe':
         return this.wipe(member, deed.forMs)

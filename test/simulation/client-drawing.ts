@@ -1,6 +1,5 @@
 import type { SimCluster } from './cluster.js'
 import type { Act, Who } from './decisions.js'
-import type { SimProcess } from './sim-process.js'
 import type { SimRandom } from './sim-random.js'
 import type { SwarmPlan } from './swarm-plan.js'
 
@@ -12,8 +11,6 @@ export class ClientDrawing {
     private readonly cluster: SimCluster,
     private readonly plan: SwarmPlan,
     private readonly random: SimRandom,
-    /** The process that is being stopped, which no client asks. */
-    private readonly stopping: () => SimProcess | null,
   ) {}
 
   drawWrites(): readonly Act[] {
@@ -39,7 +36,7 @@ export class ClientDrawing {
 
   private drawTarget(preferLeader: number): Who | null {
     const { cluster, random } = this
-    const up = cluster.up.filter((member) => member.process !== this.stopping())
+    const up = cluster.up.filter((member) => !member.process!.stopping)
     const leaders = up.filter((member) => member.node!.isLeader())
     if (leaders.length > 0 && random.chance(preferLeader)) {
       const target = random.pick(leaders)

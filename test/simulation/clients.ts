@@ -16,7 +16,7 @@ export class Clients {
   perform(call: Call): boolean {
     const { cluster } = this
     const member = cluster.find(call.who)
-    if (!member?.isUp) return false
+    if (!member?.isUp || member.process!.stopping) return false
     if (call.kind === 'read') cluster.read(member, call.key, cluster.electionTimeoutMs * 2)
     else cluster.write(member, call.key, { payload: this.payload(call.sequence ?? 1, call.bytes ?? 0) })
     return true

@@ -3,7 +3,6 @@ import type { SimCluster } from './cluster.js'
 import { type Decider, DrawnDecider } from './deciders.js'
 import { DeedDrawing } from './deed-drawing.js'
 import { FaultDrawing } from './fault-drawing.js'
-import type { SimProcess } from './sim-process.js'
 import type { SwarmPlan } from './swarm-plan.js'
 
 export interface Deciders {
@@ -13,9 +12,9 @@ export interface Deciders {
 }
 
 /** Draws everything from that plan and the seed of its cluster. */
-export function drawnDeciders(cluster: SimCluster, plan: SwarmPlan, stopping: () => SimProcess | null): Deciders {
+export function drawnDeciders(cluster: SimCluster, plan: SwarmPlan): Deciders {
   const random = cluster.random.fork('clients')
-  const clients = new ClientDrawing(cluster, plan, random, stopping)
+  const clients = new ClientDrawing(cluster, plan, random)
   const faults = cluster.random.fork('faults')
   const deeds = cluster.random.fork('administrator')
   const faultDrawing = new FaultDrawing(cluster, plan, faults)

@@ -4,7 +4,6 @@ import type { DamageInjector } from './damage-injector.js'
 import type { Act, FaultKind, Who } from './decisions.js'
 import type { SimMember } from './member.js'
 import { ProcessEnded } from './scheduler.js'
-import type { SimProcess } from './sim-process.js'
 import type { SimRandom } from './sim-random.js'
 
 type Fault = Extract<Act, { kind: FaultKind }>
@@ -14,9 +13,6 @@ type PointFault = Extract<Act, { kind: 'point' }>
 
 /** Does what was decided to go wrong, and mends it again when its time is over. */
 export class FaultInjector {
-  /** The process that was asked to stop last: clients leave it alone. */
-  stopping: SimProcess | null = null
-
   constructor(
     private readonly cluster: SimCluster,
     /** For what follows from what the nodes do. */
@@ -37,7 +33,7 @@ export class FaultInjector {
         return this.arm(fault)
       default: {
         const member = this.cluster.find(fault.who)
-        if (!member?.isUp) return false
+        if (!member?.isUp || (fault.kind === 'shutdown' && member.process!.stopping)) return false
         if (isDamage(fault)) return this.damage.inflict(fault.kind, member, fault)
         this.performOn(member, fault)
         return true
@@ -146,16 +142,18 @@ export class FaultInjector {
   private shutdown(member: SimMember, forMs: number): void {
     const { cluster } = this
     const { process } = member
-    this.stopping = process
+    process!.stopping = true
     member.run('client:shutdown', (node) => {
       node.shutdown(() => {
-        // The process exits after what it still has to do in this turn.
-        this.later(1, () => {
+        // The process exits after what it still has to do.
+        const exit = (): void => {
           if (member.process !== process) return
+          if (process!.isBehind) return this.later(1, exit)
           if (member.openClosures !== 0) throw new InvariantViolation(`${member.name} stopped and owes ${member.openClosures} answers`)
           this.endProcess(member)
           this.later(forMs, () => cluster.start(member))
-        })
+        }
+        this.later(1, exit)
       })
     })
   }

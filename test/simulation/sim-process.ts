@@ -19,6 +19,8 @@ export class SimProcess implements EventOwner {
   alive = true
   /** Nothing runs in it now: it is stopped, or waits for its next turn. */
   paused = false
+  /** It was asked to stop: nobody asks it anything any more. */
+  stopping = false
   /** By SIGSTOP, or its machine. */
   stopped = false
   /** The nodes in it, found by group and peer as in a real process. */
@@ -63,6 +65,11 @@ export class SimProcess implements EventOwner {
       },
     }
     this.executor = { post: (fn, label) => void scheduler.post(this, label, fn) }
+  }
+
+  /** Something that is due waits until it goes on. */
+  get isBehind(): boolean {
+    return this.parked.length > 0
   }
 
   park(event: SimEvent): void {

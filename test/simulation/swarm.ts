@@ -57,7 +57,7 @@ export class Swarm {
 
   private constructor(
     readonly world: World,
-    decidersOf: (cluster: SimCluster, faults: FaultInjector) => Deciders,
+    decidersOf: (cluster: SimCluster) => Deciders,
   ) {
     const { keyValue, snapshotBytes } = world
     this.cluster = new SimCluster({
@@ -70,7 +70,7 @@ export class Swarm {
     this.faults = new FaultInjector(this.cluster, this.cluster.random.fork('supervisor'), this.damage)
     this.administrator = new Administrator(this.cluster, world, budget)
     this.clients = new Clients(this.cluster, world)
-    this.deciders = decidersOf(this.cluster, this.faults)
+    this.deciders = decidersOf(this.cluster)
     this.cluster.onStarted = (member, status) => this.onStarted(member, status)
     this.cluster.onEvent = (member, event) => {
       if (event.name === 'node.error') this.onNodeError(member, event.status)
@@ -81,7 +81,7 @@ export class Swarm {
   /** The run that this seed draws. */
   static ofSeed(seed: number): Swarm {
     const plan = planOf(seed)
-    return new Swarm(plan.world, (cluster, faults) => drawnDeciders(cluster, plan, () => faults.stopping))
+    return new Swarm(plan.world, (cluster) => drawnDeciders(cluster, plan))
   }
 
   /** The run that this script tells. */
