@@ -67,8 +67,13 @@ export function belowFloors(totals: Counters, seeds: number): string[] {
 /** From this many seeds on every named point must have been reached, and somebody struck there. */
 const SEEDS_FOR_POINTS = 300
 
+/** A log whose stale end reaches beyond the snapshot that replaces it: a story brings it about (scenario/points). */
+const LEFT_TO_STORIES: ReadonlySet<string> = new Set(['log.reset-emptied'])
+
 /** The named points of the code that so many seeds did not reach, or where they struck nobody. */
 export function missedPoints(points: ReadonlyMap<string, PointCount>, seeds: number): string[] {
   if (seeds < SEEDS_FOR_POINTS) return []
-  return [...points].filter(([, { strikes }]) => strikes === 0).map(([name, { hits }]) => `${name} reached ${hits} times, struck never`)
+  return [...points]
+    .filter(([name, { strikes }]) => strikes === 0 && !LEFT_TO_STORIES.has(name))
+    .map(([name, { hits }]) => `${name} reached ${hits} times, struck never`)
 }
