@@ -34,6 +34,8 @@ export class FaultInjector {
       default: {
         const member = this.cluster.find(fault.who)
         if (!member?.isUp || (fault.kind === 'shutdown' && member.process!.stopping)) return false
+        // Leases hold only while clocks do not jump.
+        if (fault.kind === 'clockJump' && !this.cluster.options.clockJumps) return false
         if (isDamage(fault)) return this.damage.inflict(fault.kind, member, fault)
         this.performOn(member, fault)
         return true

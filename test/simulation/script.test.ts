@@ -10,6 +10,7 @@ const DECISIONS: readonly Decision[] = [
   { at: 12, kind: 'power', who: 'n2', keep: 0.2, poweredOn: false, forMs: 300.001 },
   { at: 13.5, kind: 'split', one: ['n1'], other: ['leader', 'n3'], forMs: 10 },
   { at: 13.5, kind: 'oneWay', from: [], to: ['n3'], forMs: 1 },
+  { at: 14, kind: 'point', who: 'any', name: 'meta.slot-saved', strike: 'fail', keep: 0.5, forMs: 9 },
   { at: 20, kind: 'transfer', who: 'leader' },
   { at: 21, kind: 'transfer', who: 'leader', target: 'n3' },
 ]
