@@ -15,7 +15,7 @@ export default class ClusterStart extends BaseCommand {
   static override examples = [
     '<%= config.bin %> cluster start',
     { description: 'A second cluster beside the first', command: '<%= config.bin %> cluster start --name two --nodes 5' },
-    { description: 'Nodes that may be broken on purpose', command: '<%= config.bin %> cluster start --name lab --enable-faults' },
+    { description: 'Nodes that chaos cannot break', command: '<%= config.bin %> cluster start --name calm --no-enable-faults' },
   ]
   static override outputColumns = {
     NODE: 'its name',
@@ -33,7 +33,7 @@ export default class ClusterStart extends BaseCommand {
     dir: Flags.string({ helpValue: '<dir>', description: 'where the data goes' }),
     group: Flags.string({ char: 'g', helpValue: '<name>', description: 'name of the Raft group (default kv)' }),
     'election-timeout': durationFlagOf({ description: 'of a new cluster (default 1s)' }),
-    'enable-faults': Flags.boolean({ description: 'let tests and chaos break the nodes' }),
+    'enable-faults': Flags.boolean({ allowNo: true, description: 'let chaos break the nodes (default of a new cluster)' }),
     ephemeral: Flags.boolean({ description: 'remove the data when the cluster stops' }),
     foreground: Flags.boolean({ description: 'stay until interrupted, then stop the nodes' }),
     context: Flags.boolean({ default: true, allowNo: true, description: 'make and select a context of the same name' }),
@@ -55,7 +55,7 @@ export default class ClusterStart extends BaseCommand {
       dir: flags.dir ?? null,
       group: flags.group ?? null,
       electionTimeoutMs: flags['election-timeout'] ?? null,
-      enableFaults: flags['enable-faults'] === true,
+      enableFaults: flags['enable-faults'] ?? null,
       ephemeral: flags.ephemeral === true,
       context: flags.context,
       timeoutMs: flags.timeout,

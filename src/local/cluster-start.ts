@@ -25,7 +25,8 @@ export interface StartOptions {
   /** Null: the one of the existing cluster, else `kv`. */
   readonly group: string | null
   readonly electionTimeoutMs: number | null
-  readonly enableFaults: boolean
+  /** Null: as an existing cluster is; a new one may be broken, it listens on this machine only. */
+  readonly enableFaults: boolean | null
   readonly ephemeral: boolean
   /** Make and select a context of the same name. */
   readonly context: boolean
@@ -95,6 +96,7 @@ export async function planStart(options: StartOptions): Promise<StartPlan> {
   const existing = findExisting(options)
   if (!existing) return { cluster: await planCluster(options), created: true, running: new Set() }
   const states = await Promise.all(existing.nodes.map(processState))
+  withFaults(existing, options, states)
   const up = existing.nodes.filter((_, i) => states[i] === 'running' || states[i] === 'paused')
   refuseLostData(
     existing,
@@ -118,7 +120,6 @@ function refuseOtherSpec(existing: LocalCluster, options: StartOptions): void {
     basePort !== null && basePort !== firstPort ? `its first port is ${firstPort}, not ${basePort}` : null,
     dir !== null && resolve(dir) !== existing.dir ? `its data is in ${shortPath(existing.dir)}` : null,
     options.group !== null && options.group !== existing.group ? `its group is ${existing.group}, not ${options.group}` : null,
-    options.enableFaults && !existing.enableFaults ? 'it was made without --enable-faults' : null,
     options.ephemeral && !existing.ephemeral ? 'it was made without --ephemeral' : null,
     electionTimeoutMs !== null && electionTimeoutMs !== existing.electionTimeoutMs
       ? `its election timeout is ${existing.electionTimeoutMs} ms, not ${electionTimeoutMs} ms`
@@ -128,6 +129,17 @@ function refuseOtherSpec(existing: LocalCluster, options: StartOptions): void {
   throw new CliError('E_EXISTS', `cluster ${existing.name} exists and differs: ${differences.join('; ')}`, {
     hint: `Start it as it is: raftctl cluster start --name ${existing.name}\nOr another one: raftctl cluster start --name OTHER`,
     details: { cluster: existing.name, differences },
+  })
+}
+
+/** The cluster with the hooks for faults as they are wanted. Throws E_EXISTS while nodes run that were started otherwise. */
+function withFaults(existing: LocalCluster, { enableFaults }: StartOptions, states: readonly ProcessState[]): LocalCluster {
+  if (enableFaults === null || enableFaults === existing.enableFaults) return existing
+  const difference = `its nodes run with${existing.enableFaults ? '' : 'out'} --enable-faults`
+  if (states.every((state) => state === 'stopped' || state === 'stale')) return { ...existing, enableFaults }
+  throw new CliError('E_EXISTS', `cluster ${existing.name} exists and differs: ${difference}`, {
+    hint: `Stop it first: raftctl cluster stop ${existing.name}`,
+    details: { cluster: existing.name, differences: [difference] },
   })
 }
 
@@ -159,8 +171,10 @@ class Startup {
   }
 
   async run(): Promise<ClusterStart> {
-    const { cluster, options } = this
-    const states = await Promise.all(cluster.nodes.map(processState))
+    const { options } = this
+    const states = await Promise.all(this.cluster.nodes.map(processState))
+    this.cluster = withFaults(this.cluster, options, states)
+    const { cluster } = this
     refuseLostData(
       cluster,
       cluster.nodes.filter((_, i) => states[i] === 'stopped' || states[i] === 'stale'),

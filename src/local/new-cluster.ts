@@ -28,7 +28,7 @@ export async function planCluster(options: StartOptions): Promise<LocalCluster> 
     dir,
     createdAt: new Date().toISOString(),
     electionTimeoutMs: options.electionTimeoutMs ?? 1000,
-    enableFaults: options.enableFaults,
+    enableFaults: options.enableFaults ?? true,
     ephemeral: options.ephemeral,
     nodes: ports.map((port, i) => {
       const name = `n${i + 1}`
