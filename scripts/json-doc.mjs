@@ -7,6 +7,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const page = join(root, 'docs/json.md')
 
 const rows = readdirSync(join(root, 'schemas'))
+  .filter((file) => file.endsWith('.schema.json'))
   .sort()
   .map((file) => ({ file, schema: JSON.parse(readFileSync(join(root, 'schemas', file), 'utf8')) }))
   .map(({ file, schema }) => {

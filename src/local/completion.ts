@@ -41,6 +41,8 @@ export interface CommandTree {
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../../..')
 const CONDITIONS = ['leader', 'leader=', 'healthy', 'node=', 'member=', 'commit>=']
 const SHELLS = ['bash', 'zsh', 'fish']
+/** Whom a fault may hit besides a member by name. */
+const PARTS = ['leader', 'follower', 'random']
 /** Positional arguments that name a member of the cluster. */
 const MEMBER_ARGS: ReadonlySet<string> = new Set(['node', 'member', 'id', 'target', 'old'])
 
@@ -153,6 +155,8 @@ function valuesOfArgument(command: CommandEntry, nth: number, { rest, current }:
   if (command.id === 'context:add') return []
   if (command.id.startsWith('context:')) return contexts()
   if (command.id.startsWith('cluster:') && name === 'name') return clusters()
+  if (command.id.startsWith('chaos:') && (name === 'groups' || (name === 'node' && command.id !== 'chaos:heal')))
+    return [...plain(PARTS), ...members(command, rest)]
   return MEMBER_ARGS.has(name) ? members(command, rest) : []
 }
 

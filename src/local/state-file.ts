@@ -169,7 +169,7 @@ export function updateNodes(cluster: LocalCluster, change: (node: LocalNode) => 
 /** Removes the state, and the directory if nothing else is in it. */
 export function forgetCluster(name: string): void {
   const directory = clusterDirectory(name)
-  rmSync(join(directory, 'state.json'), { force: true })
+  for (const file of ['state.json', 'chaos.json']) rmSync(join(directory, file), { force: true })
   try {
     rmdirSync(directory)
   } catch {

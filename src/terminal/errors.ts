@@ -123,7 +123,7 @@ export const ERRORS = {
   E_FAULTS_DISABLED: {
     exitCode: 6,
     meaning: 'The node was not started with --enable-faults.',
-    act: 'Start it with --enable-faults, on a cluster that may break.',
+    act: 'Start it with --enable-faults, on a cluster that may break: raftctl cluster start --enable-faults.',
   },
   E_UNSUPPORTED: {
     exitCode: 6,

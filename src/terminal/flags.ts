@@ -29,6 +29,34 @@ export function wholeNumber(input: string, min = 0): number {
   throw new CliError('E_USAGE', `${JSON.stringify(input)} is not a whole number from ${min} up`, { hint: 'Write digits only.' })
 }
 
+/** Bytes; written `0`, `500KB`, `16MB`. */
+export const bytesFlag = Flags.custom<number>({
+  helpValue: '<bytes>',
+  parse: async (input) => bytesOf(input),
+})
+
+export function bytesOf(input: string): number {
+  const match = /^(\d+(?:\.\d+)?)(B|KB|MB|GB)$/i.exec(input)
+  const bytes =
+    input === '0'
+      ? 0
+      : Math.floor(Number(match?.[1]) * ({ B: 1, KB: 1e3, MB: 1e6, GB: 1e9 }[match?.[2]?.toUpperCase() ?? ''] ?? Number.NaN))
+  if (Number.isSafeInteger(bytes)) return bytes
+  throw new CliError('E_USAGE', `${JSON.stringify(input)} is not a size`, { hint: 'Write bytes with their unit: 500KB, 16MB, or 0.' })
+}
+
+/** A number within bounds; written `10`, `0.5`. */
+export const numberFlag = Flags.custom<number, { least: number; most: number }>({
+  helpValue: '<n>',
+  parse: async (input, _context, { least, most }) => {
+    const value = Number(input)
+    if (/^\d+(\.\d+)?$/.test(input) && value >= least && value <= most) return value
+    throw new CliError('E_USAGE', `${JSON.stringify(input)} is not a number from ${least} to ${most}`, {
+      hint: 'Write digits, such as 10 or 0.5.',
+    })
+  },
+})
+
 /** Bytes per second; written `500KB/s`, `50MB/s`. */
 export const byteRateFlag = Flags.custom<number>({
   helpValue: '<bytes/s>',
