@@ -70,7 +70,7 @@ function titleOf({ scenario, seed, faults }: ChaosPicture): string {
   const [first] = faults
   if (first === undefined) return 'nothing was broken'
   const lasted = `${first.text} for ${duration(first.endedAtMs - first.startedAtMs)}`
-  return faults.length === 1 ? lasted : `${first.text}, ${faults.length} times`
+  return faults.length === 1 ? lasted : `${many(faults.length, 'fault')} (${[...new Set(faults.map(({ text }) => text))].join(', ')})`
 }
 
 function proofOf({ writes, convergence, history, agreement }: ChaosPicture): string[] {

@@ -65,7 +65,7 @@ test('gives three real nodes, a leader and a context, and a second start changes
     '--base-port 9000',
     '--dir /elsewhere',
     '--group other',
-    '--enable-faults',
+    '--no-enable-faults',
     '--ephemeral',
     '--election-timeout 2s',
   ]
@@ -98,6 +98,18 @@ test('a second cluster runs beside the first, and a stopped one keeps its ports'
   assert.equal((await home.json(['cluster', 'stop', 'dev'])).data.clusters[0].nodes, [{ id: 'n1', outcome: 'stopped' }])
   const reserved = await home.json(start(port, '--name', 'three', '--nodes', '1'))
   assert.equal([reserved.exitCode, reserved.error.code, reserved.error.details.cluster], [6, 'E_PORT', 'dev'])
+})
+
+test('a stopped cluster drops and takes up the hooks for faults', async ({ home, port }) => {
+  const enabled = () => home.state('dev').nodes.map((node) => (node as unknown as { argv: string[] }).argv.includes('--enable-faults'))
+  await home.json(start(port, '--nodes', '1'))
+  assert.equal(enabled(), [true])
+  await home.json(['cluster', 'stop'])
+  assert.is((await home.json(['cluster', 'start', '--no-enable-faults'])).exitCode, 0)
+  assert.equal(enabled(), [false])
+  const refused = await home.json(['chaos', 'delay', 'n1', '--ms', '1', '--for', '1s'])
+  assert.equal([refused.exitCode, refused.error.code], [6, 'E_FAULTS_DISABLED'])
+  assert.match(refused.error.hint, 'raftctl cluster stop dev && raftctl cluster start --name dev --enable-faults')
 })
 
 test('a busy port is exit 6 and leaves nothing behind', async ({ home, port }) => {
