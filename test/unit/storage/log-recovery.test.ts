@@ -81,7 +81,7 @@ test('a bad entry below the durable length is corruption although good entries f
   refuses(bench, /offset 0 \(index 1\): data checksum: entries up to 1 were durable/)
 })
 
-test('a log that ends before the durable length is corruption', () => {
+test('H13 a log that ends before the durable length is corruption', () => {
   const bench = threeEntries()
   bench.disk.put(OPEN, bench.disk.bytesOf(OPEN).subarray(0, 59))
   refuses(bench, /ends at index 2, but entries up to 3 were durable/)
@@ -119,7 +119,7 @@ test('an entry longer than usual that was written in part is still a torn tail',
   assert.is(bench.recovery!.tornTail?.problem, 'short data')
 })
 
-test('a length that was turned over reads no further than the file', () => {
+test('H12 a length that was turned over reads no further than the file', () => {
   const bench = threeEntries()
   bench.disk.flip(OPEN, 12, 0x7f)
   refuses(bench, /offset 0 \(index 1\): header checksum/)
@@ -146,7 +146,7 @@ test('a sealed segment must hold exactly the entries that its name promises', ()
   refuses(torn, /log_0*4_0*6 is damaged at offset 52 \(index 6\): short data/)
 })
 
-test('holes, a second open segment and a lost start are refused', () => {
+test('H13 holes, a second open segment and a lost start are refused', () => {
   const hole = segments()
   hole.disk.drop(sealed(4, 6))
   refuses(hole, /a segment is missing before .*log_inprogress_0*7: the log should go on at index 4/)
