@@ -29,6 +29,9 @@ export interface SegmentSeal {
  *
  * A record that is missing or damaged vouches for nothing, and what it stood for is believed; `settle` writes a new one. So a log
  * of braft's, or of before there were seals, can be opened. SegmentLogStorage is the only caller.
+ *
+ * The open segment has no seal. A write that is lost or lands in the wrong place there looks like the torn end of the last write
+ * to the next start: that is outside of the fault model. A process that is up compares what it reads with what it wrote, there too.
  */
 export class SealFile {
   private readonly digests = new Map<string, number>()
