@@ -1,5 +1,7 @@
+import type * as http2 from 'node:http2'
 import * as net from 'node:net'
 import * as grpc from '@grpc/grpc-js'
+import { assert } from '../raft/errors.js'
 import { BaiduStdServer } from './baidu-std-server.js'
 import { type Handlers, MESSAGE_LIMITS, type Methods, type Service } from './grpc.js'
 import { grpcDefinitions } from './grpc-adapter.js'
@@ -86,6 +88,7 @@ export class RpcServer {
       interceptors: [...(options.grpcInterceptors ?? [])],
     })
     this.injector = this.grpcServer.createConnectionInjector(grpc.ServerCredentials.createInsecure())
+    skipDeadStreams(this.grpcServer)
     this.baiduStd = new BaiduStdServer(this.registry, { frameTimeoutMs: this.limits.requestTimeoutMs })
     this.http = new HttpServer(this.registry, { requestTimeoutMs: this.limits.requestTimeoutMs })
   }
@@ -156,6 +159,25 @@ export class RpcServer {
       socket.unshift(first)
       if (protocol === 'http2') this.injector.injectConnection(socket)
       else this.http.serve(socket)
+    })
+  }
+}
+
+/**
+ * A caller may open a call and take it back in one packet: then grpc-js answers a stream that is gone already (an unknown
+ * method, no content type), which throws where nobody catches it. Such a stream is not shown to it.
+ */
+function skipDeadStreams(server: grpc.Server): void {
+  const { http2Servers } = server as unknown as { readonly http2Servers?: ReadonlyMap<http2.Http2Server, unknown> }
+  assert(http2Servers && http2Servers.size > 0, 'this version of grpc-js keeps its HTTP/2 servers elsewhere')
+  for (const http2Server of http2Servers.keys()) {
+    const listeners = http2Server.listeners('stream')
+    assert(listeners.length > 0, 'this version of grpc-js takes its calls elsewhere')
+    http2Server.removeAllListeners('stream')
+    http2Server.on('stream', (stream, ...rest) => {
+      stream.on('error', () => {}) // the connection that breaks breaks its streams too
+      if (stream.destroyed || stream.closed) return
+      for (const listener of listeners) listener.call(http2Server, stream, ...rest)
     })
   }
 }
