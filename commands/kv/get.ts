@@ -15,8 +15,13 @@ export default class KvGet extends ClusterCommand {
   ]
   static override args = { key: Args.string({ required: true, ignoreStdin: true, description: 'the key' }) }
   static override flags = {
-    read: Flags.option({ options: ['linearizable', 'stale'] as const, default: 'linearizable', helpValue: 'linearizable|stale' })({
-      description: 'linearizable sees every acknowledged write; stale may be old',
+    read: Flags.option({
+      options: ['linearizable', 'lease', 'stale'] as const,
+      default: 'linearizable',
+      helpValue: 'linearizable|lease|stale',
+    })({
+      description:
+        'linearizable sees every acknowledged write, and so does lease, by the clock of its leader (see `node start`); stale may be old',
     }),
     meta: Flags.boolean({ description: 'print revisions on stderr' }),
     hex: Flags.boolean({ description: 'print the value in hex' }),

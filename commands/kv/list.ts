@@ -22,8 +22,13 @@ export default class KvList extends ClusterCommand {
     limit: wholeNumberFlag({ min: 1, description: 'how many at most (default 100)' }),
     'keys-only': Flags.boolean({ description: 'no values' }),
     after: Flags.string({ helpValue: '<key>', description: 'only keys after this one' }),
-    read: Flags.option({ options: ['linearizable', 'stale'] as const, default: 'linearizable', helpValue: 'linearizable|stale' })({
-      description: 'linearizable sees every acknowledged write; stale may be old',
+    read: Flags.option({
+      options: ['linearizable', 'lease', 'stale'] as const,
+      default: 'linearizable',
+      helpValue: 'linearizable|lease|stale',
+    })({
+      description:
+        'linearizable sees every acknowledged write, and so does lease, by the clock of its leader (see `node start`); stale may be old',
     }),
   }
 

@@ -44,6 +44,11 @@ export default class NodeStart extends BaseCommand {
       helpValue: '<bytes/s>',
       description: 'how fast a snapshot may be sent or fetched, such as 50MB/s',
     }),
+    'leader-lease': Flags.boolean({ description: 'let the leader answer `kv get --read lease` by its clock; all members alike' }),
+    'max-clock-drift': Flags.string({
+      helpValue: '<duration>',
+      description: 'how far two clocks may drift apart in an election timeout (default: a tenth of it)',
+    }),
     'enable-faults': Flags.boolean({ description: 'let chaos and tests break this node on purpose' }),
     'log-level': Flags.string({ default: 'info', helpValue: '<level>', description: 'trace, debug, info, warn, error, fatal or silent' }),
     'log-file': Flags.string({ helpValue: '<file>', description: 'where the log goes (default: stderr)' }),
@@ -59,6 +64,7 @@ export default class NodeStart extends BaseCommand {
     const { runNode, StartError } = await import('../../src/server/run-node.js')
     const { 'cluster-id': clusterId, 'bootstrap-token': bootstrapToken, 'election-timeout': electionTimeout } = flags
     const { 'snapshot-interval': snapshotInterval, 'snapshot-max-rate': snapshotMaxRate, 'enable-faults': enableFaults } = flags
+    const { 'leader-lease': leaderLease, 'max-clock-drift': maxClockDrift } = flags
     const { 'log-level': logLevel, 'log-file': logFile, ...plain } = flags
     const nodeFlags = {
       ...plain,
@@ -67,6 +73,8 @@ export default class NodeStart extends BaseCommand {
       electionTimeout,
       snapshotInterval,
       snapshotMaxRate,
+      leaderLease,
+      maxClockDrift,
       enableFaults,
       logLevel,
       logFile,

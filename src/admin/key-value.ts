@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { KvClient, KvClientError, type KvItem, UnreachableError } from '../machines/kv/client.js'
+import { type Consistency, KvClient, KvClientError, type KvItem, UnreachableError } from '../machines/kv/client.js'
 import type { Connection } from '../terminal/connection.js'
 import { CliError, isErrorCode } from '../terminal/errors.js'
 
@@ -15,7 +15,7 @@ export interface KeyValue {
 }
 
 export interface GetOptions {
-  readonly read: 'linearizable' | 'stale'
+  readonly read: Consistency
   readonly revision?: number
 }
 
@@ -30,7 +30,7 @@ export interface ListQuery {
   readonly limit: number
   readonly keysOnly: boolean
   readonly after?: string
-  readonly read: 'linearizable' | 'stale'
+  readonly read: Consistency
 }
 
 export interface ListAnswer {

@@ -18,6 +18,8 @@ export interface NodeFlags {
   readonly adopt?: boolean | undefined
   readonly snapshotInterval?: string | undefined
   readonly snapshotMaxRate?: string | undefined
+  readonly leaderLease?: boolean | undefined
+  readonly maxClockDrift?: string | undefined
   readonly group: string
   readonly electionTimeout: string
   readonly enableFaults?: boolean | undefined
@@ -50,6 +52,9 @@ export interface NodeConfiguration {
   readonly snapshotIntervalMs: number
   /** How fast a snapshot is sent or fetched; 0: as fast as it goes. */
   readonly snapshotBytesPerSecond: number
+  /** The leader answers reads of mode lease by its clock. */
+  readonly leaderLease: boolean
+  readonly maxClockDriftMs: number
   readonly faultsEnabled: boolean
   readonly logLevel: LogLevel
   readonly logFile: string | null
@@ -89,6 +94,7 @@ export function parseConfiguration(flags: NodeFlags): NodeConfiguration {
     throw usage(`--listen ${flags.listen} says where to listen, not where the others find this node`, 'Add --advertise HOST:PORT.')
   }
   const join = joinOf(flags.join, peerId)
+  const electionTimeoutMs = electionTimeoutOf(flags.electionTimeout)
   const members = peersOf(flags.peers, peerId)
   const names = namesOf(flags, members, peerId)
   return {
@@ -104,7 +110,9 @@ export function parseConfiguration(flags: NodeFlags): NodeConfiguration {
     clusterId: clusterIdOf(flags.clusterId),
     bootstrapToken: flags.bootstrapToken ?? '',
     group: matching('--group', flags.group, GROUP, 'letters, digits, dot, dash and underscore'),
-    electionTimeoutMs: electionTimeoutOf(flags.electionTimeout),
+    electionTimeoutMs,
+    leaderLease: flags.leaderLease ?? false,
+    maxClockDriftMs: clockDriftOf(flags.maxClockDrift, electionTimeoutMs),
     snapshotIntervalMs: snapshotIntervalOf(flags.snapshotInterval ?? SNAPSHOT_INTERVAL_DEFAULT),
     snapshotBytesPerSecond: rateOf(flags.snapshotMaxRate ?? '0'),
     faultsEnabled: flags.enableFaults ?? false,
@@ -210,6 +218,16 @@ function electionTimeoutOf(text: string): number {
   return Math.round(ms)
 }
 
+/** By how much two clocks may differ after an election timeout. */
+function clockDriftOf(text: string | undefined, electionTimeoutMs: number): number {
+  const ms = text === undefined ? electionTimeoutMs / 10 : durationMs(text)
+  if (ms > 0 && ms < electionTimeoutMs) return ms
+  throw usage(
+    `--max-clock-drift "${text}" is not between 0 and the election timeout of ${electionTimeoutMs}ms`,
+    'The default is a tenth of the election timeout.',
+  )
+}
+
 function snapshotIntervalOf(text: string): number {
   const ms = durationMs(text)
   if (ms === 0 || (ms >= 1000 && ms <= SNAPSHOT_INTERVAL_MAX_MS)) return Math.round(ms)
@@ -252,6 +270,8 @@ export function describeConfiguration(configuration: NodeConfiguration): Record<
     'election-timeout': `${configuration.electionTimeoutMs}ms`,
     'snapshot-interval': `${configuration.snapshotIntervalMs}ms`,
     'snapshot-max-rate': String(configuration.snapshotBytesPerSecond),
+    'leader-lease': String(configuration.leaderLease),
+    'max-clock-drift': `${configuration.maxClockDriftMs}ms`,
     'enable-faults': String(configuration.faultsEnabled),
     'log-level': configuration.logLevel,
     'log-file': configuration.logFile ?? '',

@@ -94,6 +94,8 @@ export class GroupHost {
             standing: configuration.standing,
             bootId: identity.bootId,
             electionTimeoutMs: configuration.electionTimeoutMs,
+            leaderLease: configuration.leaderLease,
+            maxClockDriftMs: configuration.maxClockDriftMs,
           },
           resolve,
         )

@@ -123,6 +123,7 @@ const NODE_FLAGS: NodeFlags = {
     clusterId: 'c'.repeat(32),
     snapshotInterval: '1h',
     snapshotMaxRate: '50MB/s',
+    maxClockDrift: '100ms',
     logFile: 'x.log',
   },
 }

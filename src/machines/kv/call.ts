@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../../raft/environment.js'
+import type { ReadMode } from '../../raft/messages.js'
 import { GrpcStatus, KvFailure } from './failure.js'
 import { CALL_TIMEOUT_MAX_MS, type SessionStamp } from './sessions.js'
 
@@ -16,6 +17,8 @@ export interface CallContext {
   readonly timeoutMs: number | null
   /** It came from another member, or asked for this member alone: it is answered here or refused. */
   readonly forwarded: boolean
+  /** How a linearizable read is made sure of; a round of answers unless said otherwise. */
+  readonly readMode?: ReadMode
   /** What travels on when the call is forwarded. */
   readonly metadata?: Readonly<Record<string, string>>
   /** The caller is gone: nobody reads the answer. */

@@ -59,8 +59,9 @@ export class KvCalls {
     })
   }
 
-  async read<M extends KvMethod>(method: M, request: RequestOf<KvMethods[M]>): Promise<ResponseOf<KvMethods[M]>> {
-    return await new Attempts(this.options, this.endpoints, this.preferred, (index) => (this.preferred = index)).run(method, request, null)
+  async read<M extends KvMethod>(method: M, request: RequestOf<KvMethods[M]>, consistency?: string): Promise<ResponseOf<KvMethods[M]>> {
+    const options = { ...this.options, byLease: consistency === 'lease' }
+    return await new Attempts(options, this.endpoints, this.preferred, (index) => (this.preferred = index)).run(method, request, null)
   }
 
   async write<M extends KvMethod>(method: M, request: RequestOf<KvMethods[M]>): Promise<ResponseOf<KvMethods[M]>> {
@@ -107,7 +108,7 @@ class Attempts {
   private last: KvFailure | UnreachableError | null = null
 
   constructor(
-    private readonly options: KvClientOptions,
+    private readonly options: KvClientOptions & { readonly byLease?: boolean },
     private readonly endpoints: readonly Endpoint[],
     private index: number,
     private readonly prefer: (index: number) => void,
@@ -199,10 +200,11 @@ class Attempts {
   }
 
   private values(): Record<string, string> {
-    const { clusterId, group, direct } = this.options
+    const { clusterId, group, direct, byLease } = this.options
     return {
       ...(clusterId ? { [MetadataKey.clusterId]: clusterId } : {}),
       ...(group ? { [MetadataKey.group]: encodeURIComponent(group) } : {}),
+      ...(byLease ? { [SessionKey.read]: 'lease' } : {}),
       ...(direct ? { [SessionKey.forwarded]: '1' } : {}),
     }
   }

@@ -18,11 +18,13 @@ export interface KvItem {
   readonly lease: number
 }
 
+export type Consistency = 'linearizable' | 'lease' | 'stale'
+
 export interface ReadOptions {
   /** A past revision; the newest when left out. */
   readonly revision?: number
-  /** linearizable (default) sees every acknowledged write; stale is the asked member's own state, also without a leader. */
-  readonly consistency?: 'linearizable' | 'stale'
+  /** linearizable (default) sees every acknowledged write; lease too, by the clock of a leader that holds a lease; stale is the asked member's own state, also without a leader. */
+  readonly consistency?: Consistency
 }
 
 export interface ListOptions extends ReadOptions {
@@ -56,7 +58,7 @@ export class KvClient {
   }
 
   async get(key: Buffer, options: ReadOptions = {}): Promise<{ item: KvItem | null; revision: number }> {
-    const response = await this.calls.read('Range', { key, ...readFields(options) })
+    const response = await this.calls.read('Range', { key, ...readFields(options) }, options.consistency)
     const [kv] = response.kvs ?? []
     return { item: kv ? itemOf(kv) : null, revision: revisionOf(response) }
   }
@@ -74,13 +76,17 @@ export class KvClient {
   async list(prefix: Buffer, options: ListOptions = {}): Promise<{ items: KvItem[]; more: boolean; count: number; revision: number }> {
     const { key, range_end } = prefixRange(prefix)
     const start = options.after && Buffer.compare(options.after, key) >= 0 ? Buffer.concat([options.after, Buffer.from([0])]) : key
-    const response = await this.calls.read('Range', {
-      key: start,
-      range_end,
-      limit: options.limit ?? 0,
-      keys_only: options.keysOnly ?? false,
-      ...readFields(options),
-    })
+    const response = await this.calls.read(
+      'Range',
+      {
+        key: start,
+        range_end,
+        limit: options.limit ?? 0,
+        keys_only: options.keysOnly ?? false,
+        ...readFields(options),
+      },
+      options.consistency,
+    )
     const items = (response.kvs ?? []).map(itemOf)
     return { items, more: response.more ?? false, count: fromInt64(response.count), revision: revisionOf(response) }
   }

@@ -1,6 +1,7 @@
 import { raftctl } from '../../generated/kv.js'
 import type { Clock } from '../../raft/environment.js'
 import { ErrorCode, type Status } from '../../raft/errors.js'
+import type { ReadMode } from '../../raft/messages.js'
 import type { PeerId } from '../../raft/peer-id.js'
 import type { Task } from '../../raft/raft.js'
 import type { LogIndex } from '../../raft/types.js'
@@ -14,7 +15,7 @@ export interface KvNode {
   readonly peerId: PeerId
   apply(task: Task): void
   /** Runs `done` with OK once this member applied everything a linearizable read must see. */
-  readIndex(timeoutMs: number, done: (status: Status, index?: LogIndex) => void): void
+  readIndex(timeoutMs: number, done: (status: Status, index?: LogIndex) => void, mode: ReadMode): void
   /** PeerId.EMPTY when unknown. */
   leaderId(): PeerId
   isLeader(): boolean

@@ -24,6 +24,8 @@ export const SessionKey = {
   sequence: 'raftctl-sequence',
   acknowledgedThrough: 'raftctl-acknowledged-through',
   forwarded: 'raftctl-forwarded',
+  /** lease: a linearizable read may go by the leader's lease. */
+  read: 'raftctl-read',
 } as const
 
 /** Travels with a forwarded call. */
@@ -65,6 +67,7 @@ function handler<Q, R>({ serviceOf }: KvGrpcOptions, method: Method<Q, R>): Unar
       session,
       timeoutMs: Number.isFinite(deadline) ? Math.max(0, deadline - Date.now()) : null,
       forwarded: text(metadata, SessionKey.forwarded) === '1',
+      readMode: text(metadata, SessionKey.read) === 'lease' ? 'lease' : 'confirmed',
       metadata: passedOn(metadata),
       isCancelled: () => call.cancelled,
     }

@@ -149,7 +149,7 @@ class ReadCall implements PendingCall {
     if (this.settled) return
     const left = this.answerBy - this.options.clock.now()
     if (left <= 0 || this.context.isCancelled?.()) return this.expire()
-    this.options.node.readIndex(left, (status) => this.onIndex(status))
+    this.options.node.readIndex(left, (status) => this.onIndex(status), this.context.readMode ?? 'confirmed')
   }
 
   expire(): void {

@@ -5,6 +5,7 @@ import type { Answer } from '../../../src/machines/kv/sessions.js'
 import { KvClosure, KvStateMachine } from '../../../src/machines/kv/state-machine.js'
 import type { Clock } from '../../../src/raft/environment.js'
 import { ErrorCode, Status } from '../../../src/raft/errors.js'
+import type { ReadMode } from '../../../src/raft/messages.js'
 import { PeerId } from '../../../src/raft/peer-id.js'
 import type { Task } from '../../../src/raft/raft.js'
 import { type LogIndex, logIndex, plus } from '../../../src/raft/types.js'
@@ -78,6 +79,8 @@ export class FakeNode implements KvNode {
     return this.leader
   }
 
+  readonly readModes: ReadMode[] = []
+
   /** Until `count` tasks were proposed here. */
   async asked(count = 1): Promise<void> {
     while (this.tasks.length < count) await new Promise<void>((resolve) => (this.onTask = resolve))
@@ -96,7 +99,8 @@ export class FakeNode implements KvNode {
     task.done?.run(Status.OK)
   }
 
-  readIndex(_timeoutMs: number, done: (status: Status, index?: LogIndex) => void): void {
+  readIndex(_timeoutMs: number, done: (status: Status, index?: LogIndex) => void, mode: ReadMode): void {
+    this.readModes.push(mode)
     if (this.reads === 'confirms') done(Status.OK)
     else if (this.reads === 'holds') this.heldReads.push((status) => done(status))
     else done(this.reads)

@@ -255,6 +255,15 @@ test('calls that wait are bounded', () => {
   assert.equal(failed(), { code: 'E_BUSY', applied: 'no', retryable: false, status: GrpcStatus.RESOURCE_EXHAUSTED })
 })
 
+test('a read goes by the lease only where its caller says so', () => {
+  const { node, get } = setUp()
+  node.reads = 'confirms'
+  get()
+  get({}, { ...ANONYMOUS, readMode: 'lease' })
+  get({ serializable: true }, { ...ANONYMOUS, readMode: 'lease' })
+  assert.equal(node.readModes, ['confirmed', 'lease'])
+})
+
 test('a linearizable read waits for its index, a serializable one does not', () => {
   const { node, get, reads } = setUp()
   node.follow(peer(2))

@@ -89,6 +89,9 @@ for (const [what, flags, says] of [
   ['it joins no address', { join: 'n1' }, '--join has "n1"'],
   ['the snapshot interval is no duration', { snapshotInterval: 'daily' }, '--snapshot-interval "daily"'],
   ['snapshots come faster than they can be taken', { snapshotInterval: '10ms' }, '--snapshot-interval'],
+  ['clocks may drift by more than the election timeout', { maxClockDrift: '2s' }, '--max-clock-drift "2s"'],
+  ['clocks never drift', { maxClockDrift: '0' }, '--max-clock-drift "0"'],
+  ['the drift is no duration', { maxClockDrift: 'none' }, '--max-clock-drift "none"'],
   ['the snapshot rate is none', { snapshotMaxRate: 'fast' }, '--snapshot-max-rate "fast"'],
 ] as const) {
   test(`refused, naming the flag: ${what}`, () => assert.match(refusal(flags), says))
