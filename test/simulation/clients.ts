@@ -1,29 +1,38 @@
 import type { SimCluster } from './cluster.js'
 import type { Act } from './decisions.js'
-import { encodePut } from './kv-machine.js'
+import { KvClients } from './kv-clients.js'
 import type { World } from './swarm-plan.js'
 
 type Call = Extract<Act, { kind: 'write' | 'read' }>
 
 /** Does what clients decided to ask for. */
 export class Clients {
+  private readonly keyValue: KvClients | null
+
   constructor(
     private readonly cluster: SimCluster,
-    private readonly world: World,
-  ) {}
+    { keyValue, keys }: World,
+  ) {
+    this.keyValue = keyValue ? new KvClients(cluster, keys) : null
+  }
 
   /** False when nobody was there to be asked. */
-  perform(call: Call): boolean {
-    const { cluster } = this
-    const member = cluster.find(call.who)
+  perform({ kind, who, key, ...what }: Call): boolean {
+    const { cluster, keyValue } = this
+    const member = cluster.find(who)
     if (!member?.isUp || member.process!.stopping) return false
-    if (call.kind === 'read') cluster.read(member, call.key, cluster.electionTimeoutMs * 2)
-    else cluster.write(member, call.key, { payload: this.payload(call.sequence ?? 1, call.bytes ?? 0) })
+    const timeoutMs = cluster.electionTimeoutMs * 2
+    if (kind === 'read') keyValue ? keyValue.read(member, key, timeoutMs) : cluster.read(member, key, timeoutMs)
+    else {
+      const { sequence = 1, bytes = 0 } = what as { sequence?: number; bytes?: number }
+      if (keyValue) keyValue.write(member, key, sequence)
+      else cluster.write(member, key, { payload: bytes })
+    }
     return true
   }
 
-  private payload(sequence: number, bytes: number): number | Buffer {
-    if (!this.world.keyValue) return bytes
-    return encodePut({ clientId: 'client', sequence, key: `k${sequence % this.world.keys}`, value: `${sequence}` })
+  /** They are done: what never had an effect is known now. */
+  conclude(): void {
+    this.keyValue?.conclude()
   }
 }

@@ -83,6 +83,11 @@ export class History {
     return this.seen
   }
 
+  /** Something else that a client does, which is judged with the rest. */
+  beginOperation(via: string, key: string, call: RegisterCall): PendingOperation<RegisterAnswer> {
+    return this.clients.begin(via, key, call)
+  }
+
   /** A client writes to a register through `via`. */
   beginWrite(via: string, key: number): WriteRecord {
     const serial = this.nextSerial++
@@ -178,7 +183,7 @@ export class History {
   judge(): void {
     const operations = this.clients.operations().filter(({ call, answer }) => call.kind !== 'get' || answer !== null)
     const share = Math.min(1, JUDGED_MAX / operations.length)
-    const keys = [...new Set(operations.map(({ key }) => key))]
+    const keys = [...new Set(operations.map(({ key }) => key))].sort()
     const judged = new Set(keys.slice(0, Math.max(1, Math.floor(keys.length * share))))
     const { problem, operations: count } = checkLinearizability(
       operations.filter(({ key }) => judged.has(key)),

@@ -1,4 +1,7 @@
+import { ABSENT, type Held } from '../../src/admin/linearizability/register-model.js'
 import { raftctl } from '../../src/generated/kv.js'
+import { byteString } from '../../src/machines/kv/keys.js'
+import type { Answer } from '../../src/machines/kv/sessions.js'
 import { KvStateMachine } from '../../src/machines/kv/state-machine.js'
 import type { Done } from '../../src/raft/closure.js'
 import type { Executor } from '../../src/raft/environment.js'
@@ -21,6 +24,8 @@ export interface KvPut {
  */
 export class KvMachine extends RegisterMachine {
   readonly kv: KvStateMachine
+  /** To the command that it applied last: what the closure that runs now is told. */
+  lastAnswer: Answer | null = null
 
   constructor(listener: MachineListener, executor: Executor, fillerBytes = 0) {
     super(listener, fillerBytes)
@@ -28,7 +33,7 @@ export class KvMachine extends RegisterMachine {
   }
 
   protected override applied(payload: Buffer, index: LogIndex): void {
-    if (payload.length > 0) this.kv.applyCommand(payload, index)
+    this.lastAnswer = payload.length > 0 ? this.kv.applyCommand(payload, index) : null
   }
 
   override onSnapshotSave(writer: SnapshotWriter, done: Done): void {
@@ -50,6 +55,14 @@ export class KvMachine extends RegisterMachine {
   override stateHash(): string {
     return this.kv.stateHash()
   }
+
+  held(key: string): Held {
+    return registerHeld(this.kv.store.get(byteString(Buffer.from(key))))
+  }
+}
+
+export function registerHeld(version: { readonly value: string; readonly modRevision: number; readonly deleted?: boolean } | null): Held {
+  return version && !version.deleted ? { value: version.value, revision: version.modRevision } : ABSENT
 }
 
 export function encodePut({ clientId, sequence, key, value }: KvPut): Buffer {

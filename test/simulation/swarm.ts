@@ -102,6 +102,7 @@ export class Swarm {
       if (upTo === 'liveness') {
         this.phase = upTo
         this.liveness()
+        this.clients.conclude()
         this.cluster.judge()
       }
     } catch (error) {

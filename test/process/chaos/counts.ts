@@ -37,9 +37,9 @@ const NAMES = Object.keys(new ChaosCounts()) as CountName[]
 
 /** In a minute of chaos at least this much must have happened, or it proved nothing. */
 const FLOORS_PER_MINUTE: Partial<Record<CountName, number>> = {
-  ops: 1000,
-  acked: 400,
-  reads: 200,
+  ops: 400,
+  acked: 200,
+  reads: 100,
   kills: 3,
   restarts: 1,
   pauses: 2,

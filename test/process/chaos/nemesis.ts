@@ -3,7 +3,7 @@ import type { SimRandom } from '../../simulation/sim-random.js'
 import { DEEDS, type Fault, NETWORK_FAULTS, PROCESS_FAULTS, type Scene } from './faults.js'
 
 /** Between two faults of one kind, on average: long enough for the cluster to do something. */
-const GAP_MEAN_MS = 500
+const GAP_MEAN_MS = 1200
 
 /**
  * Does harm until it is stopped: one fault of processes, one of the network and one deed of an administrator at a time, each
