@@ -1,3 +1,4 @@
+import type { FailpointName } from '../../src/raft/failpoints.js'
 import { POINTS, STORAGE_POINTS } from './armed-points.js'
 import type { SimCluster } from './cluster.js'
 import { type Act, type Drawn, FAULT_KINDS, type FaultKind, type StrikeKind, toMicros, type Who } from './decisions.js'
@@ -8,6 +9,21 @@ import { drawWeighted, type SwarmPlan } from './swarm-plan.js'
 const STRIKES: readonly StrikeKind[] = ['power', 'power', 'kill', 'fail', 'pause']
 
 const FIRST_POINTS = 8
+
+/** Reached only where a snapshot is installed, members change or the end of the log is cut. */
+const SELDOM: readonly FailpointName[] = [
+  'log.suffix-reopened',
+  'log.suffix-segment-removed',
+  'snapshot.copy-noted',
+  'configuration.joint-proposed',
+  'configuration.joint-committed',
+  'configuration.stable-proposed',
+  'configuration.committed',
+  'transfer.campaign',
+  'install.copied',
+  'install.loaded',
+  'install.done',
+]
 
 /** Draws what goes wrong next and to whom, from a seed's plan and from how the cluster stands; does nothing. */
 export class FaultDrawing {
@@ -72,11 +88,23 @@ export class FaultDrawing {
     }
   }
 
+  /** What tears a write is a loss of power in the middle of it; and what few runs come to is armed in more of them. */
+  private drawPoint(): FailpointName {
+    const { random } = this
+    const dice = random.unit()
+    return dice < 0.15 ? 'log.writing' : random.pick(dice < 0.5 ? SELDOM : POINTS)
+  }
+
+  /** Only a step of the storage can be made to fail, and a write under way is to be torn. */
+  private strikesAt(name: FailpointName): readonly StrikeKind[] {
+    if (name === 'log.writing') return ['power', 'power', 'power', 'kill']
+    return STORAGE_POINTS.includes(name) ? STRIKES : STRIKES.filter((kind) => kind !== 'fail')
+  }
+
   private point(who: Who): Act {
     const { random, plan } = this
-    // What tears a write is a loss of power in the middle of it.
-    const name = random.chance(0.15) ? 'log.writing' : random.pick(POINTS)
-    const strike = random.pick(STORAGE_POINTS.includes(name) ? STRIKES : STRIKES.filter((kind) => kind !== 'fail'))
+    const name = this.drawPoint()
+    const strike = random.pick(this.strikesAt(name))
     const keep = name === 'log.writing' ? 0.5 : random.pick([0, 0.5, 1])
     return { kind: 'point', who: random.chance(0.7) ? 'any' : who, name, strike, keep, forMs: this.about(plan.electionTimeoutMs) }
   }
