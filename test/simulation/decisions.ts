@@ -64,11 +64,14 @@ export type Kind = keyof Acts
 
 export type Act = { readonly [K in Kind]: { readonly kind: K } & Readonly<Acts[K]> }[Kind]
 
+/** Without a group the first one is meant. */
+type Addressed = Act & { readonly group?: string }
+
 /** Something to be done later than it was decided. */
-export type Drawn = Act & { readonly afterMs?: number }
+export type Drawn = Addressed & { readonly afterMs?: number }
 
 /** Something that was decided, and when: enough to do it again. */
-export type Decision = Act & { readonly at: number }
+export type Decision = Addressed & { readonly at: number }
 
 export const FAULT_KINDS = [
   'power',

@@ -1,4 +1,5 @@
 import type { Configuration } from '../../src/raft/configuration.js'
+import type { PeerId } from '../../src/raft/peer-id.js'
 import type { SimCluster } from './cluster.js'
 import { halvesOf } from './committed-log.js'
 import type { SimMember } from './member.js'
@@ -20,7 +21,9 @@ interface Asked {
 export class FaultBudget {
   private asked: Asked[] = []
 
-  constructor(private readonly cluster: SimCluster) {}
+  constructor(private readonly cluster: SimCluster) {
+    cluster.world.budgets.push(this)
+  }
 
   /** Through that member these may come into force from now on; answers how to say that the caller was told the outcome. */
   askedFor(member: SimMember, target: Configuration): () => void {
@@ -35,12 +38,16 @@ export class FaultBudget {
     return end
   }
 
-  /** May the disk of this member be lost now, or something on it? */
+  /** May the disk of this member be lost now, or something on it? All groups on that machine must allow it. */
   allowsLoss(victim: SimMember): boolean {
+    return this.cluster.world.budgets.every((budget) => budget.allowsHere(victim.peerId))
+  }
+
+  private allowsHere(victim: PeerId): boolean {
     if (!this.isFounded) return false
     return this.configurations().every((conf) => {
-      if (!conf.contains(victim.peerId)) return true
-      const unsettled = conf.peers.filter((peer) => peer.equals(victim.peerId) || !this.isSettled(peer.key)).length
+      if (!conf.contains(victim)) return true
+      const unsettled = conf.peers.filter((peer) => peer.equals(victim) || !this.isSettled(peer.key)).length
       return unsettled <= (conf.size - 1) >> 1
     })
   }

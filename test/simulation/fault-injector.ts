@@ -106,9 +106,10 @@ export class FaultInjector {
 
   private runShort(member: SimMember, forMs: number): void {
     const { process } = member
-    member.run('space:short', (node) => node.setDiskSpace('short'))
+    for (const each of member.host.members) each.run('space:short', (node) => node.setDiskSpace('short'))
     this.later(forMs, () => {
-      if (member.process === process) member.run('space:ample', (node) => node.setDiskSpace('ample'))
+      if (member.process !== process) return
+      for (const each of member.host.members) each.run('space:ample', (node) => node.setDiskSpace('ample'))
     })
   }
 
@@ -141,23 +142,27 @@ export class FaultInjector {
     this.cluster.scheduler.schedule(ms, null, 'later', fn)
   }
 
+  /** Every node in that process stops, then the process does what it still has to do in this turn, and exits. */
   private shutdown(member: SimMember, forMs: number): void {
     const { cluster } = this
-    const { process } = member
+    const { process, host } = member
     process!.stopping = true
-    member.run('client:shutdown', (node) => {
-      node.shutdown(() => {
-        // The process exits after what it still has to do.
-        const exit = (): void => {
-          if (member.process !== process) return
-          if (process!.isBehind) return this.later(1, exit)
-          if (member.openClosures !== 0) throw new InvariantViolation(`${member.name} stopped and owes ${member.openClosures} answers`)
-          this.endProcess(member)
-          this.later(forMs, () => cluster.start(member))
-        }
-        this.later(1, exit)
-      })
-    })
+    const exit = (): void => {
+      if (member.process !== process) return
+      if (process!.isBehind) return this.later(1, exit)
+      for (const { name, openClosures } of host.members)
+        if (openClosures !== 0) throw new InvariantViolation(`${name} stopped and owes ${openClosures} answers`)
+      this.endProcess(member)
+      this.later(forMs, () => cluster.start(member))
+    }
+    let running = host.members.length
+    for (const each of host.members) {
+      each.run('client:shutdown', (node) =>
+        node.shutdown(() => {
+          if (--running === 0) this.later(1, exit)
+        }),
+      )
+    }
   }
 
   /** After a failed sync the cache shows what the disk lacks: only a reboot makes such a machine honest again. */

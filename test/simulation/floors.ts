@@ -4,6 +4,7 @@ import type { Counters } from './swarm.js'
 /** Per 100 seeds at least this much must have happened, or the run proves nothing. */
 export const FLOORS_PER_100_SEEDS: Counters = {
   ops: 20_000,
+  groups: 120,
   acked: 5_000,
   reads: 2_000,
   judged: 20_000,

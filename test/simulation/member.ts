@@ -239,7 +239,8 @@ export class SimMember {
     if (this.process !== process) return
     this.touched = true
     if (event.name === 'node.error') this.failed = event.status
-    this.scheduler.note(event.name, process, describe(event))
+    const { groupId } = this.options
+    this.scheduler.note(event.name, process, groupId === GROUP ? describe(event) : `${groupId} ${describe(event)}`)
     this.listener.event(this, event)
   }
 }

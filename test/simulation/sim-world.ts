@@ -1,6 +1,7 @@
 import { PeerId } from '../../src/raft/peer-id.js'
 import { checksum } from '../../src/storage/checksum.js'
 import type { SimCluster } from './cluster.js'
+import type { FaultBudget } from './fault-budget.js'
 import { Scheduler } from './scheduler.js'
 import type { DiskProfile } from './sim-file-system.js'
 import { SimHost } from './sim-host.js'
@@ -29,6 +30,8 @@ export class SimWorld {
   readonly hosts: SimHost[] = []
   /** One for each group. */
   readonly clusters: SimCluster[] = []
+  /** A machine is lost only within the budget of each. */
+  readonly budgets: FaultBudget[] = []
 
   constructor(options: WorldOptions) {
     this.random = new SimRandom(options.seed)

@@ -5,6 +5,8 @@ import { SimRandom } from './sim-random.js'
 /** What a run takes place in. With the decisions of a run it makes the whole run. */
 export interface World {
   readonly cluster: ClusterOptions
+  /** How many groups live on the machines; 1 when it is not said. */
+  readonly groups?: number
   /** Length of the phase in which things go wrong. */
   readonly safetyMs: number
   /** Faults begin before the group is founded. */
@@ -106,15 +108,18 @@ export function planOf(seed: number): SwarmPlan {
     clockJumps: faults.clockJump > 0,
     snapshotIntervalMs: a.chance(0.5) ? electionTimeoutMs * a.between(0.5, 10) : 0,
   }
+  const groups = new SimRandom(seed).fork('groups').pick([1, 1, 1, 1, 1, 2, 2, 3])
   const world: World = {
     cluster,
+    groups,
     safetyMs: toMicros(electionTimeoutMs * r.between(8, 40)),
     hostileStart: r.chance(0.3),
     keyValue: r.chance(0.2),
     keys: r.integer(1, 8),
     snapshotBytes: a.pick([0, 10, 3000, 3000, 200_000]),
     catchupTimeoutMs: toMicros(electionTimeoutMs * a.between(2, 20)),
-    stopsRemoved: a.chance(0.7),
+    // A process goes on as long as any of its members is one.
+    stopsRemoved: a.chance(0.7) && groups === 1,
   }
   return {
     seed,
@@ -122,8 +127,9 @@ export function planOf(seed: number): SwarmPlan {
     electionTimeoutMs,
     faultEveryMs: electionTimeoutMs * r.between(0.2, 3),
     weights: faults,
-    writeEveryMs: electionTimeoutMs / r.between(20, 200),
-    readEveryMs: electionTimeoutMs / r.between(10, 100),
+    // The machines bear the same load, however many groups share it.
+    writeEveryMs: (groups * electionTimeoutMs) / r.between(20, 200),
+    readEveryMs: (groups * electionTimeoutMs) / r.between(10, 100),
     // One entry per segment and long restarts would test little and cost much.
     paddingMax: Math.min(r.pick([0, 32, 300, syncMs > 1 ? 300 : 3000]), cluster.maxSegmentBytes / 4),
     burstChance: r.pick([0, 0.05, 0.2]),

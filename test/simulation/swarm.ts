@@ -1,8 +1,9 @@
 import { ErrorCode, type Status } from '../../src/raft/errors.js'
 import { Administrator } from './administrator.js'
 import type { PointCount } from './armed-points.js'
+import { AtRest } from './at-rest.js'
 import { Clients } from './clients.js'
-import { InvariantViolation, SimCluster } from './cluster.js'
+import { type ClusterOptions, InvariantViolation, SimCluster } from './cluster.js'
 import { DamageInjector } from './damage-injector.js'
 import { ScriptedDecider } from './deciders.js'
 import { type Decision, KINDS, type Kind } from './decisions.js'
@@ -13,6 +14,7 @@ import { KvMachine } from './kv-machine.js'
 import type { SimMember } from './member.js'
 import { RegisterMachine } from './register-machine.js'
 import type { Script } from './script.js'
+import { GROUP } from './storages.js'
 import { planOf, type World } from './swarm-plan.js'
 
 /** In the first anything may be down, in the second the cluster must come to rest. */
@@ -34,21 +36,29 @@ export interface SwarmResult {
 
 export type Counters = Record<string, number>
 
+/** One group of a run, and whoever works on it. */
+interface GroupOfRun {
+  readonly cluster: SimCluster
+  readonly administrator: Administrator
+  readonly clients: Clients
+  readonly rest: AtRest
+}
+
 /**
- * One run: a safety phase in which anything may be down, and a liveness phase in which the faults stop and the cluster
+ * One run: a safety phase in which anything may be down, and a liveness phase in which the faults stop and every group
  * must come to rest: one leader, equal logs and machines, a fresh write and fresh reads, every closure answered.
  *
  * What happens to the cluster is drawn from a seed, or is what a script says. Both are done by the same hands and
  * recorded: the script of a run does the same again.
  */
 export class Swarm {
+  /** The first group, through which everything happens to the machines that all share. */
   readonly cluster: SimCluster
   /** What was done so far. */
   readonly decisions: Decision[] = []
   private readonly damage: DamageInjector
   private readonly faults: FaultInjector
-  private readonly administrator: Administrator
-  private readonly clients: Clients
+  private readonly groups: ReadonlyMap<string, GroupOfRun>
   private readonly deciders: Deciders
   /** How often each kind of decision could be done. */
   private readonly performed = Object.fromEntries(KINDS.map((kind) => [kind, 0])) as Record<Kind, number>
@@ -57,36 +67,37 @@ export class Swarm {
 
   private constructor(
     readonly world: World,
-    decidersOf: (cluster: SimCluster) => Deciders,
+    decidersOf: (clusters: readonly SimCluster[]) => Deciders,
   ) {
-    const { keyValue, snapshotBytes } = world
-    this.cluster = new SimCluster({
-      ...world.cluster,
-      createMachine: (listener, executor) =>
-        keyValue ? new KvMachine(listener, executor, snapshotBytes) : new RegisterMachine(listener, snapshotBytes),
-    })
-    const budget = new FaultBudget(this.cluster)
-    this.damage = new DamageInjector(this.cluster, this.cluster.random.fork('damage'), budget)
+    this.cluster = new SimCluster(optionsOf(world))
+    const clusters = [this.cluster]
+    for (let n = 2; n <= (world.groups ?? 1); n++) clusters.push(new SimCluster(optionsOf(world), this.cluster.world, `group-${n}`))
+    const budgets = clusters.map((cluster) => new FaultBudget(cluster))
+    this.damage = new DamageInjector(this.cluster, this.cluster.random.fork('damage'), budgets[0]!)
     this.faults = new FaultInjector(this.cluster, this.cluster.random.fork('supervisor'), this.damage)
-    this.administrator = new Administrator(this.cluster, world, budget)
-    this.clients = new Clients(this.cluster, world)
-    this.deciders = decidersOf(this.cluster)
-    this.cluster.onStarted = (member, status) => this.onStarted(member, status)
-    this.cluster.onEvent = (member, event) => {
+    this.groups = new Map(clusters.map((cluster, i) => [cluster.groupId, this.join(cluster, budgets[i]!)]))
+    this.deciders = decidersOf(clusters)
+  }
+
+  private join(cluster: SimCluster, budget: FaultBudget): GroupOfRun {
+    const administrator = new Administrator(cluster, this.world, budget)
+    cluster.onStarted = (member, status) => this.onStarted(member, status)
+    cluster.onEvent = (member, event) => {
       if (event.name === 'node.error') this.onNodeError(member, event.status)
-      else if (event.name === 'node.removed') this.administrator.onRemoved(member)
+      else if (event.name === 'node.removed') administrator.onRemoved(member)
     }
+    return { cluster, administrator, clients: new Clients(cluster, this.world), rest: new AtRest(cluster) }
   }
 
   /** The run that this seed draws. */
   static ofSeed(seed: number): Swarm {
     const plan = planOf(seed)
-    return new Swarm(plan.world, (cluster) => drawnDeciders(cluster, plan))
+    return new Swarm(plan.world, (clusters) => drawnDeciders(clusters, plan))
   }
 
   /** The run that this script tells. */
   static ofScript(script: Script): Swarm {
-    return new Swarm(script.world, (cluster) => ({ fromStart: [new ScriptedDecider(cluster, script.decisions)], onceFounded: [] }))
+    return new Swarm(script.world, ([cluster]) => ({ fromStart: [new ScriptedDecider(cluster!, script.decisions)], onceFounded: [] }))
   }
 
   /** Does what the run did so far once more. */
@@ -102,8 +113,10 @@ export class Swarm {
       if (upTo === 'liveness') {
         this.phase = upTo
         this.liveness()
-        this.clients.conclude()
-        this.cluster.judge()
+        for (const { clients, cluster } of this.groups.values()) {
+          clients.conclude()
+          cluster.judge()
+        }
       }
     } catch (error) {
       violation = error instanceof InvariantViolation ? error.message : `${(error as Error).stack}`
@@ -123,37 +136,13 @@ export class Swarm {
   }
 
   private counters(violation: string | null): Counters {
-    const { history, invariants, counts, network, points } = this.cluster
-    const { writes, acked, unknown, refused, reads, readsDone, judged } = history.counts
+    const { network, points } = this.cluster
     return {
-      ops: writes + reads,
-      acked,
-      refused,
-      unknown,
-      reads: readsDone,
-      judged,
-      leaseReads: counts.leaseReads,
-      elections: invariants.counts.elections,
-      commits: invariants.counts.commitsChecked,
-      crashes: counts.crashes,
-      kills: counts.kills,
-      torn: counts.torn,
-      midSnapshot: counts.midSnapshot,
-      midInstall: counts.midInstall,
-      midJoint: counts.midJoint,
+      ...summed([...this.groups.values()].map(({ cluster }) => countersOf(cluster))),
+      groups: this.groups.size,
       points: points.hits,
       strikes: points.strikes,
-      names: counts.unsyncedNames,
-      restarts: counts.restarts,
-      failedNodes: counts.failedNodes,
       ...this.performed,
-      found: counts.found,
-      replaced: counts.replaced,
-      snapshots: counts.snapshots,
-      installs: counts.installs,
-      rebuilt: counts.rebuilt,
-      ...invariants.committed.changes(),
-      removed: counts.removed,
       messages: network.messages.sent,
       lost: network.messages.lost,
       duplicated: network.messages.duplicated,
@@ -168,8 +157,8 @@ export class Swarm {
     for (const member of cluster.founders) cluster.start(member)
     for (const decider of deciders.fromStart) decider.start((decisions) => this.take(decisions))
     if (!world.hostileStart) {
-      if (!cluster.runUntil(() => cluster.leader() !== null, 40 * cluster.electionTimeoutMs + 20_000))
-        this.stuck('no leader in a fresh cluster without faults')
+      const founded = () => [...this.groups.values()].every((group) => group.cluster.leader() !== null)
+      if (!cluster.runUntil(founded, 40 * cluster.electionTimeoutMs + 20_000)) this.stuck('no leader in a fresh cluster without faults')
     }
     for (const decider of deciders.onceFounded) decider.start((decisions) => this.take(decisions))
     cluster.run(world.safetyMs)
@@ -186,16 +175,18 @@ export class Swarm {
   }
 
   private perform(decision: Decision): boolean {
+    const group = this.groups.get(decision.group ?? GROUP)
+    if (!group) return false
     switch (decision.kind) {
       case 'write':
       case 'read':
-        return this.clients.perform(decision)
+        return group.clients.perform(decision)
       case 'transfer':
       case 'vote':
       case 'snapshot':
       case 'wipe':
       case 'change':
-        return this.administrator.perform(decision)
+        return group.administrator.perform(decision)
       default:
         return this.faults.perform(decision)
     }
@@ -245,83 +236,53 @@ export class Swarm {
     cluster.run(electionTimeoutMs * 2)
     for (const member of cluster.members) {
       cluster.resume(member)
-      if (member.failed) cluster.crash(member)
+      if (member.host.members.some(({ failed }) => failed !== null)) cluster.crash(member)
       cluster.start(member)
     }
-    const bound = electionTimeoutMs * 30 + 20_000
-    if (!cluster.runUntil(() => this.converged(), bound))
-      this.stuck(`not converged ${bound} ms after the faults stopped: ${this.describe()}`)
-    this.freshOperations(bound)
-    if (!cluster.runUntil(() => this.converged() && this.machinesAgree(), bound)) this.stuck(`machines differ: ${this.describe()}`)
-    this.undisturbed()
-    for (const member of cluster.members) if (member.openClosures !== 0) this.stuck(`${member.name} owes ${member.openClosures} answers`)
+    for (const { rest } of this.groups.values()) rest.await(electionTimeoutMs * 30 + 20_000)
   }
+}
 
-  /** Whoever is no member any more and still runs leaves those in peace who are. */
-  private undisturbed(): void {
-    const { cluster } = this
-    const leader = cluster.leader()!
-    const { term } = leader.node!.status()
-    cluster.run(cluster.electionTimeoutMs * 4)
-    if (cluster.leader() !== leader || leader.node!.status().term !== term) this.stuck(`${leader.name} was disturbed: ${this.describe()}`)
+function optionsOf({ cluster, keyValue, snapshotBytes }: World): ClusterOptions {
+  return {
+    ...cluster,
+    createMachine: (listener, executor) =>
+      keyValue ? new KvMachine(listener, executor, snapshotBytes) : new RegisterMachine(listener, snapshotBytes),
   }
+}
 
-  private freshOperations(bound: number): void {
-    const { cluster } = this
-    const leader = cluster.leader()!
-    const write = cluster.write(leader, 0, { payload: 0 })
-    if (!cluster.runUntil(() => write.outcome !== 'pending', bound) || write.outcome !== 'acked')
-      this.stuck(`a fresh write is ${write.outcome}: ${this.describe()}`)
-    let answered = 0
-    const { voters } = this
-    for (const member of voters) {
-      cluster.read(member, 0, bound, (value, status) => {
-        if (value !== write.serial) this.stuck(`a fresh read of ${member.name} answers ${value} (${status}), not ${write.serial}`)
-        answered++
-      })
-    }
-    if (!cluster.runUntil(() => answered === voters.length, bound)) this.stuck(`fresh reads are not answered: ${this.describe()}`)
+function countersOf({ history, invariants, counts }: SimCluster): Counters {
+  const { writes, acked, unknown, refused, reads, readsDone, judged } = history.counts
+  return {
+    ops: writes + reads,
+    acked,
+    refused,
+    unknown,
+    reads: readsDone,
+    judged,
+    elections: invariants.counts.elections,
+    commits: invariants.counts.commitsChecked,
+    crashes: counts.crashes,
+    kills: counts.kills,
+    torn: counts.torn,
+    midSnapshot: counts.midSnapshot,
+    midInstall: counts.midInstall,
+    midJoint: counts.midJoint,
+    names: counts.unsyncedNames,
+    restarts: counts.restarts,
+    failedNodes: counts.failedNodes,
+    found: counts.found,
+    replaced: counts.replaced,
+    snapshots: counts.snapshots,
+    installs: counts.installs,
+    rebuilt: counts.rebuilt,
+    ...invariants.committed.changes(),
+    removed: counts.removed,
   }
+}
 
-  /** The members that the last committed configuration has. */
-  private get voters(): SimMember[] {
-    return this.cluster.invariants.committed.configuration.voters.map((peer) => this.cluster.memberOf(peer))
-  }
-
-  private converged(): boolean {
-    const { cluster } = this
-    const leader = cluster.leader()
-    if (!leader) return false
-    const { lastId, committedIndex, term, membership, configuration } = leader.node!.status()
-    if (committedIndex !== lastId.index || lastId.term !== term || membership.stage !== 'none' || !configuration.isStable) return false
-    return this.voters.every((member) => {
-      if (!member.isUp || member.failed || !member.image.isMember) return false
-      const status = member.node!.status()
-      return (
-        status.term === term &&
-        status.lastId.index === lastId.index &&
-        status.lastId.term === lastId.term &&
-        status.appliedIndex === lastId.index &&
-        status.configuration.conf.equals(configuration.conf)
-      )
-    })
-  }
-
-  /** They are what the committed writes make, and equal each other in what these do not show. */
-  private machinesAgree(): boolean {
-    const { history, invariants } = this.cluster
-    const [first, ...rest] = this.voters
-    if (history.differenceAt(invariants.committed.last, first!.machine!)) return false
-    return rest.every((member) => member.machine!.stateHash() === first!.machine!.stateHash())
-  }
-
-  private describe(): string {
-    return this.cluster.members
-      .map((member) => {
-        if (!member.isUp) return `${member.name} down`
-        const { state, term, lastId, committedIndex, appliedIndex, standing, configuration, membership } = member.node!.status()
-        return `${member.name} ${state} term ${term} last ${lastId.index}/${lastId.term} committed ${committedIndex} applied ${appliedIndex} ${standing} of {${configuration.conf}}{${configuration.old}} ${membership.stage}${member.failed ? ` ${member.failed}` : ''}`
-      })
-      .join('; ')
-  }
+function summed(all: readonly Counters[]): Counters {
+  const totals: Counters = {}
+  for (const counters of all) for (const [name, value] of Object.entries(counters)) totals[name] = (totals[name] ?? 0) + value
+  return totals
 }

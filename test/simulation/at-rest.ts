@@ -1,0 +1,92 @@
+import { InvariantViolation, type SimCluster } from './cluster.js'
+import type { SimMember } from './member.js'
+
+/** What must become so of a group once the faults stop: one leader, equal logs and machines, and it serves. */
+export class AtRest {
+  constructor(private readonly cluster: SimCluster) {}
+
+  /** It comes to that within so many milliseconds, from whatever state the faults left. */
+  await(withinMs: number): void {
+    const { cluster } = this
+    if (!cluster.runUntil(() => this.converged(), withinMs))
+      stuck(`not converged ${withinMs} ms after the faults stopped: ${this.describe()}`)
+    this.freshOperations(withinMs)
+    if (!cluster.runUntil(() => this.converged() && this.machinesAgree(), withinMs)) stuck(`machines differ: ${this.describe()}`)
+    this.undisturbed()
+    for (const member of cluster.members) if (member.openClosures !== 0) stuck(`${member.name} owes ${member.openClosures} answers`)
+  }
+
+  /** Whoever is no member any more and still runs leaves those in peace who are. */
+  private undisturbed(): void {
+    const { cluster } = this
+    const leader = cluster.leader()!
+    const { term } = leader.node!.status()
+    cluster.run(cluster.electionTimeoutMs * 4)
+    if (cluster.leader() !== leader || leader.node!.status().term !== term) stuck(`${leader.name} was disturbed: ${this.describe()}`)
+  }
+
+  private freshOperations(bound: number): void {
+    const { cluster } = this
+    const leader = cluster.leader()!
+    const write = cluster.write(leader, 0, { payload: 0 })
+    if (!cluster.runUntil(() => write.outcome !== 'pending', bound) || write.outcome !== 'acked')
+      stuck(`a fresh write is ${write.outcome}: ${this.describe()}`)
+    let answered = 0
+    const { voters } = this
+    for (const member of voters) {
+      cluster.read(member, 0, bound, (value, status) => {
+        if (value !== write.serial) stuck(`a fresh read of ${member.name} answers ${value} (${status}), not ${write.serial}`)
+        answered++
+      })
+    }
+    if (!cluster.runUntil(() => answered === voters.length, bound)) stuck(`fresh reads are not answered: ${this.describe()}`)
+  }
+
+  /** The members that the last committed configuration has. */
+  private get voters(): SimMember[] {
+    return this.cluster.invariants.committed.configuration.voters.map((peer) => this.cluster.memberOf(peer))
+  }
+
+  private converged(): boolean {
+    const { cluster } = this
+    const leader = cluster.leader()
+    if (!leader) return false
+    const { lastId, committedIndex, term, membership, configuration } = leader.node!.status()
+    if (committedIndex !== lastId.index || lastId.term !== term || membership.stage !== 'none' || !configuration.isStable) return false
+    return this.voters.every((member) => {
+      if (!member.isUp || member.failed || !member.image.isMember) return false
+      const status = member.node!.status()
+      return (
+        status.term === term &&
+        status.lastId.index === lastId.index &&
+        status.lastId.term === lastId.term &&
+        status.appliedIndex === lastId.index &&
+        status.configuration.conf.equals(configuration.conf)
+      )
+    })
+  }
+
+  /** They are what the committed writes make, and equal each other in what these do not show. */
+  private machinesAgree(): boolean {
+    const { history, invariants } = this.cluster
+    const [first, ...rest] = this.voters
+    if (history.differenceAt(invariants.committed.last, first!.machine!)) return false
+    return rest.every((member) => member.machine!.stateHash() === first!.machine!.stateHash())
+  }
+
+  private describe(): string {
+    const { members, groupId } = this.cluster
+    const all = members
+      .map((member) => {
+        if (!member.isUp) return `${member.name} down`
+        const { state, term, lastId, committedIndex, appliedIndex, standing, configuration, membership } = member.node!.status()
+        return `${member.name} ${state} term ${term} last ${lastId.index}/${lastId.term} committed ${committedIndex} applied ${appliedIndex} ${standing} of {${configuration.conf}}{${configuration.old}} ${membership.stage}${member.failed ? ` ${member.failed}` : ''}`
+      })
+      .join('; ')
+    return `group ${groupId}: ${all}`
+  }
+}
+
+function stuck(problem: string): never {
+  throw new InvariantViolation(problem)
+}
