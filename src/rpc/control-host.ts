@@ -6,6 +6,7 @@ import type { EntryBatch } from '../raft/log-entry.js'
 import type { PeerId } from '../raft/peer-id.js'
 import type { SnapshotMeta, SnapshotReader } from '../raft/storage.js'
 import type { LogIndex } from '../raft/types.js'
+import type { Recovery } from './control-recovery.js'
 import type { GroupFacts } from './control-status.js'
 import type { EventLog } from './event-log.js'
 import type { Faults } from './faults.js'
@@ -23,6 +24,7 @@ export interface CommandText {
 
 /** What the control service needs of a node; the engine's Node is one. */
 export interface ControlledNode extends ManagedNode {
+  resetPeers(conf: Configuration): Status
   readLog(from: LogIndex, last: LogIndex, maxBytes: number, done: (status: Status, batch?: EntryBatch) => void): void
   readIndex(timeoutMs: number, done: (status: Status) => void): void
   whenApplied(index: LogIndex, done: (status: Status) => void): void
@@ -53,6 +55,8 @@ export interface ControlHost {
   nameOf(peer: PeerId): string
   /** A member is called so from now on; '' changes nothing. */
   learnName(peer: PeerId, name: string): void
+  /** Makes durable that the members of a group were set by hand, with a new generation, which it answers. */
+  recordRecovery(groupId: string, recovery: Recovery): Promise<number>
   /** Starts a graceful stop; the answer to the caller goes out first. */
   shutdown(graceMs: number): void
   /** Answers the level in force; null when `level` is none. */

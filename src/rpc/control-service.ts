@@ -11,6 +11,7 @@ import type { ControlHost, ControlledNode } from './control-host.js'
 import { leadershipHandlers } from './control-leadership.js'
 import { logHandlers } from './control-log.js'
 import { membershipHandlers } from './control-membership.js'
+import { recoveryHandlers } from './control-recovery.js'
 import { SnapshotControl } from './control-snapshot.js'
 import { membershipOf, nodeStatusOf, peerText } from './control-status.js'
 import { eventFields, type LoggedEvent } from './event-log.js'
@@ -43,6 +44,7 @@ export class ControlService {
       ...consistencyHandlers(this.host),
       ...this.snapshots.handlers,
       ...membershipHandlers(this.host),
+      ...recoveryHandlers(this.host),
       ...faultHandlers(this.host),
       GetNodeStatus: unary((request) => this.nodeStatus(request.group)),
       ListGroups: unary(() => this.listGroups()),

@@ -6,6 +6,7 @@ import type { Environment, FileSystem } from '../raft/environment.js'
 import { ErrorCode, type Status } from '../raft/errors.js'
 import { Node } from '../raft/node.js'
 import type { IdentityStorage } from '../raft/storage.js'
+import type { Recovery } from '../rpc/control-recovery.js'
 import type { Faults } from '../rpc/faults.js'
 import type { ProcessIdentity } from '../rpc/identity.js'
 import { manualClusterId } from '../storage/cluster-id.js'
@@ -115,6 +116,20 @@ export class GroupHost {
       executor.post(() => identityStorage.update({ removed: removal }, resolve), 'node removed'),
     )
     if (!status.ok) throw this.startError(status)
+  }
+
+  /** Makes durable, with a new generation, that the members were set by hand. */
+  async recordRecovery(recovery: Recovery): Promise<number> {
+    const { environment, identity } = this.options
+    const { identityStorage } = this.storage
+    const { generation } = recovery
+    const recoveries = [...identityStorage.recoveries, { ...recovery }]
+    const status = await new Promise<Status>((resolve) =>
+      environment.executor.post(() => identityStorage.update({ generation, recoveries }, resolve), 'recovery'),
+    )
+    if (!status.ok) throw new Error(status.message)
+    identity.setDirectory({ incarnation: identity.incarnation, generation })
+    return generation
   }
 
   /** A leader hands over first. Every call still waiting is answered. */

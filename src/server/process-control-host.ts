@@ -10,6 +10,7 @@ import { ErrorCode, Status } from '../raft/errors.js'
 import type { PeerId } from '../raft/peer-id.js'
 import { fromInt64, type LogIndex, logIndex } from '../raft/types.js'
 import type { CommandText, ControlHost, StateHashFacts } from '../rpc/control-host.js'
+import type { Recovery } from '../rpc/control-recovery.js'
 import type { GroupFacts } from '../rpc/control-status.js'
 import type { EventLog } from '../rpc/event-log.js'
 import type { Faults } from '../rpc/faults.js'
@@ -108,6 +109,14 @@ export class ProcessControlHost implements ControlHost {
 
   nameOf(peer: PeerId): string {
     return this.options.names.nameOf(peer)
+  }
+
+  async recordRecovery(groupId: string, recovery: Recovery): Promise<number> {
+    const group = this.options.groupOf(groupId)
+    if (!group) throw new Error(`group ${groupId} is starting or stopping`)
+    const generation = await group.recordRecovery(recovery)
+    this.options.log.warn({ ...recovery }, 'members.set-by-hand')
+    return generation
   }
 
   learnName(peer: PeerId, name: string): void {

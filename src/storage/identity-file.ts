@@ -27,12 +27,14 @@ export interface IdentityRecord {
   readonly removed: Removal | null
   /** Index of the entry that settled this directory when it was rebuilt or new; absent when it was founded. */
   readonly settledAt?: number
+  /** How often, and how, its members were set by hand, oldest first; absent when they never were. */
+  readonly recoveries?: readonly Readonly<Record<string, string | number>>[]
 }
 
 /** One JSON object; its last field is the CRC-32C of the object printed without it. */
 export function encodeIdentity(record: IdentityRecord, checksum: Checksum): Buffer {
-  const { clusterId, peerId, name, standing, incarnation, generation, founders, removed, settledAt } = record
-  const settled = settledAt === undefined ? {} : { settledAt }
+  const { clusterId, peerId, name, standing, incarnation, generation, founders, removed, settledAt, recoveries } = record
+  const settled = { ...(settledAt === undefined ? {} : { settledAt }), ...(recoveries === undefined ? {} : { recoveries }) }
   const body = { format: FORMAT, clusterId, peerId, name, standing, incarnation, generation, founders, removed, ...settled }
   return Buffer.from(`${print({ ...body, crc32c: crcOf(body, checksum) })}\n`)
 }
@@ -57,12 +59,16 @@ export function decodeIdentity(bytes: Buffer, checksum: Checksum): IdentityRecor
 }
 
 function isIdentity(body: object): body is IdentityRecord {
-  const { clusterId, peerId, name, standing, incarnation, generation, founders, removed, settledAt } = body as Record<string, unknown>
+  const { clusterId, peerId, name, standing, incarnation, generation, founders, removed, settledAt, recoveries } = body as Record<
+    string,
+    unknown
+  >
   const textOrNull = (value: unknown) => value === null || typeof value === 'string'
   if (!textOrNull(clusterId) || !textOrNull(name) || typeof peerId !== 'string' || typeof incarnation !== 'string') return false
   if (typeof standing !== 'string' || !STANDINGS.includes(standing) || !Number.isSafeInteger(generation)) return false
   if (removed !== null && !isRemoval(removed)) return false
   if (settledAt !== undefined && !Number.isSafeInteger(settledAt)) return false
+  if (recoveries !== undefined && !Array.isArray(recoveries)) return false
   return founders === null || (typeof founders === 'object' && Object.values(founders!).every((value) => typeof value === 'string'))
 }
 

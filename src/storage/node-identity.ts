@@ -72,9 +72,13 @@ export class NodeIdentityStorage implements IdentityStorage {
     return this.loaded.name
   }
 
-  /** Counts recoveries that replaced the members by force; requests of another generation are refused. */
+  /** Counts the recoveries that replaced the members by force. */
   get generation(): number {
     return this.loaded.generation
+  }
+
+  get recoveries(): NonNullable<IdentityRecord['recoveries']> {
+    return this.loaded.recoveries ?? []
   }
 
   get identity(): NodeIdentity {
@@ -112,7 +116,7 @@ export class NodeIdentityStorage implements IdentityStorage {
   }
 
   /** Changes what the engine does not know. OK means durable. */
-  update(changes: Partial<Pick<IdentityRecord, 'clusterId' | 'name' | 'generation' | 'removed'>>, done: Done): void {
+  update(changes: Partial<Pick<IdentityRecord, 'clusterId' | 'name' | 'generation' | 'removed' | 'recoveries'>>, done: Done): void {
     this.store(() => ({ ...this.loaded, ...changes }), done)
   }
 

@@ -64,6 +64,11 @@ export const ERRORS = {
     meaning: 'The change would leave fewer reachable voters than a quorum: writes would stop.',
     act: 'Remove the unreachable member instead, or bring it back. --force overrides after typing the cluster name.',
   },
+  E_QUORUM_ALIVE: {
+    exitCode: 6,
+    meaning: 'The members were to be set by hand, past every quorum, but a majority of the voters answers.',
+    act: 'Replace the members that are down: raftctl member replace.',
+  },
   E_NOT_CAUGHT_UP: {
     exitCode: 6,
     meaning: 'The member is too far behind for what was asked of it.',

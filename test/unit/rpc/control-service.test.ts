@@ -137,6 +137,7 @@ async function serve(initial: NodeStatus, options: { readonly faultsEnabled?: bo
     mark: (_group, done) => done(Status.error(ErrorCode.EINVAL, 'no marks')),
     hashAt: (_group, _index, done) => done(Status.error(ErrorCode.EINVAL, 'no marks')),
     flipByte: () => false,
+    recordRecovery: async () => 0,
     describeCommand: () => null,
     logSegments: async () => 1,
   }
