@@ -18,6 +18,10 @@ export class FakeSnapshotStorage implements SnapshotStorage {
   readonly failures = new Map<string, Status>()
   /** Readers that are open. */
   readers = 0
+  /** What an interrupted copy left complete. */
+  present: ReadonlyMap<string, SnapshotFileMeta> = new Map()
+  /** The files that the newest checkpoint names. */
+  checkpointed: readonly string[] = []
 
   constructor(public newest: SnapshotMeta | null = null) {}
 
@@ -26,7 +30,9 @@ export class FakeSnapshotStorage implements SnapshotStorage {
   }
 
   create(resume: SnapshotMeta | null, done: (status: Status, writer?: SnapshotWriter) => void): void {
-    this.answer(resume ? 'create to resume' : 'create', (status) => (status.ok ? done(status, new FakeWriter()) : done(status)))
+    this.answer(resume ? 'create to resume' : 'create', (status) =>
+      status.ok ? done(status, new FakeWriter(resume ? this.present : [])) : done(status),
+    )
   }
 
   commit(_writer: SnapshotWriter, meta: SnapshotMeta, done: Done): void {
@@ -36,7 +42,8 @@ export class FakeSnapshotStorage implements SnapshotStorage {
     })
   }
 
-  checkpoint(_writer: SnapshotWriter, _meta: SnapshotMeta, done: Done): void {
+  checkpoint(writer: SnapshotWriter, _meta: SnapshotMeta, done: Done): void {
+    this.checkpointed = writer.files()
     this.answer('checkpoint', done)
   }
 
@@ -77,9 +84,14 @@ export class FakeSnapshotStorage implements SnapshotStorage {
 }
 
 class FakeWriter implements SnapshotWriter {
-  readonly fileSystem = {} as FileSystem
+  /** A disk that never answers. */
+  readonly fileSystem = { mkdir: () => {} } as unknown as FileSystem
   readonly path = '/snapshot/temp'
-  private readonly listed = new Map<string, SnapshotFileMeta>()
+  private readonly listed: Map<string, SnapshotFileMeta>
+
+  constructor(listed: Iterable<readonly [string, SnapshotFileMeta]>) {
+    this.listed = new Map(listed)
+  }
 
   addFile(name: string, meta: SnapshotFileMeta = {}): Status {
     this.listed.set(name, meta)

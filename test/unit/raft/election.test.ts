@@ -187,6 +187,30 @@ test('grants of a slow pre-vote still count after it was asked for again', () =>
   assert.is(bench.state, 'CANDIDATE')
 })
 
+test('who refused a pre-vote and grants it when it is asked again counts as granting, and no more as refusing', () => {
+  const bench = NodeBench.follower(5, { conf: members(1, 2, 3, 4, 5) })
+  bench.until('a pre-vote', () => bench.transport.open('preVote').length === 4)
+  bench.refuse('preVote', 2)
+  bench.until('it is asked again', () => bench.transport.open('preVote', peer(2)).length > 0, T)
+  bench.grant('preVote', 2)
+  for (const n of [3, 4]) bench.refuse('preVote', n)
+  bench.settle()
+  bench.grant('preVote', 5)
+  bench.settle()
+  assert.is(bench.term, 6, 'three of five granted it')
+})
+
+test('a grant that is older than an election timeout does not count any more', () => {
+  const bench = NodeBench.follower(5, { conf: members(1, 2, 3, 4, 5) })
+  bench.until('a pre-vote', () => bench.transport.open('preVote').length === 4)
+  bench.grant('preVote', 2)
+  bench.advance(1.5 * T)
+  bench.until('the others are asked again', () => bench.transport.open('preVote', peer(3)).length > 0, T)
+  bench.grant('preVote', 3)
+  bench.settle()
+  assert.is(bench.term, 5, 'two of five granted it lately')
+})
+
 test('a lost round is repeated after T/10 to 0.35 T', () => {
   for (let seed = 1; seed <= 5; seed++) {
     const bench = NodeBench.follower(5, { seed })

@@ -35,6 +35,15 @@ test('one empty request looks for where the logs agree, and nothing is sent befo
   assert.equal(texts(stream.newest.entries).at(-1), '7:6:x')
 })
 
+test('a peer that answers nothing is sent no more than 64 heartbeats, however many reads ask for one', () => {
+  const bench = NodeBench.leader(6)
+  for (let i = 0; i < 200; i++) bench.impl.replicators.heartbeat()
+  assert.is(bench.stream(3).unanswered.length, 64)
+  bench.take(3)
+  bench.impl.replicators.heartbeat()
+  assert.is(bench.stream(3).unanswered.length, 1, 'answers make room')
+})
+
 test('only answers to entries say what a peer holds', () => {
   const bench = NodeBench.follower(5, { disk: log() })
   bench.elect()

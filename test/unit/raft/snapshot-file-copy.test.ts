@@ -25,6 +25,7 @@ class Bench {
   readonly environment = new FakeEnvironment({ transport: this.transport })
   readonly disk = new CrashDisk(this.environment.executor)
   readonly copy: SnapshotFileCopy
+  readonly fetcher: SnapshotFetcher
   outcome: string | null = null
   isOutOfSpace = false
   meta: SnapshotFileMeta | null = null
@@ -49,6 +50,7 @@ class Bench {
       },
     }
     const fetcher = new SnapshotFetcher(node as unknown as NodeImpl, peer(2), '7')
+    this.fetcher = fetcher
     const options = { node: node as unknown as NodeImpl, fetcher, fileSystem: this.disk, root: ROOT, name: 'sub/data', expected }
     this.copy = new SnapshotFileCopy(options, (failure, meta) => {
       assert.is(this.outcome, null, 'ended twice')
@@ -125,6 +127,28 @@ test('G06 a piece that arrives damaged is asked for again', () => {
   bench.environment.clock.advance(1000)
   bench.giveAll()
   assert.equal([bench.outcome, bench.copied], ['OK', bench.source])
+})
+
+test('three failures in a row are made good by one piece that arrives; a fourth ends it', () => {
+  const { fetcher, transport, environment } = new Bench(content(0))
+  const outcomes: string[] = []
+  const spoil = (times: number) => {
+    for (let i = 0; i < times; i++) {
+      transport.open('getFile')[0]!.finish(Status.error(ErrorCode.EHOSTDOWN, 'gone'))
+      environment.clock.advance(1000)
+    }
+  }
+  for (const call of transport.open('getFile')) call.finish(Status.error(ErrorCode.ENOENT, 'not this one'))
+  for (let round = 0; round < 2; round++) {
+    fetcher.fetch('f', 0, 5, (status) => outcomes.push(errorName(status.code)))
+    spoil(3)
+    const data = Buffer.from('piece')
+    transport.open('getFile')[0]!.finish(Status.OK, { data, eof: true, crc32c: crc32c(data) })
+  }
+  assert.equal(outcomes, ['OK', 'OK'])
+  fetcher.fetch('f', 0, 5, (status) => outcomes.push(errorName(status.code)))
+  spoil(4)
+  assert.equal(outcomes, ['OK', 'OK', 'EHOSTDOWN'])
 })
 
 test('a short piece is gone on from', () => {

@@ -4,7 +4,7 @@ import type { Done } from '../../../src/raft/closure.js'
 import { ErrorCode, errorName, Status } from '../../../src/raft/errors.js'
 import type { InstallSnapshotResponse } from '../../../src/raft/messages.js'
 import { PeerId } from '../../../src/raft/peer-id.js'
-import type { SnapshotReader } from '../../../src/raft/storage.js'
+import type { SnapshotFileMeta, SnapshotReader } from '../../../src/raft/storage.js'
 import { asTerm } from '../../../src/raft/types.js'
 import { batch, peer } from '../../support/entries.js'
 import { FakeSnapshotStorage } from '../../support/fake-snapshot-storage.js'
@@ -36,9 +36,9 @@ class Bench extends NodeBench {
     return this.ask<InstallSnapshotResponse>((answer) => this.impl.handleInstallSnapshot(request, answer))
   }
 
-  /** The source answers with the list of a snapshot without files. */
-  give(index: number, term = 5): this {
-    this.storage!.list = { meta: snapshotMeta(index, term, PEERS), files: new Map() }
+  /** The source answers with the list of a snapshot, one without files unless the test says otherwise. */
+  give(index: number, term = 5, files: ReadonlyMap<string, SnapshotFileMeta> = new Map()): this {
+    this.storage!.list = { meta: snapshotMeta(index, term, PEERS), files }
     this.transport
       .open('getFile')
       .at(-1)!
@@ -84,6 +84,43 @@ test('a snapshot is copied, loaded and told to the log before the call is answer
   assert.is(told(bench.offer(20)), 'true 5', 'once more: nothing happens')
   assert.is(told(bench.offer(19)), 'true 5')
   assert.is(bench.storage!.readers, 0)
+})
+
+test('a list of another snapshot than was offered is not copied from', () => {
+  for (const [index, term] of [
+    [21, 5],
+    [20, 4],
+  ] as const) {
+    const bench = new Bench()
+    const offered = bench.offer(20)
+    bench.give(index, term)
+    assert.equal([told(offered), bench.progress], ['ECORRUPT', 'idle'])
+    assert.equal(
+      bench.storage!.calls.filter((call) => call !== 'init'),
+      [],
+      'nothing is written',
+    )
+  }
+})
+
+test('of what an earlier copy completed only files stay that are the very same at the source', () => {
+  const bench = new Bench()
+  const file = (crc: string) => ({ checksum: `crc32c:${crc}`, size: 3 })
+  const uncheckable = { checksum: 'md5:1', size: 3 }
+  bench.storage!.present = new Map([
+    ['same', file('00000001')],
+    ['other', file('00000002')],
+    ['gone', file('00000003')],
+    ['uncheckable', uncheckable],
+  ])
+  bench.offer(20)
+  const files = new Map([
+    ['same', file('00000001')],
+    ['other', file('0000000f')],
+    ['uncheckable', uncheckable],
+  ])
+  bench.give(20, 5, files)
+  assert.equal(bench.storage!.checkpointed, ['same'])
 })
 
 test('while it installs, entries are refused, heartbeats are fine, and it does not campaign', () => {

@@ -2,7 +2,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ErrorCode, Status } from '../../../src/raft/errors.js'
 import type { TimeoutNowResponse } from '../../../src/raft/messages.js'
-import { asTerm } from '../../../src/raft/types.js'
+import { asTerm, logIndex } from '../../../src/raft/types.js'
 import { batch, members, peer } from '../../support/entries.js'
 import { NodeBench, T } from '../../support/node-bench.js'
 
@@ -47,6 +47,38 @@ test('a follower that does not acknowledge its release holds the transfer up for
   assert.not(told(bench))
   bench.advance(1)
   assert.ok(told(bench))
+})
+
+test('nobody is told to campaign before those who proposed were told what came of it', () => {
+  const bench = NodeBench.leader(6, { conf: members(1, 2, 3, 4, 5) })
+  bench.propose('a')
+  bench.take(2)
+  bench.node.transferLeadershipTo(peer(2), bench.tell('transfer'))
+  bench.advance(50)
+  assert.equal([told(bench), bench.transport.open('release').length], [undefined, 0], 'two of five hold it')
+  bench.take(3)
+  bench.advance(50)
+  assert.equal([bench.told.at(-1), told(bench)?.request.term], ['a OK', 6])
+})
+
+test('the successor is one that answers well, however much another holds', () => {
+  const silent = NodeBench.leader(6)
+  silent.propose('a')
+  silent.take(3)
+  for (let i = 0; i < 25; i++) {
+    silent.advance(50)
+    const beat = silent.stream(2).unanswered.find(({ request }) => request.entries === null)
+    const answer = { term: asTerm(6), success: true, lastLogIndex: logIndex(1), readonly: false, rebuilding: false }
+    if (beat) silent.stream(2).answer(beat.seq, Status.OK, answer)
+  }
+  assert.is(silent.impl.replicators.bestCandidate()?.replicator.peerId.port, 2, 'member 3 has not answered for long')
+
+  const broken = NodeBench.leader(6)
+  broken.propose('a')
+  broken.take(3)
+  broken.stream(3).break()
+  broken.settle()
+  assert.is(broken.impl.replicators.bestCandidate()?.replicator.peerId.port, 2, 'the way to member 3 is broken')
 })
 
 test('a target that lags is sent what it lacks first, and writes are refused meanwhile', () => {
