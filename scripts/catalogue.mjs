@@ -72,6 +72,8 @@ export function catalogue() {
     for (const killer of killers) {
       const [kind, target, id] = killer.split(' ')
       if (kind === 'test' && id) link(id, target, name)
+      // That too little happens is what the sample of seeds tells under this id.
+      if (kind === 'floors') link('J04', 'test/simulation/smoke.test', name)
     }
   }
   for (const row of rows.values()) row.mutants.sort()
@@ -128,6 +130,7 @@ function hazardRows() {
 function inWords(killer) {
   const [kind, target, id] = killer.split(' ')
   if (kind === 'sim') return `the simulator, ≤ ${target} seeds`
+  if (kind === 'floors') return `the floors of the simulator, ${target} seeds`
   return target.replace(/^test\/|\.test$/g, '') + (id ? ` ${id}` : '')
 }
 

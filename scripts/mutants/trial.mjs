@@ -23,9 +23,13 @@ export class Trial {
     return null
   }
 
-  /** `test FILE ID`: a test whose title begins with that id must be among the red ones. */
+  /** `sim N`: an invariant breaks within N seeds. `floors N`: too little happens in N seeds. `test FILE ID`: a test whose title begins with that id must be among the red ones. */
   async run(killer) {
     const [kind, target, id] = killer.split(' ')
+    if (kind === 'floors') {
+      const low = await this.bench.belowFloors(target)
+      return low && `the floors of the simulator, in ${target} seeds: ${low}`
+    }
     if (kind === 'sim') {
       const found = await this.bench.violation(target)
       if (!found || !(await this.clean.isSeedGreen(found.seed))) return null

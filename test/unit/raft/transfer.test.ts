@@ -52,8 +52,8 @@ test('a follower that does not acknowledge its release holds the transfer up for
 test('nobody is told to campaign before those who proposed were told what came of it', () => {
   const bench = NodeBench.leader(6, { conf: members(1, 2, 3, 4, 5) })
   bench.propose('a')
-  bench.take(2)
   bench.node.transferLeadershipTo(peer(2), bench.tell('transfer'))
+  bench.take(2)
   bench.advance(50)
   assert.equal([told(bench), bench.transport.open('release').length], [undefined, 0], 'two of five hold it')
   bench.take(3)
