@@ -11,9 +11,6 @@ const CHAPTERS = { A: 20, B: 17, C: 7, D: 11, E: 15, F: 6, G: 10, H: 18, I: 10, 
 const ALL = Object.entries(CHAPTERS).flatMap(([chapter, count]) =>
   Array.from({ length: count }, (_, i) => chapter + String(i + 1).padStart(2, '0')),
 )
-/** Those that no test tells yet. */
-const UNTOLD: readonly string[] = ['B14', 'H03', 'H12', 'H14', 'H16', 'H17', 'H18']
-
 /** The situations that must also name a mutant which turns them red. */
 const STARRED = [
   ...['A01', 'A02', 'A03', 'A05', 'A06', 'A10', 'A13', 'A14', 'A18'],
@@ -42,7 +39,7 @@ test('each of the 119 situations of the catalogue has a test whose title begins 
   const told = new Set(catalogue().map((row) => row.id))
   assert.is(ALL.length, 119)
   assert.equal(
-    ALL.filter((id) => !told.has(id) && !UNTOLD.includes(id)),
+    ALL.filter((id) => !told.has(id)),
     [],
   )
 })

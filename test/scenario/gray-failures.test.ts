@@ -167,4 +167,49 @@ scenario(
   },
 )
 
+scenario(
+  'H05 a leader whose disk is full gives way, the others go on, and it comes back whole when there is room',
+  { size: 3 },
+  (story) => {
+    const { cluster } = story
+    const n1 = story.start('n1').leader
+    story.write(5)
+    n1.disk.capacityBytes = n1.disk.usedBytes() + 100
+    const writes = story.propose(20, n1)
+    story.await('another leads', () => cluster.leader() !== null && cluster.leader() !== n1)
+    story.await('all are answered', () => writes.every((write) => write.outcome !== 'pending'))
+    story.awaitLeader()
+    const [write] = story.write(1)
+    const found = story.read(story.leader, write!.key)
+    story.await('a read is answered', () => found.answered)
+    assert.is(found.value, write!.serial)
+
+    n1.disk.capacityBytes = Infinity
+    cluster.kill(n1)
+    story.restart(n1).expectConverged()
+    expectService(story)
+  },
+)
+
+scenario(
+  'H05 while its disk runs short a leader refuses writes and answers reads, and takes writes again with room',
+  { size: 3 },
+  (story) => {
+    const n1 = story.start('n1').leader
+    const [before] = story.write(1)
+    const space = (state: 'short' | 'ample') => n1.run('story:space', (node) => node.setDiskSpace(state))
+    space('short')
+    const refused = story.propose(5, n1)
+    story.await('they are refused', () => refused.every((write) => write.outcome !== 'pending'))
+    assert.ok(refused.every((write) => write.outcome !== 'acked'))
+    const found = story.read(n1, before!.key)
+    story.await('a read is answered', () => found.answered)
+    assert.is(found.value, before!.serial)
+    story.wait(5 * story.T).expectLeader(n1)
+    space('ample')
+    story.write(3)
+    story.expectConverged()
+  },
+)
+
 test.run()
