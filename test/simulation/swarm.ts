@@ -260,6 +260,7 @@ function countersOf({ history, invariants, counts }: SimCluster): Counters {
     unknown,
     reads: readsDone,
     judged,
+    leaseReads: counts.leaseReads,
     elections: invariants.counts.elections,
     commits: invariants.counts.commitsChecked,
     crashes: counts.crashes,
