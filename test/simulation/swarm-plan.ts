@@ -128,8 +128,8 @@ export function planOf(seed: number): SwarmPlan {
     faultEveryMs: electionTimeoutMs * r.between(0.2, 3),
     weights: faults,
     // The machines bear the same load, however many groups share it.
-    writeEveryMs: (groups * electionTimeoutMs) / r.between(20, 200),
-    readEveryMs: (groups * electionTimeoutMs) / r.between(10, 100),
+    writeEveryMs: (groups * electionTimeoutMs) / r.between(6, 60),
+    readEveryMs: (groups * electionTimeoutMs) / r.between(5, 50),
     // One entry per segment and long restarts would test little and cost much.
     paddingMax: Math.min(r.pick([0, 32, 300, syncMs > 1 ? 300 : 3000]), cluster.maxSegmentBytes / 4),
     burstChance: r.pick([0, 0.05, 0.2]),
