@@ -51,7 +51,7 @@ function behind(story: Story): { leader: SimMember; late: SimMember } {
 
 scenario(
   'H03 a last record that is bad and was durable is no torn end: nobody votes or leads with it before it is rebuilt',
-  { size: 3, killedBy: 'bound-ignored' },
+  { size: 3, killedBy: 'bound-forgotten' },
   (story) => {
     const { cluster } = story
     story.start('n1').write(5)

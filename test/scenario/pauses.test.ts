@@ -40,7 +40,7 @@ function standStill(story: Story): void {
 
 scenario(
   'I02 a leader that was stopped for three election timeouts answers no read of its past, and what it had taken has no late effect',
-  { size: 3, killedBy: 'read-without-confirmation' },
+  { size: 3, killedBy: 'standing-still-unnoticed' },
   standStill,
 )
 
