@@ -4,7 +4,9 @@ import { registerHeld } from './kv-machine.js'
 
 /** Then another client goes on: one whose first command was lost can do nothing more. */
 const COMMANDS_PER_CLIENT = 50
-/** A repetition never comes later than this many commands after the first try. */
+/** Sessions that are open side by side, their commands one after the other in turn. */
+const CLIENTS_AT_ONCE = 4
+/** A repetition never comes later than this many commands of its client after the first try. */
 const REPEATED_WITHIN = 8
 
 /** What the command of that number asks for: always the same, so that a script can repeat it. */
@@ -21,9 +23,11 @@ export function kvKey(key: number): string {
 export function kvCommand(sequence: number, keys: number): KvCommand {
   const key = kvKey(sequence % keys)
   const call = callOf(sequence, keys)
-  const ofClient = ((sequence - 1) % COMMANDS_PER_CLIENT) + 1
+  const generation = Math.floor((sequence - 1) / (COMMANDS_PER_CLIENT * CLIENTS_AT_ONCE))
+  const inGeneration = (sequence - 1) % (COMMANDS_PER_CLIENT * CLIENTS_AT_ONCE)
+  const ofClient = Math.floor(inGeneration / CLIENTS_AT_ONCE) + 1
   const stamp = {
-    client_id: `client ${Math.ceil(sequence / COMMANDS_PER_CLIENT)}`,
+    client_id: `client ${generation}.${inGeneration % CLIENTS_AT_ONCE}`,
     sequence: ofClient,
     acknowledged_through: Math.max(0, ofClient - REPEATED_WITHIN),
     leader_time_ms: 1,
