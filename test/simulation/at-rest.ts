@@ -58,6 +58,8 @@ export class AtRest {
       const status = member.node!.status()
       return (
         status.term === term &&
+        // What it needs to know for a read; a snapshot alone tells it all the rest.
+        status.leaderId.equals(leader.peerId) &&
         status.lastId.index === lastId.index &&
         status.lastId.term === lastId.term &&
         status.appliedIndex === lastId.index &&

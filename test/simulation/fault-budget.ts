@@ -55,8 +55,9 @@ export class FaultBudget {
   /** Could these members commit anything, if those that lost their past or are damaged never came back? */
   allowsChange(target: Configuration): boolean {
     const current = this.cluster.invariants.committed.configuration
-    const settled = target.peers.filter((peer) => this.isSettled(peer.key) || !current.contains(peer))
-    return settled.length >= target.quorum
+    // A newcomer will be settled before it counts, but only on a disk that is whole.
+    const able = target.peers.filter((peer) => this.isSettled(peer.key) || (!current.contains(peer) && !this.isDamaged(peer.key)))
+    return able.length >= target.quorum
   }
 
   private get isFounded(): boolean {
@@ -64,8 +65,15 @@ export class FaultBudget {
   }
 
   private isSettled(key: string): boolean {
-    const member = this.cluster.members.find((other) => other.peerId.key === key)!
-    return member.image.isMember && !member.wasDamaged
+    return this.memberAt(key).image.isMember && !this.isDamaged(key)
+  }
+
+  private isDamaged(key: string): boolean {
+    return this.memberAt(key).wasDamaged
+  }
+
+  private memberAt(key: string): SimMember {
+    return this.cluster.members.find((other) => other.peerId.key === key)!
   }
 
   /** Everything that is or may come into force: committed last, in a log after that, or asked for and not over. */
