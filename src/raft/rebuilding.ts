@@ -1,4 +1,4 @@
-import { ErrorCode, Status } from './errors.js'
+import { ErrorCode, ErrorType, RaftError, Status } from './errors.js'
 import type { Answer, SettleRequest, SettleResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
 import { NO_TERM } from './types.js'
@@ -29,7 +29,10 @@ export function handleSettle(node: NodeImpl, request: SettleRequest, answer: Ans
     node.env.failpoints.hit('settle.vote-durable')
     const member = { ...identity, standing: 'member' as const, settledAt: request.upTo.index }
     node.options.identityStorage!.save(member, (saved) => {
-      if (!saved.ok) return answer(Status.error(ErrorCode.EIO, saved.message))
+      if (!saved.ok) {
+        node.onError(new RaftError(ErrorType.STABLE, saved))
+        return answer(Status.error(ErrorCode.EIO, saved.message))
+      }
       if (node.isRebuilding) {
         node.identity = member
         node.removal.onSettled(request.upTo.index)

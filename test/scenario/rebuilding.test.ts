@@ -1,5 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { ErrorCode, Status } from '../../src/raft/errors.js'
 import type { RequestVoteResponse } from '../../src/raft/messages.js'
 import type { NodeImpl } from '../../src/raft/node-impl.js'
 import type { LogIndex } from '../../src/raft/types.js'
@@ -183,6 +184,26 @@ scenario(
     story.await('the leader knows', () => settled.length > 0)
     assert.is(settled.length, 1)
     assert.ok(settled[0]!.upTo > lastOfFirstLife, `settled by the marker at ${settled[0]!.upTo}, the first life's stands at ${first}`)
+    story.expectConverged()
+  },
+)
+
+scenario(
+  'E11 a member whose disk cannot keep that it counts again stops, and settles after its next start',
+  { size: 3, killedBy: 'failed-settling-carried-on' },
+  (story) => {
+    const { cluster } = story
+    story.start('n1')
+    const lost = story.member('n3')
+    wipe(story, lost)
+    story.restart(lost)
+    story.await('it is being rebuilt', () => standingOf(lost) === 'rebuilding' && lost.node!.status().state === 'FOLLOWER')
+    cluster.points.arm('identity.saving', lost, () => Status.error(ErrorCode.EIO, 'on purpose'))
+    story.await('it gives up', () => lost.failed !== null)
+    cluster.crash(lost)
+    story.restart(lost)
+    story.await('it is a member again', () => standingOf(lost) === 'member')
+    story.write(3)
     story.expectConverged()
   },
 )

@@ -54,7 +54,9 @@ export class AtRest {
     const { lastId, committedIndex, term, membership, configuration } = leader.node!.status()
     if (committedIndex !== lastId.index || lastId.term !== term || membership.stage !== 'none' || !configuration.isStable) return false
     return this.voters.every((member) => {
-      if (!member.isUp || member.failed || !member.image.isMember) return false
+      if (!member.isUp || !member.image.isMember) return false
+      // Where another group on that machine has failed, the operator is about to take all of it away.
+      if (member.host.members.some(({ failed }) => failed !== null)) return false
       const status = member.node!.status()
       return (
         status.term === term &&
