@@ -113,7 +113,8 @@ class Place {
   clear() {
     for (const pid of this.running) {
       try {
-        process.kill(-pid, 'SIGTERM')
+        // Asked politely, chaos would verify a cluster that is about to go.
+        process.kill(-pid, 'SIGKILL')
       } catch {
         // It has ended by itself.
       }
