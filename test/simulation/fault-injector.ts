@@ -108,9 +108,13 @@ export class FaultInjector {
     const { process } = member
     for (const each of member.host.members) each.run('space:short', (node) => node.setDiskSpace('short'))
     this.later(forMs, () => {
-      if (member.process !== process) return
-      for (const each of member.host.members) each.run('space:ample', (node) => node.setDiskSpace('ample'))
+      if (member.process === process) this.endShortage(member)
     })
+  }
+
+  /** Every group on that machine is told that there is space again. */
+  endShortage(member: SimMember): void {
+    for (const each of member.host.members) if (each.isUp) each.run('space:ample', (node) => node.setDiskSpace('ample'))
   }
 
   private arm(fault: PointFault): boolean {

@@ -231,6 +231,7 @@ export class Swarm {
       this.faults.mendDisk(member)
       member.profile.stalledUntil = 0
       cluster.resume(member)
+      this.faults.endShortage(member)
     }
     // Restarts already planned happen; nobody is left behind.
     cluster.run(electionTimeoutMs * 2)
