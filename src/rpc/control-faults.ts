@@ -29,8 +29,7 @@ function setFaults(host: ControlHost, request: raftctl.v1.SetFaultsRequest): raf
   for (const address of Object.values(request.dial_map))
     if (address !== '' && !PeerId.parse(address)) throw usage(`"${address}" in the dial map is no host:port`)
   const added = request.add.map((fault) => ({ id: idOf(fault), effect: effectOf(fault), ttlMs: ttlOf(fault) }))
-  if (request.flip_group !== '' && !host.flipByte(request.flip_group))
-    throw unimplemented(`flipping a byte in group "${request.flip_group}"`)
+  if (request.flip_group !== '') flipByte(host, request.flip_group)
   faults.set({
     dialMap: request.dial_map,
     delayMs: request.delay_ms,
@@ -41,6 +40,14 @@ function setFaults(host: ControlHost, request: raftctl.v1.SetFaultsRequest): raf
   if (request.remove.length > 0) faults.remove(request.remove)
   for (const { id, effect, ttlMs } of added) faults.add(id, effect, ttlMs)
   return faultsOf(host)
+}
+
+function flipByte(host: ControlHost, groupId: string): void {
+  const flipped = host.flipByte(groupId)
+  if (flipped === null) throw unimplemented(`flipping a byte in group "${groupId}"`)
+  if (flipped) return
+  const { address } = host.identity.peerId
+  throw failure(grpc.status.FAILED_PRECONDITION, 'E_NO_KEY', `group "${groupId}" of ${address} holds no value yet: write one first`)
 }
 
 function faultsOf({ faults }: ControlHost): raftctl.v1.FaultsResponse.$Properties {

@@ -68,8 +68,8 @@ export interface ControlHost {
   mark(groupId: string, done: (status: Status, index?: LogIndex) => void): void
   /** The hash of the state at a mark that was applied here. ENOENT: there is no such mark any more. On the executor. */
   hashAt(groupId: string, index: LogIndex, done: (status: Status, hash?: StateHashFacts) => void): void
-  /** Flips one byte in the state of a group's machine; false when that group has no such machine. */
-  flipByte(groupId: string): boolean
+  /** Flips one byte in the state of a group's machine; false when that state holds no value yet. Null: no such machine. */
+  flipByte(groupId: string): boolean | null
 }
 
 /** What the state of a machine was at a mark. */

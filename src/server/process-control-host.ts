@@ -189,8 +189,9 @@ export class ProcessControlHost implements ControlHost {
     else done(NO_MARKS)
   }
 
-  flipByte(groupId: string): boolean {
-    return this.options.groupOf(groupId)?.machine.flipByte() != null
+  flipByte(groupId: string): boolean | null {
+    const group = this.options.groupOf(groupId)
+    return group ? group.machine.flipByte() !== null : null
   }
 
   private async checkPeer(peer: PeerId, samples: number): Promise<raftctl.v1.CheckPeersResponse.Peer.$Properties> {

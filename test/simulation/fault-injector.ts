@@ -153,7 +153,8 @@ export class FaultInjector {
     process!.stopping = true
     const exit = (): void => {
       if (member.process !== process) return
-      if (process!.isBehind) return this.later(1, exit)
+      // What its next turn does may itself post work: it is through when a whole millisecond finds nothing waiting.
+      if (process!.isBehind) return this.later(1, () => this.later(1, exit))
       for (const { name, openClosures } of host.members)
         if (openClosures !== 0) throw new InvariantViolation(`${name} stopped and owes ${openClosures} answers`)
       this.endProcess(member)

@@ -136,7 +136,7 @@ async function serve(initial: NodeStatus, options: { readonly faultsEnabled?: bo
     checkPeers: async () => [],
     mark: (_group, done) => done(Status.error(ErrorCode.EINVAL, 'no marks')),
     hashAt: (_group, _index, done) => done(Status.error(ErrorCode.EINVAL, 'no marks')),
-    flipByte: () => false,
+    flipByte: (groupId) => (groupId === 'G' ? false : null),
     recordRecovery: async () => 0,
     describeCommand: () => null,
     logSegments: async () => 1,
@@ -334,6 +334,8 @@ test('faults are refused without --enable-faults and shown with it', async () =>
   assert.is((await refusal(refusing.client.call('SetFaults', { heal: true }))).detail!.code, 'E_FAULTS_DISABLED')
   const { client } = await serve(following, { faultsEnabled: true })
   assert.is((await refusal(client.call('SetFaults', { dial_map: { [n2.address]: 'nowhere' } }))).detail!.code, 'E_USAGE')
+  assert.is((await refusal(client.call('SetFaults', { flip_group: 'G' }))).detail!.code, 'E_NO_KEY', 'it holds no value')
+  assert.is((await refusal(client.call('SetFaults', { flip_group: 'other' }))).detail!.code, 'E_UNSUPPORTED')
   const faults = await client.call('SetFaults', { dial_map: { [n2.toString()]: '127.0.0.1:9' }, partition: [n3.address] })
   assert.equal({ ...faults.dial_map }, { [n2.address]: '127.0.0.1:9' })
   assert.equal((await client.call('GetFaults', {})).partition, [n3.address])
