@@ -1,0 +1,171 @@
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { eventually } from '../process/node-cluster.js'
+import type { BraftBinaries } from './binaries.js'
+import { MemberProcess } from './member-process.js'
+import { type RaftStat, raftStat } from './raft-stat.js'
+
+const RAFTCTL = fileURLToPath(new URL('../../../bin/run.js', import.meta.url))
+
+export type Kind = 'braft' | 'raftctl'
+
+export interface MemberPlace {
+  readonly name: string
+  /** Where braft puts itself: the IPv4 address of the host's name. */
+  readonly host: string
+  readonly port: number
+  /** Holds the directories and logs of all members. */
+  readonly home: string
+  readonly group: string
+  /** Of braft's examples and of our machines alike. */
+  readonly machine: 'counter' | 'atomic' | 'block'
+  readonly electionTimeoutMs: number
+  readonly binaries: BraftBinaries
+}
+
+/**
+ * A member of a group: a process of one kind or the other on a directory. The kind may change while it is stopped; the
+ * directory stays.
+ */
+export class GroupMember {
+  private readonly process: MemberProcess
+  /** Whom an empty directory names as the members of the group; empty: it waits to be added. */
+  private founders: readonly string[] = []
+  /** Whom to ask about the running group. */
+  private contacts: readonly string[] = []
+  private adopts = false
+
+  constructor(
+    private currentKind: Kind,
+    readonly place: MemberPlace,
+  ) {
+    mkdirSync(this.dataDir, { recursive: true })
+    this.process = new MemberProcess(place.name, join(place.home, `${place.name}.log`))
+  }
+
+  get kind(): Kind {
+    return this.currentKind
+  }
+
+  get name(): string {
+    return this.place.name
+  }
+
+  get address(): string {
+    return `${this.place.host}:${this.place.port}`
+  }
+
+  get peerId(): string {
+    return `${this.address}:0:0`
+  }
+
+  get dataDir(): string {
+    return join(this.place.home, this.place.name)
+  }
+
+  get running(): boolean {
+    return this.process.running
+  }
+
+  get problem(): string | null {
+    return this.process.problem
+  }
+
+  /** Starts as one of the members that a new group begins with. */
+  async found(founders: readonly string[]): Promise<void> {
+    this.founders = founders
+    this.contacts = []
+    await this.start()
+  }
+
+  /** Starts on an empty directory, to be added by the leader. */
+  async join(contacts: readonly string[]): Promise<void> {
+    this.founders = []
+    this.contacts = contacts
+    await this.start()
+  }
+
+  async start(): Promise<void> {
+    if (this.kind === 'braft') this.process.start(...this.braftCommand())
+    else this.process.start(...this.raftctlCommand())
+    this.adopts = false
+    await eventually(`${this.name} to answer`, async () => {
+      if (!this.running) return true
+      return await this.stat()
+    })
+    if (this.problem) throw new Error(this.problem)
+  }
+
+  async kill(): Promise<void> {
+    await this.process.end('SIGKILL')
+  }
+
+  async stop(): Promise<void> {
+    await this.process.end('SIGTERM')
+  }
+
+  /** The next start is of the other kind, on the same directory. */
+  become(kind: Kind): void {
+    if (kind === this.currentKind) return
+    this.adopts = kind === 'raftctl'
+    this.currentKind = kind
+  }
+
+  wipe(): void {
+    rmSync(this.dataDir, { recursive: true })
+    mkdirSync(this.dataDir)
+  }
+
+  stat(): Promise<RaftStat> {
+    return raftStat(this.address, this.place.group)
+  }
+
+  /** Indexes of the snapshots in its directory. */
+  snapshots(): number[] {
+    const directory = join(this.dataDir, 'snapshot')
+    const names = existsSync(directory) ? readdirSync(directory) : []
+    return names.flatMap((name) => /^snapshot_(\d{20})$/.exec(name)?.slice(1).map(Number) ?? []).sort((a, b) => a - b)
+  }
+
+  logTail(): string {
+    return this.process.tail()
+  }
+
+  private braftCommand(): [string, string[], string] {
+    const { binaries, machine, port, group, electionTimeoutMs } = this.place
+    const flags = {
+      port,
+      group,
+      conf: this.founders.join(','),
+      data_path: this.dataDir,
+      election_timeout_ms: electionTimeoutMs,
+      // Only on demand: what is counted is what was asked for.
+      snapshot_interval: 86_400,
+      crash_on_fatal_log: true,
+      bthread_concurrency: 4,
+    }
+    return [binaries.path(`${machine}_server`), Object.entries(flags).map(([name, value]) => `-${name}=${value}`), this.place.home]
+  }
+
+  private raftctlCommand(): [string, string[], string] {
+    const { machine, group, electionTimeoutMs } = this.place
+    const members =
+      this.founders.length > 0
+        ? ['--peers', this.founders.map(addressOf).join(',')]
+        : this.contacts.length > 0
+          ? ['--join', this.contacts.map(addressOf).join(',')]
+          : []
+    const args = [
+      ...['node', 'start', '--name', this.name, '--listen', this.address, '--data', this.dataDir],
+      ...['--group', `${group}=${machine}`, '--mixed', '--election-timeout', `${electionTimeoutMs}ms`, '--snapshot-interval', '0'],
+      ...members,
+      ...(this.adopts ? ['--adopt'] : []),
+    ]
+    return [process.execPath, [RAFTCTL, ...args], this.place.home]
+  }
+}
+
+function addressOf(peer: string): string {
+  return peer.split(':').slice(0, 2).join(':')
+}

@@ -1,0 +1,37 @@
+import { readFileSync } from 'node:fs'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { parseRaftStat } from '../../interop/raft-stat.js'
+import { FIXTURES } from '../../support/rpc.js'
+
+const captured = (at: number) => parseRaftStat(readFileSync(new URL(`counter-4-peers/raft_stat_${at}.txt`, FIXTURES), 'utf8'))
+
+test('the page of a follower of braft', () => {
+  assert.equal(captured(0), {
+    peerId: '127.0.0.1:8500:0:0',
+    state: 'FOLLOWER',
+    term: 3,
+    peers: ['127.0.0.1:8500:0:0', '127.0.0.1:8501:0:0', '127.0.0.1:8503:0:0'],
+    leader: '127.0.0.1:8501:0:0',
+    changing: false,
+    ...{ firstIndex: 1, lastIndex: 82, committedIndex: 82, appliedIndex: 82, snapshotIndex: 31 },
+  })
+})
+
+test('the page of a leader of braft', () => {
+  const { state, leader, changing, firstIndex, snapshotIndex } = captured(1)
+  assert.equal(
+    { state, leader, changing, firstIndex, snapshotIndex },
+    { state: 'LEADER', leader: null, changing: false, firstIndex: 75, snapshotIndex: 79 },
+  )
+})
+
+test('a member that knows no leader names none', () => {
+  assert.is(captured(2).leader, null)
+})
+
+test('a page that is none is refused', () => {
+  assert.throws(() => parseRaftStat(''), /no line "storage"/)
+})
+
+test.run()
