@@ -52,7 +52,7 @@ export class CounterClient {
     while (this.running) {
       this.leader ??= await this.findLeader()
       if (this.leader === null) await pause(LOOK_AGAIN_MS)
-      else await this.add(this.leader, history.begin(id, Math.floor(random.between(SIZE_MIN, SIZE_MAX))))
+      else await this.add(this.leader, history.begin(id, this.leader, Math.floor(random.between(SIZE_MIN, SIZE_MAX))))
       if (pauseMs > 0) await pause(pauseMs)
     }
   }

@@ -21,6 +21,8 @@ export interface MemberPlace {
   /** Of braft's examples and of our machines alike. */
   readonly machine: 'counter' | 'atomic' | 'block'
   readonly electionTimeoutMs: number
+  /** Braft members may take part; else raftctl members keep to themselves. */
+  readonly mixed: boolean
   readonly binaries: BraftBinaries
 }
 
@@ -149,7 +151,7 @@ export class GroupMember {
   }
 
   private raftctlCommand(): [string, string[], string] {
-    const { machine, group, electionTimeoutMs } = this.place
+    const { machine, group, electionTimeoutMs, mixed } = this.place
     const members =
       this.founders.length > 0
         ? ['--peers', this.founders.map(addressOf).join(',')]
@@ -158,7 +160,8 @@ export class GroupMember {
           : []
     const args = [
       ...['node', 'start', '--name', this.name, '--listen', this.address, '--data', this.dataDir],
-      ...['--group', `${group}=${machine}`, '--mixed', '--election-timeout', `${electionTimeoutMs}ms`, '--snapshot-interval', '0'],
+      ...['--group', `${group}=${machine}`, '--election-timeout', `${electionTimeoutMs}ms`, '--snapshot-interval', '0'],
+      ...(mixed ? ['--mixed'] : []),
       ...members,
       ...(this.adopts ? ['--adopt'] : []),
     ]

@@ -6,6 +6,8 @@ export type Outcome = 'pending' | 'acknowledged' | 'unknown' | 'failed'
 /** One increment, of a size that no other one has. Times are of the one clock of the process in which the clients live. */
 export interface Increment extends Placeable {
   readonly client: number
+  /** Whom it was sent to. */
+  readonly leader: string
   readonly invokedAt: number
   outcome: Outcome
   answeredAt: number
@@ -47,9 +49,9 @@ export class IncrementHistory {
 
   constructor(private readonly now: () => number = () => performance.now()) {}
 
-  begin(client: number, size: number): Increment {
+  begin(client: number, leader: string, size: number): Increment {
     const increment: Increment = {
-      ...{ client, size, invokedAt: this.now(), outcome: 'pending' as const },
+      ...{ client, leader, size, invokedAt: this.now(), outcome: 'pending' as const },
       ...{ answeredAt: Infinity, before: 0n, reason: 'no answer when the run ended' },
     }
     this.increments.push(increment)

@@ -17,6 +17,7 @@ export interface GroupOptions {
   readonly binaries: BraftBinaries
   readonly machine: MemberPlace['machine']
   readonly group: string
+  readonly mixed: boolean
 }
 
 export interface Standing {
@@ -45,7 +46,7 @@ export class InteropGroup {
 
   /** A place for another member; nothing runs there yet. */
   async newMember(kind: Kind): Promise<GroupMember> {
-    const { home, host, binaries, machine, group } = this.options
+    const { home, host, binaries, machine, group, mixed } = this.options
     const [port] = await freePorts(1)
     const name = `n${this.members.length + 1}`
     const member = new GroupMember(kind, {
@@ -56,6 +57,7 @@ export class InteropGroup {
       group,
       machine,
       electionTimeoutMs: ELECTION_TIMEOUT_MS,
+      mixed,
       binaries,
     })
     this.members.push(member)

@@ -32,10 +32,10 @@ export async function withGroup(
   scene: Scene,
   kinds: readonly Kind[],
   story: (group: InteropGroup) => Promise<void>,
-  machine: MemberPlace['machine'] = 'counter',
+  { machine = 'counter', mixed = true }: { readonly machine?: MemberPlace['machine']; readonly mixed?: boolean } = {},
 ): Promise<void> {
   const { home, host, binaries } = scene
-  const options: GroupOptions = { home, host, binaries, machine, group: GROUPS[machine] }
+  const options: GroupOptions = { home, host, binaries, machine, group: GROUPS[machine], mixed }
   const group = await InteropGroup.found(kinds, options)
   try {
     await story(group)

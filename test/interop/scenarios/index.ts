@@ -1,4 +1,7 @@
 import type { Scenario } from '../scenario.js'
+import { braftCliScenario } from './braft-cli.js'
+import { clientScenarios } from './clients.js'
+import { migrationScenarios } from './migrate.js'
 import { mixedScenarios } from './mixed.js'
 
-export const SCENARIOS: readonly Scenario[] = [...mixedScenarios]
+export const SCENARIOS: readonly Scenario[] = [...mixedScenarios, ...migrationScenarios, braftCliScenario, ...clientScenarios]

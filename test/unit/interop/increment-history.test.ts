@@ -10,21 +10,21 @@ class Told {
   readonly history = new IncrementHistory(() => this.time)
 
   acknowledged(size: number, before: number): this {
-    const increment = this.history.begin(1, size)
+    const increment = this.history.begin(1, 'n1', size)
     this.time += 1
     this.history.acknowledge(increment, BigInt(before))
     return this
   }
 
   unknown(size: number): this {
-    const increment = this.history.begin(2, size)
+    const increment = this.history.begin(2, 'n1', size)
     this.time += 1
     this.history.leaveUnknown(increment, 'the connection was closed')
     return this
   }
 
   failed(size: number): this {
-    this.history.fail(this.history.begin(3, size), 'not connected')
+    this.history.fail(this.history.begin(3, 'n1', size), 'not connected')
     return this
   }
 
@@ -149,7 +149,7 @@ function judged({ sizes, fates }: Run, timesOf: (at: number) => number) {
     const before = value
     if (fates[at] !== 2) value += BigInt(size) * BigInt(timesOf(at))
     const outcome = fates[at] === 0 ? 'acknowledged' : 'unknown'
-    return { client: 1, size, invokedAt: at, answeredAt: at + 0.5, outcome, before, reason: '' }
+    return { client: 1, leader: 'n1', size, invokedAt: at, answeredAt: at + 0.5, outcome, before, reason: '' }
   })
   return judgeIncrements(increments, value)
 }
