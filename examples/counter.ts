@@ -29,7 +29,7 @@ class Counter extends StateMachine {
 const [directory, amount = '1'] = process.argv.slice(2)
 if (directory === undefined) throw new Error('usage: node dist/examples/counter.js DIR [AMOUNT]')
 
-/** A group of one never speaks to anybody; three processes would use GrpcTransport. */
+/** A group of one never speaks to anybody; three processes would use PeerTransport. */
 const nobody: Transport = {
   call: () => ({ cancel: () => {} }),
   openAppendStream: () => ({ send: () => {}, close: () => {} }),

@@ -49,6 +49,11 @@ export default class NodeStart extends BaseCommand {
       helpValue: '<duration>',
       description: 'how far two clocks may drift apart in an election timeout (default: a tenth of it)',
     }),
+    transport: Flags.string({
+      default: 'grpc',
+      helpValue: '<protocol>',
+      description: 'what it speaks to the other members: grpc or baidu_std; it listens to both',
+    }),
     'enable-faults': Flags.boolean({ description: 'let chaos and tests break this node on purpose' }),
     'log-level': Flags.string({ default: 'info', helpValue: '<level>', description: 'trace, debug, info, warn, error, fatal or silent' }),
     'log-file': Flags.string({ helpValue: '<file>', description: 'where the log goes (default: stderr)' }),

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ClusterClient } from '../admin/cluster-client.js'
+import type { PeerProtocol } from '../rpc/peer-channel.js'
 import { CliError } from '../terminal/errors.js'
 import { shortPath } from '../terminal/paths.js'
 import { findContext, saveContext, selection } from './context-store.js'
@@ -25,6 +26,8 @@ export interface StartOptions {
   /** Null: the one of the existing cluster, else `kv`. */
   readonly group: string | null
   readonly electionTimeoutMs: number | null
+  /** Null: the one of the existing cluster, else `grpc`. */
+  readonly transport: PeerProtocol | null
   /** Null: as an existing cluster is; a new one may be broken, it listens on this machine only. */
   readonly enableFaults: boolean | null
   readonly ephemeral: boolean
@@ -123,6 +126,9 @@ function refuseOtherSpec(existing: LocalCluster, options: StartOptions): void {
     options.ephemeral && !existing.ephemeral ? 'it was made without --ephemeral' : null,
     electionTimeoutMs !== null && electionTimeoutMs !== existing.electionTimeoutMs
       ? `its election timeout is ${existing.electionTimeoutMs} ms, not ${electionTimeoutMs} ms`
+      : null,
+    options.transport !== null && options.transport !== (existing.transport ?? 'grpc')
+      ? `its transport is ${existing.transport ?? 'grpc'}, not ${options.transport}`
       : null,
   ].filter((text) => text !== null)
   if (differences.length === 0) return

@@ -28,6 +28,7 @@ export async function planCluster(options: StartOptions): Promise<LocalCluster> 
     dir,
     createdAt: new Date().toISOString(),
     electionTimeoutMs: options.electionTimeoutMs ?? 1000,
+    transport: options.transport ?? 'grpc',
     enableFaults: options.enableFaults ?? true,
     ephemeral: options.ephemeral,
     nodes: ports.map((port, i) => {

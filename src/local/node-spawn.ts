@@ -43,6 +43,8 @@ export function nodeArguments(cluster: LocalCluster, node: LocalNode, { rebuild 
     cluster.group,
     '--election-timeout',
     `${cluster.electionTimeoutMs}ms`,
+    '--transport',
+    cluster.transport ?? 'grpc',
     ...(rebuild ? ['--rebuild'] : []),
     ...(cluster.enableFaults ? ['--enable-faults'] : []),
   ]

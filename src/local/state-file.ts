@@ -12,6 +12,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
+import type { PeerProtocol } from '../rpc/peer-channel.js'
 import { suggestion } from '../terminal/did-you-mean.js'
 import { CliError } from '../terminal/errors.js'
 import { dataDirectory, shortPath } from '../terminal/paths.js'
@@ -50,6 +51,8 @@ export interface LocalCluster {
   readonly dir: string
   readonly createdAt: string
   readonly electionTimeoutMs: number
+  /** What its nodes speak to each other; absent: grpc. */
+  readonly transport?: PeerProtocol
   readonly enableFaults: boolean
   /** Removed when it is stopped. */
   readonly ephemeral: boolean

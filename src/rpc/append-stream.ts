@@ -5,15 +5,14 @@ import { DelayedLink } from './delayed-link.js'
 import type { Faults } from './faults.js'
 import { MAX_MESSAGE_BYTES } from './grpc.js'
 import { MetadataKey, type ProcessIdentity } from './identity.js'
+import type { ChannelStream, PeerChannel } from './peer-channel.js'
 import { decodeAck, encodeFrame, type StreamRoute } from './peer-codec.js'
-import type { PeerConnection, PeerStream } from './peer-connection.js'
-import { Peer } from './peer-definition.js'
 
 /** More than this waiting in the process means that the peer does not read: the stream breaks. */
 const BUFFERED_BYTES_MAX = MAX_MESSAGE_BYTES
 
 export interface AppendStreamContext {
-  readonly connection: PeerConnection
+  readonly channel: PeerChannel
   readonly executor: Executor
   readonly identity: ProcessIdentity
   readonly faults: Faults
@@ -23,16 +22,16 @@ export interface AppendStreamContext {
 
 /** Opens the stream of append frames of one group to one peer. */
 export function openAppendStream(context: AppendStreamContext, route: StreamRoute, events: AppendStreamEvents): AppendStream {
-  return new GrpcAppendStream(context, route, events)
+  return new PeerAppendStream(context, route, events)
 }
 
 /**
  * The sending end of raftctl.v1.Peer/Append. Events reach the engine through the executor; after `close` or `broken`
  * there are none.
  */
-class GrpcAppendStream implements AppendStream {
+class PeerAppendStream implements AppendStream {
   private over = false
-  private readonly stream: PeerStream | null
+  private readonly stream: ChannelStream | null
   private readonly opening: NodeJS.Timeout
   private readonly outward = new DelayedLink()
 
@@ -41,7 +40,7 @@ class GrpcAppendStream implements AppendStream {
     private readonly route: StreamRoute,
     private readonly events: AppendStreamEvents,
   ) {
-    const { connection, identity, faults, connectTimeoutMs } = context
+    const { channel, identity, faults, connectTimeoutMs } = context
     const late = Status.error(ErrorCode.EHOSTDOWN, `${route.to} did not take the append stream within ${connectTimeoutMs} ms`)
     this.opening = setTimeout(() => this.break(late), connectTimeoutMs)
     const headers = {
@@ -52,8 +51,8 @@ class GrpcAppendStream implements AppendStream {
     }
     this.stream = faults.isCutTo(route.to)
       ? null
-      : connection.open(`/${Peer.name}/Append`, headers, {
-          opened: (received) => this.opened(received[MetadataKey.clusterId] as string | undefined),
+      : channel.openAppend(headers, {
+          opened: (fields) => this.opened(fields(MetadataKey.clusterId)),
           message: (bytes) => this.receive(bytes),
           ended: (status) => this.break(status.ok ? Status.error(ErrorCode.ECONNRESET, `${route.to} ended the append stream`) : status),
         })
@@ -68,8 +67,7 @@ class GrpcAppendStream implements AppendStream {
     const { faults } = this.context
     if (faults.loses(this.route.to))
       return this.break(Status.error(ErrorCode.ECONNRESET, `a frame to ${this.route.to} was lost on purpose`))
-    const pieces = entries ? [head, entries] : [head]
-    this.outward.pass(faults.delayTo(this.route.to), () => this.over || this.stream?.write(pieces))
+    this.outward.pass(faults.delayTo(this.route.to), () => this.over || this.stream?.send(head, entries))
   }
 
   close(): void {

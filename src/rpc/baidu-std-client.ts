@@ -1,7 +1,8 @@
 import * as net from 'node:net'
 import { ErrorCode, Status } from '../raft/errors.js'
-import { encodeFrame, type Frame, FrameReader, requestMeta, splitBody } from './baidu-std.js'
+import { encodeFrame, type Frame, FrameError, FrameReader, requestMeta, splitBody } from './baidu-std.js'
 import { BrpcCode } from './braft-error.js'
+import { ConnectBackoff } from './connect-backoff.js'
 import { CorkedWriter } from './corked-writer.js'
 import type { Codec } from './grpc.js'
 
@@ -12,6 +13,8 @@ export interface BaiduStdClientOptions {
   readonly pendingCallsMax?: number
   /** Bytes that may wait to be sent; more calls are refused EOVERCROWDED. */
   readonly unsentBytesMax?: number
+  /** A connection that was open is lost, or could not be opened; told before the calls that waited on it. */
+  readonly onDisconnected?: (status: Status) => void
 }
 
 export interface BaiduStdRequest {
@@ -19,7 +22,10 @@ export interface BaiduStdRequest {
   readonly service: string
   readonly method: string
   readonly message: Uint8Array
+  /** Follows `message` and is part of it; not copied. */
+  readonly messageRest?: Uint8Array
   readonly attachment?: Uint8Array
+  readonly logId?: bigint
   readonly userFields?: ReadonlyMap<string, string>
   /** The call fails with ERPCTIMEDOUT after this; without it, it waits as long as the connection holds. */
   readonly timeoutMs?: number
@@ -29,6 +35,7 @@ export interface BaiduStdResponse {
   readonly message: Buffer
   /** A view into the receive buffer. */
   readonly attachment: Buffer
+  readonly userFields: ReadonlyMap<string, string>
 }
 
 /** Runs exactly once unless the call was cancelled; never from inside `call`. */
@@ -48,14 +55,16 @@ interface Pending {
  * One endpoint spoken to by baidu_std: a single connection, opened by the first call and after a failure by the next one,
  * with any number of calls in flight, matched by correlation id.
  *
- * Owns the socket and the calls that wait. A connection that fails fails every call that waited on it: EHOSTDOWN when it
- * could not be opened, EFAILEDSOCKET or EEOF when it was lost. Nothing is sent twice. Bounded in calls and in unsent bytes.
+ * Owns the socket and the calls that wait. A connection that fails fails every call that waited on it: ECONNREFUSED or EHOSTDOWN
+ * when it could not be opened, EFAILEDSOCKET or EEOF when it was lost. Nothing is sent twice. Bounded in calls and in unsent
+ * bytes. A server that cannot be reached is not stormed: for a while after a failure calls fail at once, likewise.
  */
 export class BaiduStdClient {
   private socket: net.Socket | null = null
   private writer: CorkedWriter | null = null
   private connectTimer: NodeJS.Timeout | null = null
   private readonly pending = new Map<bigint, Pending>()
+  private readonly backoff = new ConnectBackoff()
   private lastCorrelationId = 0n
   private closed = false
 
@@ -70,27 +79,42 @@ export class BaiduStdClient {
     return this.pending.size
   }
 
+  /** Bytes that wait in this process. */
+  get unsentBytes(): number {
+    return this.socket?.writableLength ?? 0
+  }
+
+  get isConnected(): boolean {
+    return this.socket !== null && this.connectTimer === null
+  }
+
+  /** The server was heard from: there is something to connect to. */
+  resetBackoff(): void {
+    this.backoff.reset()
+  }
+
   call(request: BaiduStdRequest, done: BaiduStdDone): BaiduStdCall {
-    const refusal = this.refusal()
-    if (refusal) {
-      const soon = setImmediate(() => done(refusal))
+    const correlationId = this.lastCorrelationId + 1n
+    const { messageRest = NO_BYTES, attachment = NO_BYTES } = request
+    const framed = this.refusal() ?? framedCall(correlationId, request)
+    if (framed instanceof Status) {
+      const soon = setImmediate(() => done(framed))
       return { cancel: () => clearImmediate(soon) }
     }
-    const correlationId = ++this.lastCorrelationId
+    this.lastCorrelationId = correlationId
     const pending: Pending = { done, timer: null }
     this.pending.set(correlationId, pending)
     if (request.timeoutMs !== undefined) {
       const text = `no answer from ${this.host}:${this.port} within ${request.timeoutMs} ms`
       pending.timer = setTimeout(() => this.settle(correlationId, new Status(BrpcCode.ERPCTIMEDOUT, text)), request.timeoutMs)
     }
-    const { service: serviceName, method: methodName, message, attachment = NO_BYTES, userFields } = request
-    const meta = requestMeta(
-      correlationId,
-      { serviceName, methodName },
-      { attachmentSize: attachment.length, ...(userFields ? { userFields } : {}) },
-    )
-    this.connected().write(encodeFrame(meta, message), attachment)
+    this.connected().write(framed, messageRest, attachment)
     return { cancel: () => this.forget(correlationId) }
+  }
+
+  /** Hangs up: every waiting call fails with `status`. The next call connects anew. */
+  hangUp(status: Status): void {
+    if (this.socket) this.disconnect(status)
   }
 
   /** Fails every waiting call with ECANCELED and takes no more. */
@@ -104,10 +128,9 @@ export class BaiduStdClient {
     if (this.closed) return Status.error(ErrorCode.ECANCELED, 'the client is closed')
     if (this.pending.size >= pendingCallsMax)
       return new Status(BrpcCode.ELIMIT, `${this.pending.size} calls to ${this.host}:${this.port} wait for an answer`)
-    const unsent = this.socket?.writableLength ?? 0
-    return unsent > unsentBytesMax
-      ? new Status(BrpcCode.EOVERCROWDED, `${unsent} bytes wait to be sent to ${this.host}:${this.port}`)
-      : null
+    if (this.unsentBytes > unsentBytesMax)
+      return new Status(BrpcCode.EOVERCROWDED, `${this.unsentBytes} bytes wait to be sent to ${this.host}:${this.port}`)
+    return this.socket ? null : this.backoff.refusal
   }
 
   /** The writer of the connection, opened when there is none; the socket keeps what is written before it is connected. */
@@ -119,6 +142,7 @@ export class BaiduStdClient {
     const reader = new FrameReader()
     let problem: Status | null = null
     let opened = false
+    let greeted = false
     const failed = (code: number, text: string) => {
       problem ??= new Status(code, `${this.host}:${this.port}: ${text}`)
       socket.destroy()
@@ -128,16 +152,27 @@ export class BaiduStdClient {
       opened = true
       this.stopConnectTimer()
     })
-    socket.on('error', (error) => failed(opened ? BrpcCode.EFAILEDSOCKET : ErrorCode.EHOSTDOWN, error.message))
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      const unopened = error.code === 'ECONNREFUSED' ? ErrorCode.ECONNREFUSED : ErrorCode.EHOSTDOWN
+      failed(opened ? BrpcCode.EFAILEDSOCKET : unopened, error.message)
+    })
     socket.on('data', (chunk) => {
       try {
-        reader.read(chunk, (frame) => this.answered(frame))
+        reader.read(chunk, (frame) => {
+          // Only a frame proves a server: something else may accept at that address and hang up on everybody.
+          if (!greeted) this.backoff.reset()
+          greeted = true
+          this.answered(frame)
+        })
       } catch (error) {
         failed(BrpcCode.ERESPONSE, (error as Error).message)
       }
     })
     socket.once('close', () => {
-      if (this.socket === socket) this.disconnect(problem ?? new Status(BrpcCode.EEOF, `${this.host}:${this.port} closed the connection`))
+      const status = problem ?? new Status(BrpcCode.EEOF, `${this.host}:${this.port} closed the connection`)
+      if (this.socket !== socket) return
+      if (!greeted) this.backoff.failed(status)
+      this.disconnect(status)
     })
     this.socket = socket
     this.writer = new CorkedWriter(socket)
@@ -150,7 +185,7 @@ export class BaiduStdClient {
     const parts = splitBody(frame)
     if (response.errorCode !== 0) this.settle(correlationId, new Status(response.errorCode, response.errorText))
     else if (!parts) this.settle(correlationId, new Status(BrpcCode.ERESPONSE, 'the attachment is larger than the response'))
-    else this.settle(correlationId, Status.OK, parts)
+    else this.settle(correlationId, Status.OK, { ...parts, userFields: frame.meta.userFields })
   }
 
   private settle(correlationId: bigint, status: Status, response?: BaiduStdResponse): void {
@@ -172,12 +207,29 @@ export class BaiduStdClient {
     this.socket = null
     this.writer = null
     socket?.destroy()
+    if (socket) this.options.onDisconnected?.(status)
     for (const correlationId of [...this.pending.keys()]) this.settle(correlationId, status)
   }
 
   private stopConnectTimer(): void {
     if (this.connectTimer) clearTimeout(this.connectTimer)
     this.connectTimer = null
+  }
+}
+
+/** The frame of a call up to its attachment; what is wrong with it when it cannot be sent. */
+function framedCall(correlationId: bigint, request: BaiduStdRequest): Buffer | Status {
+  const { service: serviceName, method: methodName, message, messageRest, attachment, logId, userFields } = request
+  const meta = requestMeta(
+    correlationId,
+    { serviceName, methodName, ...(logId === undefined ? {} : { logId }) },
+    { attachmentSize: attachment?.length ?? 0, ...(userFields ? { userFields } : {}) },
+  )
+  try {
+    return encodeFrame(meta, message, messageRest?.length)
+  } catch (error) {
+    if (error instanceof FrameError) return new Status(BrpcCode.EREQUEST, error.message)
+    throw error
   }
 }
 

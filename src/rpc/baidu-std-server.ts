@@ -1,9 +1,10 @@
 import type * as net from 'node:net'
 import { Status } from '../raft/errors.js'
-import { encodeFrame, type Frame, FrameReader, responseMeta, splitBody } from './baidu-std.js'
+import { encodeFrame, type Frame, FrameError, FrameReader, responseMeta, splitBody } from './baidu-std.js'
 import { BrpcCode, decorate } from './braft-error.js'
 import { CorkedWriter } from './corked-writer.js'
-import { dispatch, type ServiceRegistry } from './service.js'
+import { MAX_MESSAGE_BYTES } from './grpc.js'
+import { type CallConnection, dispatch, type RpcMethod, type ServiceRegistry } from './service.js'
 
 export interface BaiduStdServerOptions {
   /** How long a begun frame may take to arrive. */
@@ -12,6 +13,8 @@ export interface BaiduStdServerOptions {
   readonly pendingCallsMax?: number
   /** While more than this waits to be sent to a caller, nothing more is read from it. */
   readonly unsentBytesMax?: number
+  /** While more than this waits to be sent, calls that were read already are answered EOVERCROWDED (brpc's limit). */
+  readonly overcrowdedBytes?: number
 }
 
 /**
@@ -43,7 +46,7 @@ export class BaiduStdServer {
   }
 }
 
-class Connection {
+class Connection implements CallConnection {
   private readonly reader = new FrameReader()
   private readonly writer: CorkedWriter
   private readonly serverAddress: string
@@ -98,10 +101,15 @@ class Connection {
     this.frameTimer = null
   }
 
+  onClose(listener: () => void): void {
+    if (this.socket.destroyed) listener()
+    else this.socket.once('close', listener)
+  }
+
+  /** In brpc's order, so that a call that is wrong in two ways is told the same of them. */
   private serve(frame: Frame): void {
     const { meta } = frame
-    const { request, correlationId } = meta
-    if (!request) return this.fail(correlationId, BrpcCode.ENOSERVICE, 'Fail to find service=')
+    const { correlationId } = meta
     if (this.draining) return this.fail(correlationId, BrpcCode.ELOGOFF, 'Server is stopping')
     if (this.pending >= this.pendingCallsMax)
       return this.fail(correlationId, BrpcCode.ELIMIT, `Reached the limit of ${this.pendingCallsMax} calls in flight`)
@@ -113,30 +121,60 @@ class Connection {
         `attachment_size=${meta.attachmentSize} is larger than request_size=${frame.body.length}`,
       )
     }
-    const found = this.registry.find(request.serviceName, request.methodName)
+    const { serviceName = '', methodName = '', logId } = meta.request ?? {}
+    const found = this.registry.find(serviceName, methodName)
     if ('problem' in found) return this.fail(correlationId, found.problem.code, found.problem.message)
-    if (meta.compressType !== 0)
-      return this.fail(correlationId, BrpcCode.EREQUEST, `Fail to parse request, compress_type=${meta.compressType} is not spoken here`)
+    const { method } = found
+    if (this.socket.writableLength > (this.options.overcrowdedBytes ?? MAX_MESSAGE_BYTES))
+      return this.fail(correlationId, BrpcCode.EOVERCROWDED, `${this.socket.writableLength} bytes wait to be sent`, method)
+    if (meta.compressType !== 0) {
+      const text = `Fail to parse request, compress_type=${meta.compressType} is not spoken here`
+      return this.fail(correlationId, BrpcCode.EREQUEST, text, method)
+    }
 
     this.pending++
-    const context = { protocol: 'baidu_std', attachment: parts.attachment, peerAddress: this.peerAddress, fields: meta.userFields } as const
-    dispatch(found.method, parts.message, context, (status, response, attachment) => {
+    const over = () => {
       this.pending--
-      if (!status.ok) this.fail(correlationId, status.code, status.message)
-      else
-        this.writer.write(
-          encodeFrame(responseMeta(correlationId, { errorCode: 0, errorText: '' }, attachment.length), response),
-          attachment,
-        )
       this.endWhenDone()
+    }
+    const { attachment, message } = parts
+    const { peerAddress } = this
+    const context = {
+      attachment,
+      peerAddress,
+      fields: meta.userFields,
+      connection: this,
+      drop: over,
+      ...(logId === undefined ? {} : { logId }),
+    }
+    dispatch(method, message, { protocol: 'baidu_std', ...context }, (status, response, answered) => {
+      if (!status.ok) this.fail(correlationId, status.code, status.message, method)
+      else this.answer(correlationId, method, { response, attachment: answered })
+      over()
     })
   }
 
+  private answer(
+    correlationId: bigint,
+    method: RpcMethod,
+    { response, attachment }: { readonly response: Buffer; readonly attachment: Buffer },
+  ): void {
+    const meta = responseMeta(correlationId, NO_ERROR, { attachmentSize: attachment.length, ...fieldsOf(method) })
+    let frame: Buffer
+    try {
+      frame = encodeFrame(meta, response)
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error
+      return this.fail(correlationId, BrpcCode.ERESPONSE, `Fail to serialize response, ${error.message}`, method)
+    }
+    this.writer.write(frame, attachment)
+  }
+
   /** No message and no attachment travel with an error. brpc rewrites -1 to EINTERNAL. */
-  private fail(correlationId: bigint, code: number, text: string): void {
+  private fail(correlationId: bigint, code: number, text: string, method?: RpcMethod): void {
     const errorCode = code === -1 ? BrpcCode.EINTERNAL : code
     const errorText = decorate(new Status(errorCode, text), this.serverAddress)
-    this.writer.write(encodeFrame(responseMeta(correlationId, { errorCode, errorText }), NO_BYTES))
+    this.writer.write(encodeFrame(responseMeta(correlationId, { errorCode, errorText }, fieldsOf(method)), NO_BYTES))
   }
 
   private endWhenDone(): void {
@@ -144,4 +182,9 @@ class Connection {
   }
 }
 
+function fieldsOf(method: RpcMethod | undefined): { userFields?: ReadonlyMap<string, string> } {
+  return method?.answerFields ? { userFields: method.answerFields() } : {}
+}
+
+const NO_ERROR = { errorCode: 0, errorText: '' }
 const NO_BYTES = Buffer.alloc(0)

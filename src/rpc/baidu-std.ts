@@ -48,8 +48,13 @@ export function requestMeta(
   return { correlationId, compressType: 0, attachmentSize, userFields, request, response: null }
 }
 
-export function responseMeta(correlationId: bigint, response: ResponseMeta, attachmentSize = 0): FrameMeta {
-  return { correlationId, compressType: 0, attachmentSize, userFields: NO_FIELDS, request: null, response }
+export function responseMeta(
+  correlationId: bigint,
+  response: ResponseMeta,
+  rest: { attachmentSize?: number; userFields?: ReadonlyMap<string, string> } = {},
+): FrameMeta {
+  const { attachmentSize = 0, userFields = NO_FIELDS } = rest
+  return { correlationId, compressType: 0, attachmentSize, userFields, request: null, response }
 }
 
 /** The message of a frame and its attachment; null when the attachment is said to be longer than the frame. */
@@ -58,12 +63,17 @@ export function splitBody(frame: Frame): { message: Buffer; attachment: Buffer }
   return cut < 0 ? null : { message: frame.body.subarray(0, cut), attachment: frame.body.subarray(cut) }
 }
 
-/** A whole frame but for the attachment, which is written after it without a copy. */
-export function encodeFrame(meta: FrameMeta, message: Uint8Array): Buffer {
+/**
+ * A whole frame but for the attachment, which is written after it without a copy; so are `more` bytes of the message, before
+ * the attachment. Throws FrameError when it is larger than anybody takes.
+ */
+export function encodeFrame(meta: FrameMeta, message: Uint8Array, more = 0): Buffer {
   const metaBytes = encodeMeta(meta)
+  const bodySize = metaBytes.length + message.length + more + meta.attachmentSize
+  if (bodySize > MAX_MESSAGE_BYTES) throw new FrameError(`a frame of ${bodySize} bytes; the limit is ${MAX_MESSAGE_BYTES}`)
   const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES + metaBytes.length + message.length)
   frame.writeUInt32BE(MAGIC, 0)
-  frame.writeUInt32BE(metaBytes.length + message.length + meta.attachmentSize, 4)
+  frame.writeUInt32BE(bodySize, 4)
   frame.writeUInt32BE(metaBytes.length, 8)
   frame.set(metaBytes, FRAME_HEADER_BYTES)
   frame.set(message, FRAME_HEADER_BYTES + metaBytes.length)

@@ -76,6 +76,11 @@ export function decorate(status: Status, serverAddress: string): string {
   return `[${serverAddress}][E${status.code}]${status.message}`
 }
 
+/** What the handler said, without what `decorate` and brpc's clients (`[E<code>]`, `[R<n>]`) put before it. */
+export function undecorated(text: string): string {
+  return text.replace(/^(?:\[[ER]-?\d+\]|\[[^\][]*:\d+\](?=\[E))+/, '')
+}
+
 /** The error number inside a decorated text (all that gRPC leaves of it); null when there is none. */
 export function codeInText(text: string): number | null {
   const match = /\[E(-?\d+)\]/.exec(text)

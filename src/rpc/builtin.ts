@@ -2,6 +2,10 @@ import { type CliServiceOptions, cliService } from './cli-service.js'
 import { fileService } from './file-service.js'
 import { alivePage, Health, healthHandlers, readyPage } from './health.js'
 import type { NodeManager } from './node-manager.js'
+import { Peer } from './peer-definition.js'
+import type { PeerService } from './peer-service.js'
+import { baiduStdPeerService } from './peer-service-baidu-std.js'
+import { grpcPeerHandlers } from './peer-service-grpc.js'
 import { type RaftServiceOptions, raftService } from './raft-service.js'
 import { raftStatHandler, raftStatService } from './raft-stat.js'
 import type { RpcServer } from './server.js'
@@ -14,6 +18,12 @@ export function addBraftServices(server: RpcServer, options: RaftServiceOptions 
   server.addService(raftStatService(options.nodes))
   server.addRoute('/raft_stat', raftStatHandler(options.nodes))
   server.addRoute('/raft_stat/', raftStatHandler(options.nodes))
+}
+
+/** Adds raftctl.v1.Peer in both protocols: each member speaks the one it was told to. */
+export function addPeerService(server: RpcServer, service: PeerService): void {
+  server.addGrpcService(Peer, grpcPeerHandlers(service))
+  server.addBaiduStdService(baiduStdPeerService(service))
 }
 
 export interface PagesOptions {

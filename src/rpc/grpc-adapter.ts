@@ -35,7 +35,13 @@ function definitionOf(serviceName: string, methods: readonly string[]): grpc.Ser
 
 function handler(method: RpcMethod): grpc.handleUnaryCall<Buffer, Buffer> {
   return (call, callback) => {
-    const context = { protocol: 'grpc', attachment: NONE, peerAddress: call.getPeer(), fields: fieldsOf(call.metadata) } as const
+    const context = {
+      protocol: 'grpc',
+      attachment: NONE,
+      peerAddress: call.getPeer(),
+      fields: fieldsOf(call.metadata),
+      drop: () => {},
+    } as const
     dispatch(method, call.request, context, (status, response) => {
       if (status.ok) callback(null, asBuffer(response))
       else callback({ code: grpcStatusOf(status.code), details: decorate(status, call.getHost()) })

@@ -134,7 +134,7 @@ function contextOf(request: http.IncomingMessage): CallContext {
   const fields = new Map<string, string>()
   for (const [name, value] of Object.entries(request.headers)) if (typeof value === 'string') fields.set(name, value)
   const { remoteAddress, remotePort } = request.socket
-  return { protocol: 'http', attachment: Buffer.alloc(0), peerAddress: `${remoteAddress}:${remotePort}`, fields }
+  return { protocol: 'http', attachment: Buffer.alloc(0), peerAddress: `${remoteAddress}:${remotePort}`, fields, drop: () => {} }
 }
 
 /** The whole body; null when it is too large, and then the rest is not read. */

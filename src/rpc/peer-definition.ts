@@ -7,6 +7,7 @@ const raw = unary(rawCodec, rawCodec)
  * peer-codec.ts translate them to the engine's, at both ends.
  */
 export const Peer = defineService('raftctl.v1.Peer', {
+  Ping: raw,
   Hello: raw,
   PreVote: raw,
   RequestVote: raw,
@@ -19,3 +20,9 @@ export const Peer = defineService('raftctl.v1.Peer', {
   GetFile: raw,
   Settle: raw,
 })
+
+/** Answered by every raftctl node, and by nobody else. */
+export const PING = 'Ping'
+
+/** The append stream where there are only calls (baidu_std). The log id of each names the stream on its connection. */
+export const StreamMethod = { open: 'OpenAppend', frame: 'Append', close: 'CloseAppend' } as const

@@ -104,6 +104,11 @@ export class RpcServer {
     for (const { definition, implementation } of grpcDefinitions(service)) this.grpcServer.addService(definition, implementation)
   }
 
+  /** Serves a service by baidu_std alone: its gRPC form has streams, which baidu_std knows nothing of. */
+  addBaiduStdService(service: RpcService): void {
+    this.registry.add(service)
+  }
+
   /** Answers `GET path`; a path that ends in `/` also answers what is below it. */
   addRoute(path: string, handler: HttpHandler): void {
     this.http.addRoute(path, handler)

@@ -17,6 +17,18 @@ export interface CallContext {
   readonly peerAddress: string
   /** gRPC metadata or baidu_std user_fields. */
   readonly fields: ReadonlyMap<string, string>
+  /** baidu_std only: what the caller calls this call. */
+  readonly logId?: bigint
+  /** baidu_std only: the connection that the call came by, the same for all its calls. */
+  readonly connection?: CallConnection
+  /** In place of an answer: none will come, as if it were lost on the way. */
+  drop(): void
+}
+
+/** A connection that outlives its calls. */
+export interface CallConnection {
+  /** Runs once the connection is gone. */
+  onClose(listener: () => void): void
 }
 
 /** Called exactly once, now or later; `response` is there exactly when `status` is OK. */
@@ -29,6 +41,8 @@ export interface RpcMethod {
   readonly response: Codec<any, any>
   /** How the messages read as JSON; a method without it is not reachable by HTTP. */
   readonly json: { readonly request: MessageShape; readonly response: MessageShape } | null
+  /** baidu_std: the user fields of every answer, refusals among them. */
+  readonly answerFields?: () => ReadonlyMap<string, string>
   // biome-ignore lint/suspicious/noExplicitAny: as above
   handle(request: any, context: CallContext, done: Reply<any>): void
 }

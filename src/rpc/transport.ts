@@ -4,14 +4,16 @@ import { ErrorCode, Status } from '../raft/errors.js'
 import type { HelloRequest, PeerCalls, PeerMethod } from '../raft/messages.js'
 import type { PeerId } from '../raft/peer-id.js'
 import { openAppendStream } from './append-stream.js'
+import { BaiduStdPeerChannel } from './baidu-std-peer-channel.js'
 import type { Faults } from './faults.js'
+import { GrpcPeerChannel } from './grpc-peer-channel.js'
 import { MetadataKey, type ProcessIdentity } from './identity.js'
-import { GRPC_PREFIX_BYTES } from './peer-codec.js'
-import { PeerConnection } from './peer-connection.js'
-import { Peer } from './peer-definition.js'
+import type { PeerChannel, PeerProtocol } from './peer-channel.js'
 import { decodeHelloResponse, encodeHelloRequest, peerMethodCodecs } from './peer-messages.js'
 
-export interface GrpcTransportOptions {
+export interface PeerTransportOptions {
+  /** What the nodes of this cluster speak to each other; every node listens to both. Default grpc. */
+  readonly protocol?: PeerProtocol
   readonly executor: Executor
   readonly identity: ProcessIdentity
   readonly faults: Faults
@@ -34,11 +36,11 @@ const DEFAULT_PING_MS = 2000
  * - Nothing waits for a connection longer than the connect timeout.
  * - A peer that shows another cluster's id is never taken at its word: the call fails.
  */
-export class GrpcTransport implements Transport {
-  private readonly connections = new Map<string, PeerConnection>()
+export class PeerTransport implements Transport {
+  private readonly channels = new Map<string, PeerChannel>()
   private readonly connectTimeoutMs: number
 
-  constructor(private readonly options: GrpcTransportOptions) {
+  constructor(private readonly options: PeerTransportOptions) {
     this.connectTimeoutMs = options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS
     options.faults.onChange((addresses) => {
       for (const address of addresses) this.disconnect(address)
@@ -52,8 +54,8 @@ export class GrpcTransport implements Transport {
     timeoutMs: number,
     done: (status: Status, response?: PeerCalls[M]['response']) => void,
   ): Call {
-    const { path, body, decode } = this.encodeCall(to, method, request)
-    return this.unary(to, path, body, timeoutMs, (status, bytes) => {
+    const { name, body, decode } = this.encodeCall(to, method, request)
+    return this.unary(to, { name, body }, timeoutMs, (status, bytes) => {
       if (!status.ok || !bytes) return done(status)
       let response: PeerCalls[M]['response']
       try {
@@ -68,7 +70,7 @@ export class GrpcTransport implements Transport {
   openAppendStream(groupId: string, from: PeerId, to: PeerId, events: AppendStreamEvents): AppendStream {
     const { executor, identity, faults } = this.options
     return openAppendStream(
-      { connection: this.connection(to), executor, identity, faults, connectTimeoutMs: this.connectTimeoutMs },
+      { channel: this.channel(to), executor, identity, faults, connectTimeoutMs: this.connectTimeoutMs },
       { groupId, from, to },
       events,
     )
@@ -97,35 +99,30 @@ export class GrpcTransport implements Transport {
 
   /** A call of `peer` reached us: it is up, so there is no reason to wait before connecting to it. */
   noteAlive(peer: PeerId): void {
-    this.connections.get(peer.address)?.resetBackoff()
+    this.channels.get(peer.address)?.resetBackoff()
   }
 
   /** Hangs up everywhere; calls under way fail. */
   close(): void {
-    for (const address of [...this.connections.keys()]) this.disconnect(address)
+    for (const address of [...this.channels.keys()]) this.disconnect(address)
   }
 
   private disconnect(address: string): void {
-    const connection = this.connections.get(address)
-    this.connections.delete(address)
-    connection?.close(Status.error(ErrorCode.ECONNRESET, 'the connection was closed'))
+    const channel = this.channels.get(address)
+    this.channels.delete(address)
+    channel?.close(Status.error(ErrorCode.ECONNRESET, 'the connection was closed'))
   }
 
-  private connection(to: PeerId): PeerConnection {
-    let connection = this.connections.get(to.address)
-    if (!connection) {
+  private channel(to: PeerId): PeerChannel {
+    let channel = this.channels.get(to.address)
+    if (!channel) {
       const { host, port } = this.options.faults.dialTarget(to)
-      const { pingMs = DEFAULT_PING_MS } = this.options
-      connection = new PeerConnection({
-        host,
-        port,
-        connectTimeoutMs: this.connectTimeoutMs,
-        pingIntervalMs: pingMs,
-        pingTimeoutMs: pingMs,
-      })
-      this.connections.set(to.address, connection)
+      const { pingMs = DEFAULT_PING_MS, protocol = 'grpc' } = this.options
+      const options = { host, port, connectTimeoutMs: this.connectTimeoutMs, pingIntervalMs: pingMs, pingTimeoutMs: pingMs }
+      channel = protocol === 'grpc' ? new GrpcPeerChannel(options) : new BaiduStdPeerChannel(options)
+      this.channels.set(to.address, channel)
     }
-    return connection
+    return channel
   }
 
   private encodeCall<M extends PeerMethod>(to: PeerId, method: M, request: PeerCalls[M]['request']) {
@@ -136,39 +133,45 @@ export class GrpcTransport implements Transport {
         if (extras.name !== '') onName(to, extras.name)
         return response
       }
-      return { path: pathOf('Hello'), body: encodeHelloRequest(request as HelloRequest, identity.name), decode }
+      return { name: 'Hello', body: encodeHelloRequest(request as HelloRequest, identity.name), decode }
     }
     type Other = Exclude<M, 'hello'>
     const codec = peerMethodCodecs[method as Other]
     const body = codec.encodeRequest(request as PeerCalls[Other]['request'])
-    return { path: pathOf(codec.name), body, decode: (bytes: Buffer) => codec.decodeResponse(bytes) }
+    return { name: codec.name, body, decode: (bytes: Buffer) => codec.decodeResponse(bytes) }
   }
 
   /** One request, one completion. A fault may hold it back or let it run into its deadline. */
-  private unary(to: PeerId, path: string, body: Buffer, timeoutMs: number, done: (status: Status, bytes?: Buffer) => void): Call {
+  private unary(
+    to: PeerId,
+    { name, body }: { readonly name: string; readonly body: Buffer },
+    timeoutMs: number,
+    done: (status: Status, bytes?: Buffer) => void,
+  ): Call {
     const { executor, identity, faults } = this.options
     let settled = false
-    let cancelStream: (() => void) | null = null
+    let underWay: Call | null = null
     let delay: NodeJS.Timeout | null = null
     const settle = (status: Status, bytes?: Buffer) => {
       if (settled) return
       settled = true
       clearTimeout(deadline)
       if (delay) clearTimeout(delay)
-      cancelStream?.()
-      executor.post(() => !cancelled && done(status, bytes), path)
+      underWay?.cancel()
+      executor.post(() => !cancelled && done(status, bytes), name)
     }
     const deadline = setTimeout(() => settle(Status.error(ErrorCode.ETIMEDOUT, `no answer from ${to} within ${timeoutMs} ms`)), timeoutMs)
     let cancelled = false
     const start = () => {
       let answer: Buffer | null = null
-      const stream = this.connection(to).open(
-        path,
-        { ...identity.peerMetadata(), 'grpc-timeout': `${Math.ceil(timeoutMs)}m` },
+      underWay = this.channel(to).call(
+        name,
+        body,
+        { fields: identity.peerMetadata(), timeoutMs },
         {
-          opened: (headers) => {
+          opened: (fields) => {
             if (faults.isCutFrom(to)) return
-            const mismatch = identity.clusterMismatch(headers[MetadataKey.clusterId] as string | undefined)
+            const mismatch = identity.clusterMismatch(fields(MetadataKey.clusterId))
             if (mismatch) settle(Status.error(ErrorCode.EINVAL, `${to} is of another cluster: ${mismatch}`))
           },
           message: (bytes) => {
@@ -180,9 +183,6 @@ export class GrpcTransport implements Transport {
           },
         },
       )
-      cancelStream = () => stream.cancel()
-      stream.write([prefixed(body)])
-      stream.end()
     }
     const delayMs = faults.delayTo(to)
     if (!faults.isCutTo(to) && !faults.loses(to)) {
@@ -196,16 +196,4 @@ export class GrpcTransport implements Transport {
       },
     }
   }
-}
-
-function pathOf(method: string): string {
-  return `/${Peer.name}/${method}`
-}
-
-function prefixed(body: Buffer): Buffer {
-  const message = Buffer.allocUnsafe(GRPC_PREFIX_BYTES + body.length)
-  message[0] = 0
-  message.writeUInt32BE(body.length, 1)
-  body.copy(message, GRPC_PREFIX_BYTES)
-  return message
 }

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { Configuration } from '../raft/configuration.js'
 import { PeerId } from '../raft/peer-id.js'
+import { PEER_PROTOCOLS, type PeerProtocol } from '../rpc/peer-channel.js'
 import { StartError } from './start-error.js'
 
 /** The flags of `raftctl node start`, as typed. */
@@ -22,6 +23,7 @@ export interface NodeFlags {
   readonly maxClockDrift?: string | undefined
   readonly group: string
   readonly electionTimeout: string
+  readonly transport?: string | undefined
   readonly enableFaults?: boolean | undefined
   readonly logLevel: string
   readonly logFile?: string | undefined
@@ -55,6 +57,8 @@ export interface NodeConfiguration {
   /** The leader answers reads of mode lease by its clock. */
   readonly leaderLease: boolean
   readonly maxClockDriftMs: number
+  /** What this node speaks to the other members; it listens to both. */
+  readonly transport: PeerProtocol
   readonly faultsEnabled: boolean
   readonly logLevel: LogLevel
   readonly logFile: string | null
@@ -115,6 +119,7 @@ export function parseConfiguration(flags: NodeFlags): NodeConfiguration {
     maxClockDriftMs: clockDriftOf(flags.maxClockDrift, electionTimeoutMs),
     snapshotIntervalMs: snapshotIntervalOf(flags.snapshotInterval ?? SNAPSHOT_INTERVAL_DEFAULT),
     snapshotBytesPerSecond: rateOf(flags.snapshotMaxRate ?? '0'),
+    transport: transportOf(flags.transport ?? 'grpc'),
     faultsEnabled: flags.enableFaults ?? false,
     logLevel: logLevelOf(flags.logLevel),
     logFile: flags.logFile === undefined ? null : resolve(flags.logFile),
@@ -247,6 +252,12 @@ function rateOf(text: string): number {
   return Math.round(Number(match[1]) * RATE_UNITS[match[2] ?? 'B']!)
 }
 
+function transportOf(text: string): PeerProtocol {
+  const protocol = PEER_PROTOCOLS.find((known) => known === text)
+  if (!protocol) throw usage(`--transport "${text}" is no transport`, `Use one of ${PEER_PROTOCOLS.join(', ')}.`)
+  return protocol
+}
+
 function logLevelOf(text: string): LogLevel {
   const level = LOG_LEVELS.find((known) => known === text)
   if (!level) throw usage(`--log-level "${text}" is no log level`, `Use one of ${LOG_LEVELS.join(', ')}.`)
@@ -272,6 +283,7 @@ export function describeConfiguration(configuration: NodeConfiguration): Record<
     'snapshot-max-rate': String(configuration.snapshotBytesPerSecond),
     'leader-lease': String(configuration.leaderLease),
     'max-clock-drift': `${configuration.maxClockDriftMs}ms`,
+    transport: configuration.transport,
     'enable-faults': String(configuration.faultsEnabled),
     'log-level': configuration.logLevel,
     'log-file': configuration.logFile ?? '',

@@ -10,7 +10,7 @@ import { ProcessIdentity } from '../rpc/identity.js'
 import { NodeManager } from '../rpc/node-manager.js'
 import { PeerService } from '../rpc/peer-service.js'
 import { ListenError, RpcServer } from '../rpc/server.js'
-import { GrpcTransport } from '../rpc/transport.js'
+import { PeerTransport } from '../rpc/transport.js'
 import { checksum } from '../storage/checksum.js'
 import type { Removal } from '../storage/identity-file.js'
 import { NodeFileSystem } from '../storage/node-file-system.js'
@@ -56,7 +56,7 @@ export class NodeProcess {
   private readonly faults: Faults
   private readonly names: MemberNames
   private readonly metrics: Metrics
-  private readonly transport: GrpcTransport
+  private readonly transport: PeerTransport
   private readonly environment: ProductionEnvironment
   private readonly peerService: PeerService
   private readonly server: RpcServer
@@ -81,7 +81,7 @@ export class NodeProcess {
     const executor = new EventLoopExecutor()
     const { identity, faults, nodes, names, metrics } = this
     const onName = (peer: Parameters<MemberNames['learn']>[0], learned: string) => names.learn(peer, learned)
-    this.transport = new GrpcTransport({ executor, identity, faults, onName })
+    this.transport = new PeerTransport({ protocol: configuration.transport, executor, identity, faults, onName })
     const observer = { event: (event: RaftEvent) => this.observe(event) }
     this.environment = productionEnvironment({ executor, transport: this.transport, observer, faults })
     const onAlive = (peer: typeof peerId) => this.transport.noteAlive(peer)

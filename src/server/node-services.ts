@@ -1,11 +1,10 @@
 import { Kv, kvHandlers } from '../machines/kv/grpc-service.js'
 import type { Checksum, Executor } from '../raft/environment.js'
-import { addBraftServices, addPages } from '../rpc/builtin.js'
+import { addBraftServices, addPages, addPeerService } from '../rpc/builtin.js'
 import type { AdministeredNode } from '../rpc/cli-service.js'
 import { Control } from '../rpc/control-definition.js'
 import { type ControlHost, ControlService } from '../rpc/control-service.js'
 import type { NodeManager } from '../rpc/node-manager.js'
-import { Peer } from '../rpc/peer-definition.js'
 import type { PeerService } from '../rpc/peer-service.js'
 import type { RpcServer } from '../rpc/server.js'
 import type { GroupHost } from './group-host.js'
@@ -26,7 +25,7 @@ export interface NodeServicesOptions {
 /** Everything that the one port of a node answers. */
 export function addNodeServices(server: RpcServer, options: NodeServicesOptions): void {
   const { host, nodes, executor, checksum, peerService, metrics, groupOf, isStarting } = options
-  server.addGrpcService(Peer, peerService.handlers)
+  addPeerService(server, peerService)
   server.addGrpcService(Control, new ControlService(host).handlers)
   const serviceOf = (groupId: string) => groupOf(groupId)?.service ?? (isStarting(groupId) ? 'starting' : null)
   server.addGrpcService(Kv, kvHandlers({ serviceOf }))

@@ -20,10 +20,10 @@ import {
 import { cliService } from '../../src/rpc/cli-service.js'
 import { readErrorDetail, toGrpcError } from '../../src/rpc/error-detail.js'
 import { fileService } from '../../src/rpc/file-service.js'
+import { MessageReader } from '../../src/rpc/grpc-peer-channel.js'
 import { JsonMessageError, type MessageShape, messageFromJson, messageToJson } from '../../src/rpc/json-message.js'
 import { NodeManager } from '../../src/rpc/node-manager.js'
 import { decodeAck, decodeFrame, encodeAck, encodeFrame as encodeAppendFrame, GRPC_PREFIX_BYTES } from '../../src/rpc/peer-codec.js'
-import { MessageReader } from '../../src/rpc/peer-connection.js'
 import {
   decodeHelloRequest,
   decodeHelloResponse,
@@ -280,7 +280,7 @@ function decodesOrCounts(run: () => Exclude<Outcome, { refused: string }>): Outc
 
 const grpcMessages: Decoder = {
   name: 'grpc-messages',
-  covers: ['src/rpc/peer-connection.ts MessageReader'],
+  covers: ['src/rpc/grpc-peer-channel.ts MessageReader'],
   samples: () => {
     const one = (text: string) => Buffer.concat([Buffer.from([0, 0, 0, 0, text.length]), Buffer.from(text)])
     return [one(''), one('abc'), Buffer.concat([one('a'), one(''), one('bc')]), Buffer.from([1, 0, 0, 0, 0])]
@@ -340,7 +340,13 @@ const braftCalls: Decoder = {
       bytes[0] ?? 0,
     )
     const cut = 3 + (bytes.length >= 3 ? bytes.readUInt16BE(1) : 0)
-    const context = { protocol: 'baidu_std', attachment: bytes.subarray(cut), peerAddress: '127.0.0.1:1', fields: new Map() } as const
+    const context = {
+      protocol: 'baidu_std',
+      attachment: bytes.subarray(cut),
+      peerAddress: '127.0.0.1:1',
+      fields: new Map(),
+      drop: () => {},
+    } as const
     const answers: Status[] = []
     dispatch(method, bytes.subarray(3, cut), context, (status) => answers.push(status))
     for (let next = queue.shift(); next; next = queue.shift()) next()

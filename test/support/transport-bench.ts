@@ -1,17 +1,19 @@
+import type { Test } from 'uvu'
 import type { AppendStreamEvents } from '../../src/raft/environment.js'
 import { Status } from '../../src/raft/errors.js'
 import { EntryBatch, EntryType } from '../../src/raft/log-entry.js'
 import type { AppendEntriesRequest, AppendEntriesResponse, PeerHandler } from '../../src/raft/messages.js'
 import { PeerId } from '../../src/raft/peer-id.js'
 import { asTerm, logIndex } from '../../src/raft/types.js'
+import { addPeerService } from '../../src/rpc/builtin.js'
 import { callGuard } from '../../src/rpc/call-guard.js'
 import { Faults } from '../../src/rpc/faults.js'
 import { ProcessIdentity } from '../../src/rpc/identity.js'
 import { type ManagedNode, NodeManager } from '../../src/rpc/node-manager.js'
-import { Peer } from '../../src/rpc/peer-definition.js'
+import { PEER_PROTOCOLS, type PeerProtocol } from '../../src/rpc/peer-channel.js'
 import { PeerService } from '../../src/rpc/peer-service.js'
 import { RpcServer } from '../../src/rpc/server.js'
-import { GrpcTransport } from '../../src/rpc/transport.js'
+import { PeerTransport } from '../../src/rpc/transport.js'
 import { EventLoopExecutor } from '../../src/server/executor.js'
 import { checksum } from '../../src/storage/checksum.js'
 
@@ -25,6 +27,21 @@ export const ACCEPTED: AppendEntriesResponse = {
   rebuilding: false,
 }
 export const closers: (() => unknown)[] = []
+
+let protocol: PeerProtocol = 'grpc'
+
+/** A test of what holds whatever the peers speak: once for each protocol. */
+export function overEach(test: Test, title: string, run: (protocol: PeerProtocol) => Promise<unknown>): void {
+  for (const spoken of PEER_PROTOCOLS)
+    test(`${title} (${spoken})`, async () => {
+      protocol = spoken
+      try {
+        await run(spoken)
+      } finally {
+        protocol = 'grpc'
+      }
+    })
+}
 
 /** For `test.after.each`: closes what the test opened. */
 export async function closeAll(): Promise<void> {
@@ -48,19 +65,22 @@ export async function startPeer(handler: Partial<PeerHandler>, clusterId: string
     onName: (peer, name) => learned.push(`${peer.key}=${name}`),
     onAlive: () => {},
   })
-  server.addGrpcService(Peer, service.handlers)
+  addPeerService(server, service)
   const { port } = await server.listen()
   const peerId = new PeerId('127.0.0.1', port)
-  nodes.add({ groupId: GROUP, peerId, handler: { handleStreamBroken: () => {}, ...handler } as PeerHandler } as ManagedNode)
+  const addGroup = (groupId: string) =>
+    nodes.add({ groupId, peerId, handler: { handleStreamBroken: () => {}, ...handler } as PeerHandler } as ManagedNode)
+  addGroup(GROUP)
   closers.push(() => server.close({ deadlineMs: 0 }))
-  return { peerId, faults, identity, learned, server, service }
+  return { peerId, faults, identity, learned, server, service, addGroup }
 }
 
 export function startClient(clusterId: string | null = CLUSTER, pingMs = 100) {
   const identity = new ProcessIdentity(PeerId.parse('127.0.0.1:2')!, 'client', 'boot-of-client', '0.1.0', clusterId)
   const faults = new Faults(true)
   const names: string[] = []
-  const transport = new GrpcTransport({
+  const transport = new PeerTransport({
+    protocol,
     executor: new EventLoopExecutor(),
     identity,
     faults,
@@ -106,7 +126,7 @@ export function frame(to: PeerId, from: PeerId, index: number, data: string | nu
 }
 
 /** An append stream whose events are promises. */
-export function openStream(client: ReturnType<typeof startClient>, to: PeerId) {
+export function openStream(client: ReturnType<typeof startClient>, to: PeerId, groupId = GROUP) {
   const answers: { seq: number; status: Status; response?: AppendEntriesResponse }[] = []
   const waiters: (() => void)[] = []
   let breakNow: (status: Status) => void = () => {}
@@ -120,7 +140,7 @@ export function openStream(client: ReturnType<typeof startClient>, to: PeerId) {
     },
     broken: (status) => breakNow(status),
   }
-  const stream = client.transport.openAppendStream(GROUP, client.self, to, events)
+  const stream = client.transport.openAppendStream(groupId, client.self, to, events)
   const answered = async (count: number) => {
     while (answers.length < count) await new Promise<void>((resolve) => waiters.push(resolve))
     return answers

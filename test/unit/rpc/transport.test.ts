@@ -7,7 +7,9 @@ import { ErrorCode, Status } from '../../../src/raft/errors.js'
 import { EntryBatch, EntryType } from '../../../src/raft/log-entry.js'
 import { PeerId } from '../../../src/raft/peer-id.js'
 import { asTerm, logIndex } from '../../../src/raft/types.js'
+import { encodeFrame, FrameReader, responseMeta } from '../../../src/rpc/baidu-std.js'
 import type { Faults } from '../../../src/rpc/faults.js'
+import type { PeerProtocol } from '../../../src/rpc/peer-channel.js'
 import { Peer } from '../../../src/rpc/peer-definition.js'
 import { checksum } from '../../../src/storage/checksum.js'
 import { LinkProxy } from '../../support/proxy.js'
@@ -21,13 +23,14 @@ import {
   frame,
   GROUP,
   openStream,
+  overEach,
   startClient,
   startPeer,
 } from '../../support/transport-bench.js'
 
 test.after.each(closeAll)
 
-test('hello carries names and founders both ways', async () => {
+overEach(test, 'hello carries names and founders both ways', async () => {
   const peer = await startPeer(answersHello)
   const client = startClient()
   const { status, response } = await callHello(client, peer.peerId)
@@ -43,7 +46,7 @@ test('hello carries names and founders both ways', async () => {
   assert.equal(client.names, [`${peer.peerId.key}=server`])
 })
 
-test('a vote request arrives as it was sent, and so does its answer', async () => {
+overEach(test, 'a vote request arrives as it was sent, and so does its answer', async () => {
   let seen: unknown
   const response = { term: asTerm(7), granted: true, disrupted: true, previousTerm: asTerm(6), rejectedByLease: true }
   const peer = await startPeer({
@@ -63,7 +66,7 @@ test('a vote request arrives as it was sent, and so does its answer', async () =
   assert.equal(seen, request)
 })
 
-test("a peer's refusal keeps its error number", async () => {
+overEach(test, "a peer's refusal keeps its error number", async () => {
   const peer = await startPeer({ handleReadIndex: (_request, answer) => answer(Status.error(ErrorCode.EPERM, 'is not leader, näh')) })
   const client = startClient()
   const request = { groupId: GROUP, serverId: client.self, peerId: peer.peerId, mode: 'confirmed' as const }
@@ -72,7 +75,7 @@ test("a peer's refusal keeps its error number", async () => {
   assert.is(status.message, 'is not leader, näh')
 })
 
-test('a group that is not here answers ENOENT', async () => {
+overEach(test, 'a group that is not here answers ENOENT', async () => {
   const peer = await startPeer({})
   const client = startClient()
   const request = { groupId: 'other', serverId: client.self, peerId: peer.peerId, mode: 'confirmed' as const }
@@ -80,7 +83,7 @@ test('a group that is not here answers ENOENT', async () => {
   assert.is(status.code, ErrorCode.ENOENT)
 })
 
-test('silence ends with ETIMEDOUT, once, and a cancelled call does not complete', async () => {
+overEach(test, 'silence ends with ETIMEDOUT, once, and a cancelled call does not complete', async () => {
   let release: () => void = () => {}
   const peer = await startPeer({
     ...answersHello,
@@ -102,7 +105,7 @@ test('silence ends with ETIMEDOUT, once, and a cancelled call does not complete'
   assert.is(completions, 1)
 })
 
-test('nobody listens: calls and streams fail at once with ECONNREFUSED, dial says refused', async () => {
+overEach(test, 'nobody listens: calls and streams fail at once with ECONNREFUSED, dial says refused', async () => {
   const unused = await freePort()
   const to = new PeerId('127.0.0.1', unused)
   const client = startClient()
@@ -112,7 +115,7 @@ test('nobody listens: calls and streams fail at once with ECONNREFUSED, dial say
   assert.is(await new Promise((resolve) => client.transport.dial(to, 500, resolve)), 'refused')
 })
 
-test('somebody listens and says nothing: the stream breaks within the connect timeout, dial says accepted', async () => {
+overEach(test, 'somebody listens and says nothing: the stream breaks within the connect timeout, dial says accepted', async () => {
   const silent = net.createServer(() => {})
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
   closers.push(() => silent.close())
@@ -124,7 +127,7 @@ test('somebody listens and says nothing: the stream breaks within the connect ti
   assert.is(await new Promise((resolve) => client.transport.dial(to, 500, resolve)), 'accepted')
 })
 
-test('frames arrive in order with their bytes, and every one is answered under its number', async () => {
+overEach(test, 'frames arrive in order with their bytes, and every one is answered under its number', async () => {
   const seen: string[] = []
   const peer = await startPeer({
     handleAppendEntries: (request, answer) => {
@@ -146,7 +149,7 @@ test('frames arrive in order with their bytes, and every one is answered under i
   )
 })
 
-test('a frame whose entry was damaged on the way is refused with EREQUEST and never reaches the node', async () => {
+overEach(test, 'a frame whose entry was damaged on the way is refused with EREQUEST and never reaches the node', async () => {
   let handled = 0
   const peer = await startPeer({
     handleAppendEntries: (_request, answer) => {
@@ -168,7 +171,7 @@ test('a frame whose entry was damaged on the way is refused with EREQUEST and ne
   assert.is(handled, 1)
 })
 
-test("a closed stream tells the other side's node that it broke, a vanished peer tells this side", async () => {
+overEach(test, "a closed stream tells the other side's node that it broke, a vanished peer tells this side", async () => {
   let gone: (peer: PeerId) => void = () => {}
   const brokenAtPeer = new Promise<PeerId>((resolve) => {
     gone = resolve
@@ -190,7 +193,7 @@ test("a closed stream tells the other side's node that it broke, a vanished peer
   assert.not((await second.broken).ok)
 })
 
-test('E14 a caller of another cluster is refused on both sides, on calls and streams', async () => {
+overEach(test, 'E14 a caller of another cluster is refused on both sides, on calls and streams', async () => {
   const peer = await startPeer({ ...answersHello, handleAppendEntries: (_r, answer) => answer(Status.OK, ACCEPTED) })
   const stranger = startClient('bb'.repeat(16))
   assert.not((await callHello(stranger, peer.peerId)).status.ok)
@@ -210,7 +213,7 @@ test('a caller without raftctl metadata is not raftctl', async () => {
   assert.is(error?.code, grpc.status.FAILED_PRECONDITION)
 })
 
-test('a dial map moves the connection, a partition cuts it, healing brings it back', async () => {
+overEach(test, 'a dial map moves the connection, a partition cuts it, healing brings it back', async () => {
   const peer = await startPeer(answersHello)
   const other = await startPeer({
     handleHello: (_request, answer) =>
@@ -229,7 +232,7 @@ test('a dial map moves the connection, a partition cuts it, healing brings it ba
   assert.ok((await callHello(client, peer.peerId)).status.ok)
 })
 
-test('a connection that lost its other end without a word is found out by ping', async () => {
+overEach(test, 'a connection that lost its other end without a word is found out by ping', async () => {
   const peer = await startPeer({ handleAppendEntries: (_r, answer) => answer(Status.OK, ACCEPTED) })
   const proxy = await LinkProxy.to(peer.peerId)
   closers.push(() => proxy.close())
@@ -244,10 +247,28 @@ test('a connection that lost its other end without a word is found out by ping',
   assert.match(status.message, 'ping')
 })
 
-test('a peer that does not read breaks the stream before it fills the memory', async () => {
-  const deaf = http2.createServer()
-  deaf.on('stream', (stream) => stream.respond({ ':status': 200, 'content-type': 'application/grpc' }))
-  deaf.on('session', (session) => closers.push(() => session.destroy()))
+/** Takes a stream and reads nothing of it. */
+function deafServer(protocol: PeerProtocol): net.Server | http2.Http2Server {
+  if (protocol === 'grpc') {
+    const deaf = http2.createServer()
+    deaf.on('stream', (stream) => stream.respond({ ':status': 200, 'content-type': 'application/grpc' }))
+    deaf.on('session', (session) => closers.push(() => session.destroy()))
+    return deaf
+  }
+  return net.createServer((socket) => {
+    closers.push(() => socket.destroy())
+    const reader = new FrameReader()
+    socket.on('data', (chunk) =>
+      reader.read(chunk, ({ meta }) => {
+        socket.write(encodeFrame(responseMeta(meta.correlationId, { errorCode: 0, errorText: '' }), Buffer.alloc(0)))
+        socket.pause()
+      }),
+    )
+  })
+}
+
+overEach(test, 'a peer that does not read breaks the stream before it fills the memory', async (protocol) => {
+  const deaf = deafServer(protocol)
   await new Promise<void>((resolve) => deaf.listen(0, '127.0.0.1', resolve))
   closers.push(() => deaf.close())
   const to = new PeerId('127.0.0.1', (deaf.address() as net.AddressInfo).port)
@@ -265,7 +286,7 @@ test('a peer that does not read breaks the stream before it fills the memory', a
   assert.ok(sent > 32 && sent < 80, `${sent} MiB`)
 })
 
-test('a delay keeps the order of the frames, also when it ends', async () => {
+overEach(test, 'a delay keeps the order of the frames, also when it ends', async () => {
   const seen: number[] = []
   const peer = await startPeer({
     handleAppendEntries: (request, answer) => {
@@ -285,7 +306,7 @@ test('a delay keeps the order of the frames, also when it ends', async () => {
   assert.equal(seen, [10, 11, 12])
 })
 
-test('a one-way cut lets requests through and no answer back; nothing reaches who is cut both ways', async () => {
+overEach(test, 'a one-way cut lets requests through and no answer back; nothing reaches who is cut both ways', async () => {
   let reached = 0
   const peer = await startPeer({
     handleHello: (request, answer) => {
@@ -313,7 +334,7 @@ test('a one-way cut lets requests through and no answer back; nothing reaches wh
   assert.ok((await callHello(client, peer.peerId)).status.ok)
 })
 
-test('a lost message is one that was never sent, and breaks the stream that promised its order', async () => {
+overEach(test, 'a lost message is one that was never sent, and breaks the stream that promised its order', async () => {
   const peer = await startPeer({ ...answersHello, handleAppendEntries: (_request, answer) => answer(Status.OK, ACCEPTED) })
   const client = startClient()
   const lose = (faults: Faults, percent: number) => faults.add('drop', { kind: 'drop', peers: new Set(), percent }, 60_000)
@@ -329,6 +350,45 @@ test('a lost message is one that was never sent, and breaks the stream that prom
   assert.not((await unanswered.broken).ok)
   lose(peer.faults, 0)
   assert.ok((await callHello(client, peer.peerId)).status.ok)
+})
+
+overEach(test, 'a node that stops ends the streams of its peers at once, and none of their frames is left without an answer', async () => {
+  let held = 0
+  let arrived: () => void = () => {}
+  const both = new Promise<void>((resolve) => (arrived = resolve))
+  const peer = await startPeer({ handleAppendEntries: () => void (++held === 2 && arrived()) })
+  const client = startClient()
+  const { stream, broken } = openStream(client, peer.peerId)
+  stream.send(1, frame(peer.peerId, client.self, 5, 'a'))
+  stream.send(2, frame(peer.peerId, client.self, 6, 'b'))
+  await both
+  peer.service.close()
+  assert.not((await broken).ok)
+  // Calls that wait for ever would keep the server from draining.
+  await peer.server.close({ deadlineMs: 60_000 })
+})
+
+overEach(test, 'two groups share a connection, each with a stream of its own', async () => {
+  const seen: string[] = []
+  const peer = await startPeer({
+    handleAppendEntries: ({ groupId, prevLogIndex }, answer) => {
+      seen.push(`${groupId}:${prevLogIndex}`)
+      answer(Status.OK, ACCEPTED)
+    },
+  })
+  peer.addGroup('other')
+  const client = startClient()
+  const kv = openStream(client, peer.peerId)
+  const other = openStream(client, peer.peerId, 'other')
+  kv.stream.send(1, frame(peer.peerId, client.self, 5, null))
+  await kv.answered(1)
+  other.stream.send(1, frame(peer.peerId, client.self, 7, null))
+  await other.answered(1)
+  kv.stream.close()
+  other.stream.send(2, frame(peer.peerId, client.self, 8, null))
+  await other.answered(2)
+  assert.equal(seen, [`${GROUP}:4`, 'other:6', 'other:7'])
+  assert.is(peer.server.connections, 1)
 })
 
 function freePort(): Promise<number> {

@@ -16,6 +16,7 @@ import {
   frame,
   GROUP,
   openStream,
+  overEach,
   startClient,
   startPeer,
 } from '../../support/transport-bench.js'
@@ -62,7 +63,7 @@ function curious(reached: string[]): Partial<PeerHandler> {
   }
 }
 
-test('E14 nothing that a member of another cluster says reaches the node at its old address, whatever it says', async () => {
+overEach(test, 'E14 nothing that a member of another cluster says reaches the node at its old address, whatever it says', async () => {
   const reached: string[] = []
   const peer = await startPeer(curious(reached))
   const stranger = startClient('bb'.repeat(16))
@@ -81,7 +82,7 @@ test('E14 nothing that a member of another cluster says reaches the node at its 
   assert.is(reached.length, METHODS.length)
 })
 
-test('E14 an answer of a member of another cluster is not believed, though it took the call', async () => {
+overEach(test, 'E14 an answer of a member of another cluster is not believed, though it took the call', async () => {
   const reached: string[] = []
   // Its own id it learns only later: it cannot refuse. What it then is called, it says in every answer.
   const peer = await startPeer(curious(reached), null)
@@ -98,7 +99,7 @@ test('E14 an answer of a member of another cluster is not believed, though it to
   assert.is((await answered(0)).length, 0)
 })
 
-test('E14 a node of another group, or of another address in that process, is not this one', async () => {
+overEach(test, 'E14 a node of another group, or of another address in that process, is not this one', async () => {
   const reached: string[] = []
   const peer = await startPeer(curious(reached))
   const client = startClient()
@@ -114,28 +115,32 @@ test('E14 a node of another group, or of another address in that process, is not
   assert.equal(reached, [])
 })
 
-test('I10 every call to a half-open connection ends by its deadline, once, and the next one after it is mended works', async () => {
-  const peer = await startPeer(curious([]))
-  const proxy = await LinkProxy.to(peer.peerId)
-  closers.push(() => proxy.close())
-  const client = startClient(CLUSTER, 60_000)
-  client.faults.set({ dialMap: { [peer.peerId.address]: proxy.address } })
-  assert.ok((await callHello(client, peer.peerId)).status.ok)
-  proxy.cut()
-  for (const { status, answers } of await callAll(client, peer.peerId, 150)) {
-    assert.equal([status.code, answers], [ErrorCode.ETIMEDOUT, 1])
-  }
-  const mute = openStream(client, peer.peerId)
-  mute.stream.send(1, frame(peer.peerId, client.self, 5, null))
-  assert.is((await mute.broken).code, ErrorCode.EHOSTDOWN)
-  proxy.heal()
-  await untilAnswered(client, peer.peerId)
-  const { stream, answered } = openStream(client, peer.peerId)
-  stream.send(1, frame(peer.peerId, client.self, 5, null))
-  assert.ok((await answered(1))[0]!.status.ok, 'a stream opened after it is not wedged')
-})
+overEach(
+  test,
+  'I10 every call to a half-open connection ends by its deadline, once, and the next one after it is mended works',
+  async () => {
+    const peer = await startPeer(curious([]))
+    const proxy = await LinkProxy.to(peer.peerId)
+    closers.push(() => proxy.close())
+    const client = startClient(CLUSTER, 60_000)
+    client.faults.set({ dialMap: { [peer.peerId.address]: proxy.address } })
+    assert.ok((await callHello(client, peer.peerId)).status.ok)
+    proxy.cut()
+    for (const { status, answers } of await callAll(client, peer.peerId, 150)) {
+      assert.equal([status.code, answers], [ErrorCode.ETIMEDOUT, 1])
+    }
+    const mute = openStream(client, peer.peerId)
+    mute.stream.send(1, frame(peer.peerId, client.self, 5, null))
+    assert.is((await mute.broken).code, ErrorCode.EHOSTDOWN)
+    proxy.heal()
+    await untilAnswered(client, peer.peerId)
+    const { stream, answered } = openStream(client, peer.peerId)
+    stream.send(1, frame(peer.peerId, client.self, 5, null))
+    assert.ok((await answered(1))[0]!.status.ok, 'a stream opened after it is not wedged')
+  },
+)
 
-test('I10 a name that nobody resolves fails every call, stream and dial, within the time they were given', async () => {
+overEach(test, 'I10 a name that nobody resolves fails every call, stream and dial, within the time they were given', async () => {
   const client = startClient()
   const nowhere = new PeerId('no-such-host.invalid', 7001)
   for (const { status, answers } of await callAll(client, nowhere, 2000)) {
@@ -146,7 +151,7 @@ test('I10 a name that nobody resolves fails every call, stream and dial, within 
   assert.is(await new Promise((resolve) => client.transport.dial(nowhere, 300, resolve)), 'unknown')
 })
 
-test('I10 a peer that hangs up on everybody is not stormed with connections, and is found again when it is well', async () => {
+overEach(test, 'I10 a peer that hangs up on everybody is not stormed with connections, and is found again when it is well', async () => {
   let connections = 0
   const hostile = net.createServer((socket) => {
     connections++

@@ -1,44 +1,15 @@
 import http2 from 'node:http2'
 import net from 'node:net'
 import { ErrorCode, Status } from '../raft/errors.js'
+import { ConnectBackoff } from './connect-backoff.js'
 import { MAX_MESSAGE_BYTES } from './grpc.js'
 import { MetadataKey } from './identity.js'
+import type { CallHeaders, ChannelCall, ChannelEvents, ChannelOptions, ChannelStream, PeerChannel } from './peer-channel.js'
 import { GRPC_PREFIX_BYTES } from './peer-codec.js'
+import { Peer } from './peer-definition.js'
 
-/** After a failed attempt to connect, calls fail at once for this long, doubling up to the maximum. */
-const BACKOFF_INITIAL_MS = 20
-const BACKOFF_MAX_MS = 200
 /** An unread answer may hold this much back; acknowledgements are small. */
 const WINDOW_BYTES = 1024 * 1024
-
-export interface ConnectionOptions {
-  readonly host: string
-  readonly port: number
-  readonly connectTimeoutMs: number
-  /** How often a connection in use is pinged, and how long an answer may take: finds half-open ones. */
-  readonly pingIntervalMs: number
-  readonly pingTimeoutMs: number
-}
-
-export interface StreamEvents {
-  /** The peer took the call: its initial metadata. */
-  opened(headers: http2.IncomingHttpHeaders): void
-  message(bytes: Buffer): void
-  /** The last event, once: OK when the peer ended the call well. */
-  ended(status: Status): void
-}
-
-/** One call on a connection. */
-export interface PeerStream {
-  /** Writes the pieces of one or more messages, each with its gRPC prefix. What is written in one turn leaves together. */
-  write(pieces: readonly Uint8Array[]): void
-  /** No more messages from this side. */
-  end(): void
-  /** Bytes that wait in this process. */
-  readonly bufferedBytes: number
-  /** Ends the call here; `ended` is not called any more. */
-  cancel(): void
-}
 
 /**
  * One HTTP/2 connection to one peer, speaking gRPC; all calls and streams to that peer share it.
@@ -47,35 +18,41 @@ export interface PeerStream {
  * when a connection is lost. Connects on demand, gives up after `connectTimeoutMs`, finds half-open connections by ping.
  * When the connection is lost every stream ends at once, with a status that says how.
  */
-export class PeerConnection {
+export class GrpcPeerChannel implements PeerChannel {
   private session: http2.ClientHttp2Session | null = null
   private readonly streams = new Set<Stream>()
-  private failures = 0
-  private closedUntil = 0
-  private lastFailure = Status.OK
+  private readonly backoff = new ConnectBackoff()
 
-  constructor(private readonly options: ConnectionOptions) {}
+  constructor(private readonly options: ChannelOptions) {}
 
-  /** Starts a call of `path`; never throws, never calls back from inside. */
-  open(path: string, headers: Readonly<Record<string, string>>, events: StreamEvents): PeerStream {
-    const stream = new Stream(events, (gone) => this.streams.delete(gone))
-    if (performance.now() < this.closedUntil) {
-      const failure = this.lastFailure
-      setImmediate(() => stream.finish(failure))
-      return stream
-    }
-    this.streams.add(stream)
-    stream.start(this.ensureSession(), { ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers', ...headers })
+  call(method: string, request: Buffer, { fields, timeoutMs }: CallHeaders, events: ChannelEvents): ChannelCall {
+    const stream = this.open(method, { ...fields, 'grpc-timeout': `${Math.ceil(timeoutMs)}m` }, events)
+    stream.send(prefixed(request), null)
+    stream.end()
     return stream
   }
 
-  /** The peer was heard from: there is something to connect to. */
-  resetBackoff(): void {
-    this.closedUntil = 0
-    this.failures = 0
+  openAppend(fields: Readonly<Record<string, string>>, events: ChannelEvents): ChannelStream {
+    return this.open('Append', fields, events)
   }
 
-  /** Ends every call with `status` and hangs up. The connection can be used again. */
+  resetBackoff(): void {
+    this.backoff.reset()
+  }
+
+  private open(method: string, fields: Readonly<Record<string, string>>, events: ChannelEvents): Stream {
+    const stream = new Stream(events, (gone) => this.streams.delete(gone))
+    const { refusal } = this.backoff
+    if (refusal) {
+      setImmediate(() => stream.finish(refusal))
+      return stream
+    }
+    this.streams.add(stream)
+    const path = `/${Peer.name}/${method}`
+    stream.start(this.ensureSession(), { ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers', ...fields })
+    return stream
+  }
+
   close(status: Status): void {
     const session = this.session
     this.session = null
@@ -128,15 +105,9 @@ export class PeerConnection {
       clearTimeout(connecting)
       if (ping) clearInterval(ping)
       if (this.session === session) this.session = null
-      if (!greeted) this.backOff(failure)
+      if (!greeted) this.backoff.failed(failure)
       for (const stream of [...this.streams]) if (stream.session === session) stream.finish(failure)
     })
-  }
-
-  private backOff(failure: Status): void {
-    this.lastFailure = failure
-    this.closedUntil = performance.now() + Math.min(BACKOFF_INITIAL_MS * 2 ** this.failures, BACKOFF_MAX_MS)
-    this.failures++
   }
 
   private ping(session: http2.ClientHttp2Session): void {
@@ -155,7 +126,7 @@ function connectionFailure(error: NodeJS.ErrnoException): Status {
   return Status.error(ErrorCode.EHOSTDOWN, error.message)
 }
 
-class Stream implements PeerStream {
+class Stream implements ChannelStream {
   session: http2.ClientHttp2Session | null = null
   private stream: http2.ClientHttp2Stream | null = null
   private finished = false
@@ -164,7 +135,7 @@ class Stream implements PeerStream {
   private readonly reader = new MessageReader()
 
   constructor(
-    private readonly events: StreamEvents,
+    private readonly events: ChannelEvents,
     private readonly gone: (stream: Stream) => void,
   ) {}
 
@@ -176,7 +147,7 @@ class Stream implements PeerStream {
       if (this.finished) return
       if (headers[':status'] !== 200) return this.finish(Status.error(ErrorCode.EREQUEST, `HTTP status ${headers[':status']}`))
       if (headers['grpc-status'] !== undefined) this.outcome = statusOf(headers)
-      else this.events.opened(headers)
+      else this.events.opened((key) => headers[key] as string | undefined)
     })
     stream.on('trailers', (trailers) => {
       this.outcome = statusOf(trailers)
@@ -194,7 +165,8 @@ class Stream implements PeerStream {
     return this.stream?.writableLength ?? 0
   }
 
-  write(pieces: readonly Uint8Array[]): void {
+  /** What is sent in one turn leaves together. */
+  send(head: Buffer, rest: Buffer | null): void {
     const stream = this.stream
     if (!stream || this.finished || stream.destroyed || stream.writableEnded) return
     if (!this.corked) {
@@ -205,9 +177,11 @@ class Stream implements PeerStream {
         stream.uncork()
       })
     }
-    for (const piece of pieces) stream.write(piece)
+    stream.write(head)
+    if (rest) stream.write(rest)
   }
 
+  /** No more messages from this side. */
   end(): void {
     if (this.stream && !this.stream.destroyed) this.stream.end()
   }
@@ -232,6 +206,14 @@ class Stream implements PeerStream {
     const problem = this.reader.push(chunk, (message) => !this.finished && this.events.message(message))
     if (problem) this.finish(Status.error(ErrorCode.EREQUEST, problem))
   }
+}
+
+function prefixed(body: Buffer): Buffer {
+  const message = Buffer.allocUnsafe(GRPC_PREFIX_BYTES + body.length)
+  message[0] = 0
+  message.writeUInt32BE(body.length, 1)
+  body.copy(message, GRPC_PREFIX_BYTES)
+  return message
 }
 
 /** Cuts a byte stream into gRPC messages. */

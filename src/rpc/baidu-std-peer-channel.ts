@@ -1,0 +1,144 @@
+import { ErrorCode, Status } from '../raft/errors.js'
+import { BaiduStdClient, type BaiduStdDone } from './baidu-std-client.js'
+import { BrpcCode, undecorated } from './braft-error.js'
+import type { CallHeaders, ChannelCall, ChannelEvents, ChannelOptions, ChannelStream, PeerChannel } from './peer-channel.js'
+import { GRPC_PREFIX_BYTES } from './peer-codec.js'
+import { Peer, PING, StreamMethod } from './peer-definition.js'
+
+const NO_BYTES = Buffer.alloc(0)
+
+/**
+ * One baidu_std connection to one peer; all calls and streams to that peer share it.
+ *
+ * baidu_std has calls only. So a stream is opened by a call, whose log id names it from then on; each of its frames is a call
+ * of its own, with the entries behind the head and the acknowledgement as the answer. One connection keeps their order. A
+ * stream that the peer ended answers EEOF.
+ */
+export class BaiduStdPeerChannel implements PeerChannel {
+  private readonly client: BaiduStdClient
+  private readonly streams = new Set<AppendStreamCalls>()
+  private lastStream = 0n
+  private pinging: NodeJS.Timeout | null = null
+
+  constructor(private readonly options: ChannelOptions) {
+    const { host, port, connectTimeoutMs } = options
+    this.client = new BaiduStdClient(host, port, { connectTimeoutMs, onDisconnected: (status) => this.lost(status) })
+  }
+
+  call(method: string, request: Buffer, { fields }: CallHeaders, events: ChannelEvents): ChannelCall {
+    this.keepPinging()
+    const userFields = new Map(Object.entries(fields))
+    return this.client.call({ service: Peer.name, method, message: request, userFields }, (status, response) => {
+      if (!response) return events.ended(plain(status))
+      events.opened((key) => response.userFields.get(key))
+      events.message(response.message)
+      events.ended(Status.OK)
+    })
+  }
+
+  openAppend(fields: Readonly<Record<string, string>>, events: ChannelEvents): ChannelStream {
+    this.keepPinging()
+    const stream = new AppendStreamCalls(this.client, ++this.lastStream, events, (gone) => this.streams.delete(gone))
+    this.streams.add(stream)
+    stream.open(new Map(Object.entries(fields)))
+    return stream
+  }
+
+  resetBackoff(): void {
+    this.client.resetBackoff()
+  }
+
+  close(status: Status): void {
+    this.client.hangUp(status)
+    this.lost(status)
+  }
+
+  private lost(status: Status): void {
+    if (this.pinging) clearInterval(this.pinging)
+    this.pinging = null
+    for (const stream of [...this.streams]) stream.finish(plain(status))
+  }
+
+  /** Until the connection is lost, which pings find out. */
+  private keepPinging(): void {
+    this.pinging ??= setInterval(() => this.ping(), this.options.pingIntervalMs).unref()
+  }
+
+  private ping(): void {
+    if (!this.client.isConnected || (this.client.pendingCalls === 0 && this.streams.size === 0)) return
+    const { pingTimeoutMs } = this.options
+    const late = Status.error(ErrorCode.EHOSTDOWN, `no answer to a ping within ${pingTimeoutMs} ms`)
+    let answered = false
+    const timer = setTimeout(() => {
+      // After a turn in which this process may have stood still, what has arrived meanwhile is read first.
+      setImmediate(() => answered || this.client.hangUp(late))
+    }, pingTimeoutMs).unref()
+    this.client.call({ service: Peer.name, method: PING, message: NO_BYTES }, () => {
+      answered = true
+      clearTimeout(timer)
+    })
+  }
+}
+
+/** How a failed call reads to the engine: the peer's own words, and one number for each way to lose a connection. */
+function plain(status: Status): Status {
+  if (status.code === BrpcCode.EEOF || status.code === BrpcCode.EFAILEDSOCKET) return Status.error(ErrorCode.ECONNRESET, status.message)
+  return new Status(status.code, undecorated(status.message))
+}
+
+class AppendStreamCalls implements ChannelStream {
+  private finished = false
+
+  constructor(
+    private readonly client: BaiduStdClient,
+    private readonly id: bigint,
+    private readonly events: ChannelEvents,
+    private readonly gone: (stream: AppendStreamCalls) => void,
+  ) {}
+
+  get bufferedBytes(): number {
+    return this.client.unsentBytes
+  }
+
+  open(userFields: ReadonlyMap<string, string>): void {
+    this.call({ method: StreamMethod.open, userFields }, (status, response) => {
+      if (this.finished) return
+      if (response) this.events.opened((key) => response.userFields.get(key))
+      else this.finish(plain(status))
+    })
+  }
+
+  send(head: Buffer, entries: Buffer | null): void {
+    if (this.finished) return
+    const message = head.subarray(GRPC_PREFIX_BYTES)
+    this.call({ method: StreamMethod.frame, message, ...(entries ? { messageRest: entries } : {}) }, (status, response) => {
+      if (this.finished) return
+      if (response) this.events.message(response.message)
+      else this.finish(plain(status))
+    })
+  }
+
+  cancel(): void {
+    if (this.finished) return
+    this.over()
+    if (this.client.isConnected) this.call({ method: StreamMethod.close }, () => {})
+  }
+
+  finish(status: Status): void {
+    if (this.finished) return
+    this.over()
+    this.events.ended(status)
+  }
+
+  private over(): void {
+    this.finished = true
+    this.gone(this)
+  }
+
+  private call(
+    what: { method: string; message?: Buffer; messageRest?: Buffer; userFields?: ReadonlyMap<string, string> },
+    done: BaiduStdDone,
+  ): void {
+    this.client.call({ service: Peer.name, message: NO_BYTES, logId: this.id, ...what }, done)
+  }
+}
