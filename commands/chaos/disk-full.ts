@@ -8,7 +8,7 @@ const FREE_BYTES = 16_000_000
 export default class ChaosDiskFull extends ChaosCommand {
   static override summary = 'Let the disk of a node be full, and prove that nothing was lost.'
   static override description =
-    'The node finds only so much space, and writes use it up. Below its reserve of 32 MB it raises NOSPACE and refuses writes; with nothing at all a write fails and the node takes no part any more, as on a real disk: it is started anew when it heals. Clients write meanwhile; in the end every acknowledged write must be there and the cluster as before, or the exit code is 3.'
+    'The node finds only so much space, and writes use it up. Below its reserve of 32 MB it raises NOSPACE and takes no entries, and as leader it hands over where a quorum of the others can take them; with nothing at all a write fails and the node takes no part any more, as on a real disk: it is started anew when it heals. Clients write meanwhile; in the end every acknowledged write must be there and the cluster as before, or the exit code is 3.'
   static override examples = [
     '<%= config.bin %> chaos disk-full n2',
     { description: 'Not one byte: the node stops', command: '<%= config.bin %> chaos disk-full leader --free 0 --for 10s' },

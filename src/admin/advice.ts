@@ -34,10 +34,26 @@ export function advise(status: ClusterStatus, options: AdviceOptions): string | 
   const cutOff = with_('CUT OFF')
   if (cutOff.length > 0)
     return `${names(cutOff)} answer here but the leader does not hear ${cutOff.length === 1 ? 'it' : 'them'} → check the network between the members`
+  const short = members.filter((row) => row.alarms.includes('NOSPACE'))
+  if (short.length > 0)
+    return `${names(short)} ${are(short)} short of space, ${leadershipBy(status, short)} → free space on ${disksOf(short)}`
   const outside = status.nodes.find((row) => row.role === null && row.reachable && row.standing === 'rebuilding')
   if (outside && status.leaderConfirmed) return `${outside.id} waits to be added → raftctl member add ${outside.id}=${outside.address}`
   if (!status.leaderConfirmed && status.nodes.some((row) => row.reachable)) return 'no leader yet → raftctl wait leader'
   return null
+}
+
+/** What a short disk means for who leads. */
+function leadershipBy(status: ClusterStatus, short: readonly NodeRow[]): string {
+  const { leader } = status
+  if (leader === null || !status.leaderConfirmed) return 'nobody leads'
+  const led = short.find((row) => row.leader)
+  if (!led) return `${leader} leads`
+  return `${led.id} leads and refuses writes: too few others could take them`
+}
+
+function disksOf(rows: readonly NodeRow[]): string {
+  return rows.length === 1 ? 'its disk' : 'their disks'
 }
 
 function logs(rows: readonly NodeRow[], options: AdviceOptions): string {

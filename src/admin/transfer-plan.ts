@@ -137,6 +137,7 @@ function judge(row: NodeRow, leader: NodeReport, excluded: NodeRow | null): Cand
   const because = () => {
     if (excluded !== null && row.peerId === excluded.peerId) return 'is excluded'
     if (row.standing === 'rebuilding' || progress?.rebuilding) return 'is rebuilding'
+    if (row.alarms.includes('NOSPACE')) return 'is short of space'
     if (silent) return 'does not answer the leader'
     if (progress.state === 'snapshot') return 'is receiving a snapshot'
     return lag !== null && lag > LAG_MAX ? `is ${lag} entries behind, and at most ${LAG_MAX} are allowed` : null

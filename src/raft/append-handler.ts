@@ -28,7 +28,7 @@ export class AppendHandler {
     if (request.entries && node.snapshots.installer.isInstalling) return answer(Status.error(ErrorCode.EBUSY, 'Is installing snapshot'))
     if (!this.matches(request)) return this.reject(answer, this.conflictHint(request))
     if (!request.entries) return this.acceptEmpty(request, answer)
-    if (node.isOutOfSpace) return answer(Status.error(ErrorCode.ENOSPC, 'the disk runs short'))
+    if (node.space.isShort) return answer(Status.error(ErrorCode.ENOSPC, 'the disk runs short'))
     this.store(request, answer)
   }
 
@@ -94,7 +94,8 @@ export class AppendHandler {
   }
 
   private response(fields: Pick<AppendEntriesResponse, 'success' | 'lastLogIndex'>): AppendEntriesResponse {
-    return { term: this.node.meta.term, readonly: false, rebuilding: this.node.identity?.standing === 'rebuilding', ...fields }
+    const { meta, space, isRebuilding } = this.node
+    return { term: meta.term, readonly: space.isShort, rebuilding: isRebuilding, ...fields }
   }
 }
 

@@ -147,7 +147,7 @@ export class Election {
     this.arm('election', this.retryDelay())
     node.loseLeader(node.stickiness.lossReason)
     if (!this.mayCampaign) return node.removal.onSilence()
-    if (this.isUnfit) return
+    if (this.isUnfit || node.space.letsOthersGoFirst()) return
     // A disk that has not even saved this term is no candidate's; the timer asks again.
     if (!node.meta.isDurable) return
     // Grants of an earlier, undecided round in the same term still hold: peers slower than the retry must count too.

@@ -47,6 +47,8 @@ export type RaftEvent = EventOrigin &
     | { readonly name: 'disk.recovered'; readonly write: DiskWrite; readonly forMs: number }
     /** It gives way: its disk stands still, those of a quorum of the others do not. */
     | { readonly name: 'leader.stalled'; readonly term: Term; readonly forMs: number }
+    /** Its disk runs short, and it leads on: too few others could take entries, or none of them took over. */
+    | { readonly name: 'leader.short'; readonly term: Term; readonly reason: string }
     /** The half-written end of the last write was cut off: nothing in it was acknowledged. */
     | { readonly name: 'log.tail-cut'; readonly file: string; readonly offset: number; readonly bytes: number; readonly problem: string }
     | { readonly name: 'log.durable'; readonly index: LogIndex }

@@ -28,7 +28,7 @@ export class HeldLog {
   /** The first entry that must stay; null when nothing must. */
   from(heardAt: number): LogIndex | null {
     const { node, index } = this
-    if (index === null || node.isOutOfSpace) return null
+    if (index === null || node.space.isShort) return null
     if (node.log.appendedBytes - this.appendedBefore > (node.options.heldLogBytesMax ?? HELD_BYTES_MAX)) return null
     return node.env.clock.now() - heardAt > SILENT_TIMEOUTS_MAX * node.electionTimeoutMs ? null : plus(index, 1)
   }

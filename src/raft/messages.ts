@@ -53,6 +53,7 @@ export interface AppendEntriesResponse {
   readonly success: boolean
   /** The follower's last index; always present on failure and in answers to a request without entries. */
   readonly lastLogIndex: LogIndex
+  /** The follower takes no entries now: its disk runs short. A braft member says so of itself when it is read-only. */
   readonly readonly: boolean
   /** The follower is being rebuilt: the leader counts this answer for nothing. */
   readonly rebuilding: boolean

@@ -28,6 +28,7 @@ import type { Replicator } from './replicator.js'
 import { ReplicatorGroup } from './replicator-group.js'
 import { Settling } from './settling.js'
 import { SnapshotExecutor } from './snapshot-executor.js'
+import { SpaceWatch } from './space-watch.js'
 import { Stickiness } from './stickiness.js'
 import type { NodeIdentity } from './storage.js'
 import { TermVote } from './term-vote.js'
@@ -49,8 +50,6 @@ type WithoutOrigin<E> = E extends RaftEvent ? Omit<E, keyof EventOrigin> : never
 export class NodeImpl implements m.PeerHandler {
   state: RaftState = 'UNINITIALIZED'
   leaderId = PeerId.EMPTY
-  /** The disk runs short: entries are refused before a write could fail; reads go on. */
-  isOutOfSpace = false
   identity: NodeIdentity | null = null
   founding: Founding | null = null
   options!: NodeOptions
@@ -59,6 +58,7 @@ export class NodeImpl implements m.PeerHandler {
   heartbeatMs = 100
 
   disk!: DiskWatch
+  space!: SpaceWatch
   meta!: TermVote
   log!: LogManager
   ballotBox!: BallotBox
@@ -73,7 +73,6 @@ export class NodeImpl implements m.PeerHandler {
   settling!: Settling
   readonly closures = new ClosureQueue()
   applyQueue!: ApplyQueue
-
   checkQuorum!: CheckQuorum
   membership!: Membership
   removal!: Removal
@@ -123,6 +122,7 @@ export class NodeImpl implements m.PeerHandler {
     const origin = { groupId: this.groupId, peerId: this.serverId }
     const onError = (error: RaftError) => this.onError(error)
     this.disk = new DiskWatch(this)
+    this.space = new SpaceWatch(this)
     this.meta = new TermVote(
       options.metaStorage,
       ({ term, votedFor }) => this.observe({ name: 'meta.durable', term, votedFor }),

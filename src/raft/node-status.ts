@@ -22,6 +22,8 @@ export interface PeerStatus {
   readonly lastError: string
   /** It lost its past: it counts for nothing until it holds again what it may have acknowledged. */
   readonly rebuilding: boolean
+  /** Its disk runs short: it takes no entries, and is not asked to lead. */
+  readonly isShort: boolean
   /** Of the snapshot that it is sent; both 0 when it is sent none, the total also where it is unknown. */
   readonly snapshotBytesSent: number
   readonly snapshotBytesTotal: number

@@ -158,10 +158,7 @@ export class Node {
 
   /** NOSPACE: refuses entries with ENOSPC, as leader and as follower, until told that there is space again. */
   setDiskSpace(state: 'short' | 'ample'): void {
-    if (this.impl.isOutOfSpace === (state === 'short')) return
-    this.impl.isOutOfSpace = state === 'short'
-    this.impl.observe({ name: state === 'short' ? 'alarm.raised' : 'alarm.cleared', alarm: 'NOSPACE' })
-    if (state === 'short') this.impl.log.cutCovered()
+    this.impl.space.set(state)
   }
 
   /** PeerId.EMPTY when no leader is known. */

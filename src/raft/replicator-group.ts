@@ -162,13 +162,15 @@ export class ReplicatorGroup {
     return { replicator, reason: `${log}, the most of ${fit.length} voters that answer` }
   }
 
-  private isFit(replicator: Replicator): boolean {
+  /** It answers well and could take over, or help whoever does. */
+  isFit(replicator: Replicator): boolean {
     const { configuration, env, electionTimeoutMs } = this.node
     return (
       configuration.conf.contains(replicator.peerId) &&
       replicator.answeredOnce &&
       !replicator.rebuilding &&
       !replicator.isInstallingSnapshot &&
+      !replicator.isShort &&
       replicator.consecutiveErrors === 0 &&
       replicator.lastAckedSentAt >= env.clock.now() - electionTimeoutMs
     )

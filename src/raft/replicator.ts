@@ -20,21 +20,18 @@ const HEARTBEATS_UNANSWERED_MAX = 64
 /** A stream on which nothing was answered for this many election timeouts is given up and opened anew. */
 const SILENT_TIMEOUTS_MAX = 4
 
-interface Inflight {
-  readonly seq: number
-  readonly first: LogIndex
-  readonly last: LogIndex
-  readonly bytes: number
-  readonly sentAt: number
-  readonly round: number
-  readonly committed: LogIndex
-}
-
 /** A request without entries; what of `committed` its receiver takes over depends on `prev`. */
 interface Beat {
   readonly sentAt: number
   readonly round: number
   readonly committed: LogIndex
+}
+
+interface Inflight extends Beat {
+  readonly seq: number
+  readonly first: LogIndex
+  readonly last: LogIndex
+  readonly bytes: number
 }
 
 /**
@@ -68,6 +65,8 @@ export class Replicator {
   consecutiveErrors = 0
   answeredOnce = false
   rebuilding = false
+  /** It said last that its disk runs short: it takes no entries. */
+  isShort = false
   /** The peer was told, and has answered, that everything up to here is committed. */
   toldCommitted: LogIndex = NO_INDEX
 
@@ -179,6 +178,7 @@ export class Replicator {
       consecutiveErrors: this.consecutiveErrors,
       lastError: this.lastError,
       rebuilding: this.rebuilding,
+      isShort: this.isShort,
       snapshotBytesSent: this.sender.progress?.sentBytes ?? 0,
       snapshotBytesTotal: this.sender.progress?.totalBytes ?? 0,
     }
@@ -304,6 +304,7 @@ export class Replicator {
     if (term > this.node.meta.term) return this.onHigherTerm(term)
     if (term < this.node.meta.term) return this.failFaulty(`answered as of term ${term}`)
     this.answeredOnce = true
+    this.isShort = response!.readonly
     if (rebuilding !== this.rebuilding) this.onFlag(rebuilding)
     if (rebuilding) this.node.settling.onFlagged(this)
     if (!beat && success) this.entriesRefused = false

@@ -68,8 +68,8 @@ export class Settling {
   }
 
   private begin(work: Work, incarnation: string): void {
-    const { configuration, log, state, isOutOfSpace } = this.node
-    if (state !== 'LEADER' || isOutOfSpace || !configuration.isStable || log.configurations.isByHand) return this.later(work)
+    const { configuration, log, state, space } = this.node
+    if (state !== 'LEADER' || space.isShort || !configuration.isStable || log.configurations.isByHand) return this.later(work)
     work.incarnation = incarnation
     work.upTo = null
     const isKnown = configuration.contains(work.peerId) || configuration.learners.some((peer) => peer.equals(work.peerId))

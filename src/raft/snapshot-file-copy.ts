@@ -135,7 +135,7 @@ export class SnapshotFileCopy {
     const piece = this.arrived.get(this.position)
     if (!piece || this.isBusy) return
     this.arrived.delete(this.position)
-    if (this.options.node.isOutOfSpace) return this.end({ status: Status.error(ErrorCode.ENOSPC, 'the disk runs short'), isLocal: true })
+    if (this.options.node.space.isShort) return this.end({ status: Status.error(ErrorCode.ENOSPC, 'the disk runs short'), isLocal: true })
     const { data } = piece
     this.disk<undefined>(
       (next) => this.file!.write([data], this.position, next),

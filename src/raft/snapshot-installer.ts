@@ -62,7 +62,7 @@ export class SnapshotInstaller {
     if (executor.activity !== 'idle') return answer(Status.error(ErrorCode.EBUSY, 'Is saving snapshot'))
     if (!parseUri(request)) return answer(Status.error(ErrorCode.EINVAL, `Fail to parse uri=${request.uri}`))
     // The reserve is for the log: a write of it that fails ends the node.
-    if (node.isOutOfSpace) return answer(Status.error(ErrorCode.ENOSPC, 'the disk runs short'))
+    if (node.space.isShort) return answer(Status.error(ErrorCode.ENOSPC, 'the disk runs short'))
     this.current = { request, answer, startedAt: node.env.clock.now(), copier: null, cancelled: false, again: false }
     this.copy(this.current)
   }

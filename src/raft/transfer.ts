@@ -5,6 +5,7 @@ import type { Answer, ReleaseRequest, ReleaseResponse, TimeoutNowRequest, Timeou
 import type { NodeImpl } from './node-impl.js'
 import type { PeerId } from './peer-id.js'
 import type { Replicator } from './replicator.js'
+import type { Candidate } from './replicator-group.js'
 import type { LogIndex, Term } from './types.js'
 
 /** How long the leader waits for its followers to acknowledge that they are released. */
@@ -65,6 +66,8 @@ export class LeadershipTransfer {
     if (!replicator || !configuration.contains(replicator.peerId))
       return Status.error(ErrorCode.EINVAL, `${target} is not a voter of this group`)
     const { peerId } = replicator
+    // It refuses entries, which counts as errors too.
+    if (replicator.isShort) return Status.error(ErrorCode.ENOSPC, `the disk of ${peerId} runs short: it takes no entries`)
     if (replicator.consecutiveErrors > 0 || !replicator.answeredOnce)
       return Status.error(ErrorCode.EHOSTUNREACH, `${peerId} does not answer`)
     if (replicator.rebuilding) return Status.error(ErrorCode.ECATCHUP, `${peerId} is being rebuilt`)
@@ -118,6 +121,11 @@ export class LeadershipTransfer {
   /** Whatever comes of handing over to one of those who are eligible: this node does not lead on. */
   giveWay(reason: Status, isEligible: (replicator: Replicator) => boolean): void {
     this.handOver(reason, () => this.resign(reason), isEligible)
+  }
+
+  /** Hands over to `best`; when it does not take over this node leads on. */
+  offer({ replicator, reason }: Candidate, why: string, done: Done): void {
+    this.begin(replicator, `${why}; ${reason}`, null, done)
   }
 
   /** An operator wants an election: nothing is sent any more before this node campaigns, and nobody is held back. */
@@ -248,7 +256,8 @@ export class LeadershipTransfer {
       request.term === node.meta.term &&
       node.state === 'FOLLOWER' &&
       node.configuration.contains(node.serverId) &&
-      !node.election.isUnfit
+      !node.election.isUnfit &&
+      !node.space.isShort
     ) {
       node.env.failpoints.hit('transfer.campaign')
       // Who holds leases goes by what its followers are told themselves: nobody may be talked out of a promise (braft).

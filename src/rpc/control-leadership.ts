@@ -32,8 +32,8 @@ function successor(node: ControlledNode, exclude: string): PeerId | null {
   const excluded = peerOf(exclude)
   const { peers, configuration } = node.status()
   const fit = peers.filter(
-    ({ peerId, consecutiveErrors, rebuilding }) =>
-      consecutiveErrors === 0 && !rebuilding && !peerId.equals(excluded) && configuration.conf.contains(peerId),
+    ({ peerId, consecutiveErrors, rebuilding, isShort }) =>
+      consecutiveErrors === 0 && !rebuilding && !isShort && !peerId.equals(excluded) && configuration.conf.contains(peerId),
   )
   fit.sort((a, b) => b.matchIndex - a.matchIndex)
   if (!fit[0]) throw failure(grpc.status.FAILED_PRECONDITION, 'E_NOT_CAUGHT_UP', `no voter besides ${excluded} is fit to lead`)
@@ -86,6 +86,8 @@ function transferFailure(status: Status, node: ControlledNode): grpc.ServerError
     case ErrorCode.ECATCHUP:
     case ErrorCode.EHOSTUNREACH:
       return refuse('E_NOT_CAUGHT_UP')
+    case ErrorCode.ENOSPC:
+      return refuse('E_NO_SPACE')
     case ErrorCode.EPERM:
       return refuse('E_NO_LEADER', status.message, true)
     case ErrorCode.EINVAL:

@@ -119,7 +119,8 @@ export function appendResponseMessage(response: AppendEntriesResponse, hadEntrie
   const { term, success, lastLogIndex } = response
   if (success && hadEntries) return { term, success }
   if (!success) return { term, success, last_log_index: lastLogIndex }
-  return { term, success, last_log_index: lastLogIndex, readonly: response.readonly }
+  // Who takes no entries says so by refusing them; a braft leader would stop sending until it hears otherwise.
+  return { term, success, last_log_index: lastLogIndex, readonly: false }
 }
 
 export function snapshotMetaMessage({ lastIncluded, configuration }: SnapshotMeta): braft.SnapshotMeta.$Properties {

@@ -50,6 +50,7 @@ const LEVELS: Partial<Record<RaftEvent['name'], 'info' | 'warn' | 'error'>> = {
   'disk.stalled': 'warn',
   'disk.recovered': 'info',
   'leader.stalled': 'warn',
+  'leader.short': 'warn',
   'log.tail-cut': 'warn',
   'log.truncated': 'warn',
   'log.reset': 'warn',

@@ -191,25 +191,171 @@ scenario(
   },
 )
 
+function space(state: 'short' | 'ample', ...members: readonly SimMember[]): void {
+  for (const member of members) member.run('story:space', (node) => node.setDiskSpace(state))
+}
+
+/** How many elections were won, and how often leadership was given away, from now on. */
+function countMoves(story: Story): { elections: number; handovers: number } {
+  const moves = { elections: 0, handovers: 0 }
+  story.cluster.onEvent = (_member, { name }) => {
+    if (name === 'election.won') moves.elections++
+    if (name === 'leader.handover') moves.handovers++
+  }
+  return moves
+}
+
+function expectReads(story: Story, key: number, value: number): void {
+  const found = story.read(story.leader, key)
+  story.await('a read is answered', () => found.answered)
+  assert.equal([found.status.ok, found.value], [true, value], `${found.status}`)
+}
+
 scenario(
-  'H05 while its disk runs short a leader refuses writes and answers reads, and takes writes again with room',
-  { size: 3 },
+  'H05 a leader whose disk runs short hands over, and writes go on within two election timeouts',
+  { size: 3, killedBy: 'short-leader-stays' },
   (story) => {
+    const { cluster } = story
     const n1 = story.start('n1').leader
-    const [before] = story.write(1)
-    const space = (state: 'short' | 'ample') => n1.run('story:space', (node) => node.setDiskSpace(state))
-    space('short')
-    const refused = story.propose(5, n1)
-    story.await('they are refused', () => refused.every((write) => write.outcome !== 'pending'))
-    assert.ok(refused.every((write) => write.outcome !== 'acked'))
-    const found = story.read(n1, before!.key)
-    story.await('a read is answered', () => found.answered)
-    assert.is(found.value, before!.serial)
-    story.wait(5 * story.T).expectLeader(n1)
-    space('ample')
-    story.write(3)
+    story.write(5)
+    const moves = countMoves(story)
+    space('short', n1)
+    story.await('another leads', () => cluster.leader() !== null && cluster.leader() !== n1, story.T)
+    story.awaitLeader(story.T)
+    const [write] = story.write(5)
+    expectReads(story, write!.key, write!.serial)
+    story.wait(10 * story.T)
+    assert.equal(moves, { elections: 1, handovers: 1 })
+    assert.is(n1.node!.status().state, 'FOLLOWER')
+
+    space('ample', n1)
+    story.expectConverged()
+    expectService(story)
+  },
+)
+
+/** All disks are full: nothing moves, and reads go on. */
+function tellAllShort(story: Story): void {
+  const n1 = story.start('n1').leader
+  const [before] = story.write(1)
+  const moves = countMoves(story)
+  space('short', ...story.followers)
+  story.wait(story.T)
+  space('short', n1)
+  const refused = story.propose(5, n1)
+  story.await('they are refused', () => refused.every((write) => write.outcome !== 'pending'))
+  assert.ok(refused.every((write) => write.outcome === 'refused'))
+  for (let i = 0; i < 20; i++) {
+    expectReads(story, before!.key, before!.serial)
+    story.wait(story.T)
+  }
+  assert.equal(moves, { elections: 0, handovers: 0 })
+  story.expectLeader(n1)
+  space('ample', ...story.members)
+  story.write(3)
+  story.expectConverged()
+}
+
+scenario(
+  'H05 where all three disks run short nobody moves: one leader, no writes, and every read is answered',
+  { size: 3, killedBy: 'short-successor-asked' },
+  tellAllShort,
+)
+
+scenario('H05 where all five disks run short nobody moves either', { size: 5 }, tellAllShort)
+
+scenario(
+  'H05 disks that fill one after the other move leadership once each while that helps, and never back',
+  { size: 5, killedBy: 'short-leader-gives-way-in-vain' },
+  (story) => {
+    story.start('n1')
+    let [newest] = story.write(1)
+    const moves = countMoves(story)
+    const short: SimMember[] = []
+    for (let i = 0; i < 2; i++) {
+      const { leader } = story
+      short.push(leader)
+      space('short', leader)
+      story.await('another leads', () => story.cluster.leader() !== null && story.cluster.leader() !== leader)
+      story.awaitLeader()
+      newest = story.write(2)[0]
+    }
+    assert.equal(moves, { elections: 2, handovers: 2 })
+    // Two of five have space beside it: writes stop wherever leadership is.
+    const { leader } = story
+    space('short', leader)
+    story.wait(20 * story.T)
+    assert.equal(moves, { elections: 2, handovers: 2 })
+    story.expectLeader(leader)
+    expectReads(story, newest!.key, newest!.serial)
+
+    space('ample', short[0]!)
+    story.await('leadership moves on', () => moves.elections === 3)
+    story.awaitLeader()
+    assert.ok(!short.slice(1).includes(story.leader) && story.leader !== leader)
+    story.write(2)
+    space('ample', ...story.members)
     story.expectConverged()
   },
 )
+
+scenario(
+  'H05 whoever is short campaigns for nothing while another can, and is elected where only it holds the log',
+  { size: 3, killedBy: 'short-disk-campaigns' },
+  (story) => {
+    const { cluster } = story
+    const n1 = story.start('n1').leader
+    const [n2, n3] = [story.member('n2'), story.member('n3')]
+    story.write(3)
+    for (let round = 0; round < 5; round++) {
+      space('short', n2)
+      const campaigns: string[] = []
+      cluster.onEvent = (member, { name }) => void (name === 'prevote.started' && campaigns.push(member.name))
+      cluster.kill(n1)
+      story.await('n3 leads', () => cluster.leader() === n3, 4 * story.T)
+      assert.ok(!campaigns.includes('n2'), 'n2 campaigned')
+      story.restart(n1)
+      space('ample', n2)
+      story.expectConverged()
+      n3.run('story:back', (node) => node.transferLeadershipTo(n1.peerId, () => {}))
+      story.await('n1 leads', () => cluster.leader() === n1)
+      story.expectConverged()
+    }
+
+    // What n2 holds n3 lacks: only n2 can be elected, and hands over once n1 and n3 are level.
+    cluster.kill(n3)
+    story.write(3)
+    space('short', n2)
+    cluster.kill(n1)
+    story.restart(n3)
+    story.await('n2 leads', () => cluster.leader() === n2, 6 * story.T)
+    story.restart(n1)
+    story.await('another leads', () => cluster.leader() !== null && cluster.leader() !== n2, 5 * story.T)
+    story.awaitLeader()
+    story.write(3)
+    space('ample', n2)
+    story.expectConverged()
+  },
+)
+
+scenario('H05 a successor whose disk fills just then declines, and the next one is asked', { size: 5 }, (story) => {
+  const { cluster } = story
+  const n1 = story.start('n1').leader
+  story.write(3)
+  const filled: SimMember[] = []
+  cluster.onEvent = (_member, event) => {
+    if (event.name !== 'leader.handover' || filled.length > 0) return
+    filled.push(...cluster.members.filter((member) => member.peerId.equals(event.target)))
+    space('short', ...filled)
+  }
+  space('short', n1)
+  story.await('another leads', () => cluster.leader() !== null && cluster.leader() !== n1, 2 * story.T)
+  assert.is(filled.length, 1)
+  assert.is.not(cluster.leader(), filled[0])
+  story.awaitLeader()
+  story.write(3)
+  space('ample', ...story.members)
+  story.expectConverged()
+})
 
 test.run()

@@ -117,6 +117,8 @@ export class SimCluster {
     installs: 0,
     rebuilt: 0,
     removed: 0,
+    /** Leaders that handed over because their disk ran short. */
+    shortLeaders: 0,
   }
   /** Hooks of whoever drives the cluster. */
   onEvent: (member: SimMember, event: RaftEvent) => void = () => {}
@@ -167,6 +169,7 @@ export class SimCluster {
         this.invariants.observed(member, event)
         const count = COUNTED[event.name]
         if (count) this.counts[count]++
+        if (event.name === 'leader.handover' && event.reason.startsWith('its disk runs short')) this.counts.shortLeaders++
         this.onEvent(member, event)
       },
       point: (member, name) => this.points.hit(name, member),

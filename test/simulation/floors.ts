@@ -34,6 +34,7 @@ export const FLOORS_PER_100_SEEDS: Counters = {
   midInstall: 1,
   midJoint: 1,
   space: 5,
+  shortLeaders: 1,
   clog: 10,
   stall: 10,
   diskError: 5,

@@ -269,8 +269,11 @@ function describe(event: RaftEvent): string {
   }
 }
 
+/** Nothing was proposed. */
+const REFUSED: ReadonlySet<number> = new Set([ErrorCode.EPERM, ErrorCode.EBUSY, ErrorCode.ENOSPC])
+
 /** A write's fate from the status its closure was given. */
 export function outcomeOf(status: Status): 'acked' | 'refused' | 'unknown' {
   if (status.ok) return 'acked'
-  return status.code === ErrorCode.EPERM || status.code === ErrorCode.EBUSY ? 'refused' : 'unknown'
+  return REFUSED.has(status.code) ? 'refused' : 'unknown'
 }

@@ -265,6 +265,7 @@ function countersOf({ history, invariants, counts }: SimCluster): Counters {
     elections: invariants.counts.elections,
     commits: invariants.counts.commitsChecked,
     crashes: counts.crashes,
+    shortLeaders: counts.shortLeaders,
     kills: counts.kills,
     torn: counts.torn,
     midSnapshot: counts.midSnapshot,

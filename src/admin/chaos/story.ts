@@ -28,11 +28,13 @@ export function eventText(event: ClusterEvent, sinceFaultMs: number | null): str
     case 'node.started':
       return `${node} runs again`
     case 'alarm.raised':
-      return `${node} raised ${fields.alarm}${after}: it refuses writes`
+      return `${node} raised ${fields.alarm}${after}: it takes no entries`
     case 'alarm.cleared':
       return `${node} cleared ${fields.alarm}`
     case 'snapshot.installed':
       return `${node} installed a snapshot up to ${fields.index}`
+    case 'leader.short':
+      return `${node} leads on without taking writes (${fields.reason})`
     case 'leader.handover':
       return `${node} gives leadership away (${fields.reason})`
     default:

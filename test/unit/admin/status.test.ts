@@ -272,4 +272,17 @@ test('the advice names who is down and how to bring it back', () => {
   assert.is(advise(read([up(leader()), up(report(2)), up(report(3))]).status, { playground: null }), null)
 })
 
+test('the advice names whose disk runs short, and what became of the leadership', () => {
+  const alarms = ['NOSPACE']
+  const advised = (...rest: Parameters<typeof report>[1][]) => {
+    const [first, second, third] = rest
+    return advise(read([up(leader(first)), up(report(2, second)), up(report(3, third))]).status, { playground: 'dev' })
+  }
+  assert.is(advised({}, { alarms }, {}), 'n2 is short of space, n1 leads → free space on its disk')
+  assert.is(
+    advised({ alarms }, { alarms }, {}),
+    'n1 and n2 are short of space, n1 leads and refuses writes: too few others could take them → free space on their disks',
+  )
+})
+
 test.run()

@@ -27,7 +27,7 @@ class Bench {
   readonly copy: SnapshotFileCopy
   readonly fetcher: SnapshotFetcher
   outcome: string | null = null
-  isOutOfSpace = false
+  readonly space = { isShort: false }
   meta: SnapshotFileMeta | null = null
 
   constructor(
@@ -38,16 +38,13 @@ class Bench {
     this.transport.clock = this.environment.clock
     if (present) this.disk.put(PATH, present)
     const receiving = new SnapshotThrottle(this.environment.clock, 0)
-    const bench = this
     const node = {
       env: this.environment,
       electionTimeoutMs: 1000,
       groupId: 'g',
       serverId: peer(1),
       snapshots: { receiving },
-      get isOutOfSpace() {
-        return bench.isOutOfSpace
-      },
+      space: this.space,
     }
     const fetcher = new SnapshotFetcher(node as unknown as NodeImpl, peer(2), '7')
     this.fetcher = fetcher
@@ -236,7 +233,7 @@ test('a copy that is cancelled ends once, wherever it is', () => {
 test('a disk that runs short ends the copy; what is there stays', () => {
   const bench = new Bench(content(3 * PIECE_BYTES))
   bench.give(0)
-  bench.isOutOfSpace = true
+  bench.space.isShort = true
   bench.giveAll()
   assert.equal([bench.outcome, bench.copied.length], ['ENOSPC local', PIECE_BYTES])
 })

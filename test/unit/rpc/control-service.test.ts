@@ -88,6 +88,7 @@ const leading: NodeStatus = {
       consecutiveErrors: 0,
       lastError: '',
       rebuilding: false,
+      isShort: false,
       snapshotBytesSent: 97,
       snapshotBytesTotal: 388,
     },

@@ -32,6 +32,7 @@ function follower(peerId: PeerId, changes: Partial<PeerStatus> = {}): PeerStatus
     consecutiveErrors: 0,
     lastError: '',
     rebuilding: false,
+    isShort: false,
     ...changes,
   } as PeerStatus
 }

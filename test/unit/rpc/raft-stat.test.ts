@@ -27,6 +27,7 @@ function peerStatus(text: string, overrides: Partial<PeerStatus> = {}): PeerStat
     consecutiveErrors: 0,
     lastError: '',
     rebuilding: false,
+    isShort: false,
     snapshotBytesSent: 0,
     snapshotBytesTotal: 0,
     ...overrides,
