@@ -31,7 +31,10 @@ export default class ClusterStart extends BaseCommand {
     nodes: wholeNumberFlag({ min: 1, description: 'how many (default 3)' }),
     'base-port': wholeNumberFlag({ min: 1, description: 'port of the first node (default: the next free block from 7001)' }),
     dir: Flags.string({ helpValue: '<dir>', description: 'where the data goes' }),
-    group: Flags.string({ char: 'g', helpValue: '<name>', description: 'name of the Raft group (default kv)' }),
+    group: Flags.string({ char: 'g', helpValue: '<name>', description: 'name of the Raft group (default kv, or as in braft)' }),
+    machine: Flags.option({ options: ['kv', 'counter', 'atomic', 'block'] as const })({
+      description: 'what the group runs: the key-value store (default) or an example of braft',
+    }),
     'election-timeout': durationFlagOf({ description: 'of a new cluster (default 1s)' }),
     transport: Flags.string({
       options: ['grpc', 'baidu_std'],
@@ -59,6 +62,7 @@ export default class ClusterStart extends BaseCommand {
       basePort: flags['base-port'] ?? null,
       dir: flags.dir ?? null,
       group: flags.group ?? null,
+      machine: flags.machine ?? null,
       electionTimeoutMs: flags['election-timeout'] ?? null,
       transport: (flags.transport ?? null) as 'grpc' | 'baidu_std' | null,
       enableFaults: flags['enable-faults'] ?? null,
@@ -98,7 +102,7 @@ export default class ClusterStart extends BaseCommand {
       if (report.context !== null)
         out.note(`context ${report.context} selected${done.previousContext ? ` (was: ${done.previousContext})` : ''}. ${data}`)
       if (this.foreground !== null) out.note('Running in the foreground: Ctrl-C stops the nodes.')
-      else if (!done.error) out.note(tryText(report))
+      else if (!done.error) out.note(tryText(report, done.cluster.machine ?? 'kv'))
     }
     return this.result(report, render, { error: done.error, clusterId: done.cluster.clusterId, warnings: done.warnings })
   }

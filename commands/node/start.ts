@@ -13,6 +13,10 @@ export default class NodeStart extends BaseCommand {
     '<%= config.bin %> node start --listen 127.0.0.1:7001 --data ./n1',
     '<%= config.bin %> node start --name n1 --listen 127.0.0.1:7001 --peers 127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 --names n1,n2,n3 --data ./n1',
     {
+      description: 'The counter of braft, for its own client',
+      command: '<%= config.bin %> node start --listen 127.0.0.1:8100 --group Counter=counter --data ./c1',
+    },
+    {
       description: 'A member that is to be added to a running cluster',
       command: '<%= config.bin %> node start --name n4 --listen 127.0.0.1:7004 --join 127.0.0.1:7001 --data ./n4',
     },
@@ -29,7 +33,12 @@ export default class NodeStart extends BaseCommand {
     join: Flags.string({ helpValue: '<host:port,…>', description: 'members of the running cluster that will add this one' }),
     rebuild: Flags.boolean({ description: 'this member lost its directory: fetch everything anew, vote only after that' }),
     adopt: Flags.boolean({ description: 'take over a directory that braft wrote' }),
-    group: Flags.string({ char: 'g', default: 'kv', helpValue: '<name>', description: 'Raft group' }),
+    group: Flags.string({
+      char: 'g',
+      default: 'kv',
+      helpValue: '<name=machine>',
+      description: 'Raft group, and what it runs: kv (default), counter, atomic or block',
+    }),
     'election-timeout': Flags.string({
       default: '1000ms',
       helpValue: '<duration>',

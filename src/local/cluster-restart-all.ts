@@ -13,7 +13,7 @@ export async function restartAll(cluster: LocalCluster, options: { graceMs: numb
   if (stuck) throw stuck
   const wasDown = new Set(stop.nodes.filter(({ outcome }) => outcome === 'was-stopped').map(({ node }) => node.name))
   const startedAt = performance.now()
-  const none = { nodes: null, basePort: null, dir: null, group: null, electionTimeoutMs: null, transport: null }
+  const none = { nodes: null, basePort: null, dir: null, group: null, machine: null, electionTimeoutMs: null, transport: null }
   const flags = { enableFaults: null, ephemeral: false, context: false, onInterrupt: () => {} }
   const started = await startCluster({ name: cluster.name, ...none, ...flags, timeoutMs: options.timeoutMs })
   const tookMs = Math.round(performance.now() - startedAt)

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ClusterClient } from '../admin/cluster-client.js'
+import type { MachineKind } from '../machines/machine.js'
 import type { PeerProtocol } from '../rpc/peer-channel.js'
 import { CliError } from '../terminal/errors.js'
 import { shortPath } from '../terminal/paths.js'
@@ -23,8 +24,10 @@ export interface StartOptions {
   readonly basePort: number | null
   /** Where the data goes; null: below the state file. */
   readonly dir: string | null
-  /** Null: the one of the existing cluster, else `kv`. */
+  /** Null: the one of the existing cluster, else the one of its machine. */
   readonly group: string | null
+  /** Null: the one of the existing cluster, else the key-value store. */
+  readonly machine: MachineKind | null
   readonly electionTimeoutMs: number | null
   /** Null: the one of the existing cluster, else `grpc`. */
   readonly transport: PeerProtocol | null
@@ -123,6 +126,9 @@ function refuseOtherSpec(existing: LocalCluster, options: StartOptions): void {
     basePort !== null && basePort !== firstPort ? `its first port is ${firstPort}, not ${basePort}` : null,
     dir !== null && resolve(dir) !== existing.dir ? `its data is in ${shortPath(existing.dir)}` : null,
     options.group !== null && options.group !== existing.group ? `its group is ${existing.group}, not ${options.group}` : null,
+    options.machine !== null && options.machine !== machineOf(existing)
+      ? `it runs the ${machineOf(existing)} machine, not ${options.machine}`
+      : null,
     options.ephemeral && !existing.ephemeral ? 'it was made without --ephemeral' : null,
     electionTimeoutMs !== null && electionTimeoutMs !== existing.electionTimeoutMs
       ? `its election timeout is ${existing.electionTimeoutMs} ms, not ${electionTimeoutMs} ms`
@@ -136,6 +142,10 @@ function refuseOtherSpec(existing: LocalCluster, options: StartOptions): void {
     hint: `Start it as it is: raftctl cluster start --name ${existing.name}\nOr another one: raftctl cluster start --name OTHER`,
     details: { cluster: existing.name, differences },
   })
+}
+
+function machineOf({ machine }: LocalCluster): MachineKind {
+  return machine ?? 'kv'
 }
 
 /** The cluster with the hooks for faults as they are wanted. Throws E_EXISTS while nodes run that were started otherwise. */

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
+import type { MachineKind } from '../machines/machine.js'
 import { CliError } from '../terminal/errors.js'
 import { shortPath } from '../terminal/paths.js'
 import { unusable } from './cluster-lock.js'
@@ -11,6 +12,8 @@ import { choosePorts } from './ports.js'
 import { clusterDirectory, type LocalCluster, withPortsLock, writeCluster } from './state-file.js'
 
 const HOST = '127.0.0.1'
+/** What a group is called when nobody says so: those of braft's examples as their clients expect it. */
+const GROUPS: Readonly<Record<MachineKind, string>> = { kv: 'kv', counter: 'Counter', atomic: 'Atomic', block: 'Block' }
 const NODES_MAX = 31
 
 /** What a new cluster would be. Throws what would stand in its way. */
@@ -24,7 +27,8 @@ export async function planCluster(options: StartOptions): Promise<LocalCluster> 
     createdBy: packageVersion(),
     name: options.name,
     clusterId: randomBytes(16).toString('hex'),
-    group: options.group ?? 'kv',
+    group: options.group ?? GROUPS[options.machine ?? 'kv'],
+    ...(options.machine === null || options.machine === 'kv' ? {} : { machine: options.machine }),
     dir,
     createdAt: new Date().toISOString(),
     electionTimeoutMs: options.electionTimeoutMs ?? 1000,

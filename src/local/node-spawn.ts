@@ -40,7 +40,7 @@ export function nodeArguments(cluster: LocalCluster, node: LocalNode, { rebuild 
     '--cluster-id',
     cluster.clusterId,
     '--group',
-    cluster.group,
+    cluster.machine === undefined ? cluster.group : `${cluster.group}=${cluster.machine}`,
     '--election-timeout',
     `${cluster.electionTimeoutMs}ms`,
     '--transport',

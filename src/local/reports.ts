@@ -1,3 +1,4 @@
+import type { MachineKind } from '../machines/machine.js'
 import type { ClusterStop } from './cluster-control.js'
 import type { ClusterStart, StartPlan } from './cluster-start.js'
 import type { ClusterRow } from './cluster-view.js'
@@ -87,11 +88,20 @@ export function leaderText({ leader, term, electedAfterMs }: Pick<StartReport, '
 }
 
 /** What to type next; it fits 80 columns. */
-export function tryText({ name, context, nodes }: StartReport): string {
+/** A first call of each machine: braft's answer by HTTP too, on the leader. */
+const FIRST_CALLS: Readonly<Record<MachineKind, (leader: string) => string>> = {
+  kv: () => 'raftctl kv put hello world',
+  counter: (leader) => `curl -d '{"value":1}' ${leader}/CounterService/fetch_add`,
+  atomic: (leader) => `curl -d '{"id":1,"value":7}' ${leader}/AtomicService/exchange`,
+  block: () => 'raftctl log tail',
+}
+
+export function tryText({ name, context, nodes, leader }: StartReport, machine: MachineKind): string {
+  const { address } = nodes.find(({ id }) => id === leader) ?? nodes[0]!
   const words =
     context === null
       ? [`raftctl status -e ${nodes[0]!.address}`, `raftctl cluster stop ${name}`]
-      : ['raftctl status', 'raftctl kv put hello world', 'raftctl cluster kill n1']
+      : ['raftctl status', FIRST_CALLS[machine](address), 'raftctl cluster kill n1']
   return `try:  ${words.join(' · ')}`
 }
 

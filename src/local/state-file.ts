@@ -12,6 +12,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
+import type { MachineKind } from '../machines/machine.js'
 import type { PeerProtocol } from '../rpc/peer-channel.js'
 import { suggestion } from '../terminal/did-you-mean.js'
 import { CliError } from '../terminal/errors.js'
@@ -47,6 +48,8 @@ export interface LocalCluster {
   readonly name: string
   readonly clusterId: string
   readonly group: string
+  /** What the group runs; absent for the key-value store. */
+  readonly machine?: MachineKind
   /** Where the data of its nodes is. */
   readonly dir: string
   readonly createdAt: string

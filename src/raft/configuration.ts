@@ -99,11 +99,11 @@ const OLD_PEERS = (2 << 3) | 2
 const LEARNERS = (100 << 3) | 2
 const CONFIG_INDEX = (101 << 3) | 0
 
+/** Who is in a configuration, whichever entry says so. */
+export type Members = Pick<ConfigurationEntry, 'conf' | 'old' | 'learners'>
+
 /** The data of a CONFIGURATION entry: a serialized braft.ConfigurationPBMeta, fields in order of number. */
-export function encodeConfiguration(
-  entry: Pick<ConfigurationEntry, 'conf' | 'old' | 'learners'>,
-  configIndex: LogIndex | null = null,
-): Buffer {
+export function encodeConfiguration(entry: Members, configIndex: LogIndex | null = null): Buffer {
   const out: number[] = []
   for (const peer of entry.conf.peers) putString(out, PEERS, peer.toString())
   for (const peer of entry.old.peers) putString(out, OLD_PEERS, peer.toString())

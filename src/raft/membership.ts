@@ -1,4 +1,4 @@
-import type { Done } from './closure.js'
+import { closure, type Done } from './closure.js'
 import { Configuration, type ConfigurationEntry } from './configuration.js'
 import type { Timer } from './environment.js'
 import { ErrorCode, Status } from './errors.js'
@@ -97,6 +97,20 @@ export class Membership {
     this.enter('catching_up', target)
     if (added.length > 0) this.armDeadline(this.change)
     this.onContact()
+  }
+
+  /** The present configuration once more: an entry that changes nothing. */
+  repeat(done: (status: Status, index?: LogIndex) => void): void {
+    const { node } = this
+    const refusal = node.space.isShort
+      ? Status.error(ErrorCode.ENOSPC, 'the disk runs short')
+      : this.refusal(node.configuration.conf, undefined)
+    if (refusal) return done(refusal)
+    const index = node.proposeConfiguration(
+      node.configuration,
+      this.repeatedIndex,
+      closure((status) => (status.ok ? done(status, index) : done(status))),
+    )
   }
 
   private refusal(target: Configuration, expectConfigIndex: LogIndex | undefined): Status | null {

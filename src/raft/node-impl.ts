@@ -2,9 +2,9 @@ import { AppendHandler } from './append-handler.js'
 import { ApplyQueue } from './apply-queue.js'
 import { BallotBox } from './ballot-box.js'
 import { CheckQuorum } from './check-quorum.js'
-import type { Done } from './closure.js'
+import type { Closure, Done } from './closure.js'
 import { ClosureQueue } from './closure-queue.js'
-import { type ConfigurationEntry, encodeConfiguration } from './configuration.js'
+import { type ConfigurationEntry, encodeConfiguration, type Members } from './configuration.js'
 import { DiskWatch } from './disk-watch.js'
 import { Election } from './election.js'
 import type { Environment } from './environment.js'
@@ -269,11 +269,11 @@ export class NodeImpl implements m.PeerHandler {
    * Appends a configuration as leader and answers its index: it is in force from here on. `configIndex`: the entry that last
    * changed the members, when this one only repeats them.
    */
-  proposeConfiguration(members: Pick<ConfigurationEntry, 'conf' | 'old' | 'learners'>, configIndex: LogIndex | null): LogIndex {
+  proposeConfiguration(members: Members, configIndex: LogIndex | null, done: Closure | null = null): LogIndex {
     const index = plus(this.log.lastIndex, 1)
     const entry = { type: EntryType.CONFIGURATION, data: encodeConfiguration(members, configIndex) }
     this.propose(EntryBatch.encode(index, this.meta.term, [entry], this.env.checksum))
-    this.closures.push([null])
+    this.closures.push([done])
     this.replicators.replicate()
     return index
   }

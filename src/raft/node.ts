@@ -129,6 +129,15 @@ export class Node {
     return this.impl.membership.reset(conf)
   }
 
+  /**
+   * Writes the present configuration to the log once more, and answers its index when it is committed and applied here: a place
+   * in the log that every state machine is told of (onConfigurationCommitted), and that changes nothing. EPERM: not leader.
+   * EBUSY: the members are changing, or the first entry of the term is not committed yet. EOUTCOMEUNKNOWN: leadership was lost.
+   */
+  repeatConfiguration(done: (status: Status, index?: LogIndex) => void): void {
+    this.impl.membership.repeat(done)
+  }
+
   /** The voters, on the leader; null elsewhere. While joint the new ones. */
   listPeers(): Configuration | null {
     return this.isLeader() ? this.impl.configuration.conf : null

@@ -1,8 +1,9 @@
 import { fromInt64 } from '../raft/types.js'
+import { toInt64 } from './int64.js'
 
 /**
- * The JSON form of a message, as brpc's json2pb reads and writes it: proto field names, int64 as JSON numbers, unknown
- * members ignored. Generated messages carry no description of themselves, so each message served as JSON has its shape here.
+ * The JSON form of a message, as brpc's json2pb reads and writes it: proto field names, int64 as JSON numbers (as text where a
+ * number would not be exact), unknown members ignored. Generated messages carry no description of themselves, so each message served as JSON has its shape here.
  */
 export type FieldType = 'string' | 'int64' | 'int32' | 'bool' | MessageShape
 
@@ -60,6 +61,7 @@ function valueFromJson(type: FieldType, value: unknown, name: string): unknown {
       if (typeof value !== 'boolean') throw new JsonMessageError(`${name} is not a boolean`)
       return value
     case 'int64':
+      return int64FromJson(value, name)
     case 'int32':
       if (!Number.isSafeInteger(value)) throw new JsonMessageError(`${name} is not an integer`)
       return value
@@ -80,7 +82,17 @@ export function messageToJson(shape: MessageShape, message: Record<string, unkno
   return json
 }
 
+function int64FromJson(value: unknown, name: string): unknown {
+  if (Number.isSafeInteger(value)) return value
+  if (typeof value !== 'string' || !/^-?\d{1,19}$/.test(value) || BigInt.asIntN(64, BigInt(value)) !== BigInt(value))
+    throw new JsonMessageError(`${name} is not an integer of 64 bits`)
+  return toInt64(BigInt(value))
+}
+
 function valueToJson(type: FieldType, value: unknown): unknown {
-  if (type === 'int64') return fromInt64(value as number)
+  if (type === 'int64') {
+    const number = fromInt64(value as number)
+    return Number.isSafeInteger(number) ? number : String(value)
+  }
   return typeof type === 'string' ? value : messageToJson(type, value as Record<string, unknown>)
 }

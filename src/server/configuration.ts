@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { MACHINES, type MachineKind, machineKindOf } from '../machines/machine.js'
 import { Configuration } from '../raft/configuration.js'
 import { PeerId } from '../raft/peer-id.js'
 import { PEER_PROTOCOLS, type PeerProtocol } from '../rpc/peer-channel.js'
@@ -49,6 +50,7 @@ export interface NodeConfiguration {
   readonly clusterId: string | null
   readonly bootstrapToken: string
   readonly group: string
+  readonly machine: MachineKind
   readonly electionTimeoutMs: number
   /** A snapshot is taken every so often; 0: only on demand. */
   readonly snapshotIntervalMs: number
@@ -113,7 +115,7 @@ export function parseConfiguration(flags: NodeFlags): NodeConfiguration {
     dataDir: directory(flags.data),
     clusterId: clusterIdOf(flags.clusterId),
     bootstrapToken: flags.bootstrapToken ?? '',
-    group: matching('--group', flags.group, GROUP, 'letters, digits, dot, dash and underscore'),
+    ...groupOf(flags.group),
     electionTimeoutMs,
     leaderLease: flags.leaderLease ?? false,
     maxClockDriftMs: clockDriftOf(flags.maxClockDrift, electionTimeoutMs),
@@ -201,6 +203,15 @@ function matching(flag: string, value: string, pattern: RegExp, allowed: string)
   return value
 }
 
+/** `NAME` or `NAME=MACHINE`. */
+function groupOf(text: string): { group: string; machine: MachineKind } {
+  const [name = '', kind = 'kv', ...more] = text.split('=')
+  const machine = machineKindOf(kind)
+  if (!machine || more.length > 0)
+    throw usage(`--group "${text}" names no machine that there is`, `Give NAME or NAME=MACHINE, the machine one of ${MACHINES.join(', ')}.`)
+  return { group: matching('--group', name, GROUP, 'letters, digits, dot, dash and underscore'), machine }
+}
+
 function directory(text: string): string {
   if (text.trim() === '') throw usage('--data is empty', 'Give the directory that keeps the log: --data ./n1.')
   return resolve(text)
@@ -278,6 +289,7 @@ export function describeConfiguration(configuration: NodeConfiguration): Record<
     names: [...names.values()].join(','),
     data: configuration.dataDir,
     group: configuration.group,
+    machine: configuration.machine,
     'election-timeout': `${configuration.electionTimeoutMs}ms`,
     'snapshot-interval': `${configuration.snapshotIntervalMs}ms`,
     'snapshot-max-rate': String(configuration.snapshotBytesPerSecond),

@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto'
-import { GrpcLeaderCalls } from '../machines/kv/leader-calls.js'
-import { KvService } from '../machines/kv/service.js'
-import { KvStateMachine } from '../machines/kv/state-machine.js'
+import type { HostedMachine } from '../machines/machine.js'
 import type { Environment, FileSystem } from '../raft/environment.js'
 import { ErrorCode, type Status } from '../raft/errors.js'
 import { Node } from '../raft/node.js'
@@ -14,6 +12,7 @@ import type { Removal } from '../storage/identity-file.js'
 import { groupDirectory, type NodeStorage, openStorage } from '../storage/open-storage.js'
 import { SpaceMonitor } from '../storage/space-monitor.js'
 import type { NodeConfiguration } from './configuration.js'
+import { hostMachine } from './hosted-machine.js'
 import { StartError } from './start-error.js'
 
 /** How long a stopping node waits for answers of the leader. */
@@ -28,14 +27,13 @@ export interface GroupHostOptions {
 }
 
 /**
- * One group of this process: its storages, its key-value machine, its node and its service.
+ * One group of this process: its storages, its node, and its machine with what serves it.
  *
  * The node can be reached by its peers while it starts, so that founders can say hello to each other.
  */
 export class GroupHost {
   readonly node: Node
-  readonly machine: KvStateMachine
-  readonly service: KvService
+  readonly machine: HostedMachine
   /** What an operator must look at beyond what the engine says: NOSPACE. */
   alarms: readonly string[] = []
   private readonly storage: NodeStorage
@@ -44,8 +42,9 @@ export class GroupHost {
   constructor(private readonly options: GroupHostOptions) {
     const { configuration, environment, fileSystem, identity, faults } = options
     const { executor, clock, random } = environment
+    const { machine } = configuration
     this.node = new Node(configuration.group, configuration.peerId)
-    this.machine = new KvStateMachine({ executor, clock })
+    this.machine = hostMachine(machine, { node: this.node, environment, identity, faults })
     this.storage = openStorage({
       fileSystem,
       executor,
@@ -55,6 +54,7 @@ export class GroupHost {
       peerId: configuration.peerId,
       clusterId: identity.clusterId,
       name: configuration.name,
+      machine,
       adopt: configuration.adopt,
     })
     this.space = new SpaceMonitor({
@@ -65,14 +65,6 @@ export class GroupHost {
         this.alarms = state === 'short' ? ['NOSPACE'] : []
         this.node.setDiskSpace(state)
       },
-    })
-    this.service = new KvService({
-      node: this.node,
-      machine: this.machine,
-      clock,
-      wallClockMs: () => Date.now(),
-      leaderCalls: new GrpcLeaderCalls(identity, faults),
-      clusterId: () => identity.clusterId,
     })
   }
 
@@ -85,7 +77,7 @@ export class GroupHost {
           {
             environment,
             initialConf: configuration.initialConf,
-            fsm: this.machine,
+            fsm: this.machine.stateMachine,
             logStorage: this.storage.logStorage,
             metaStorage: this.storage.metaStorage,
             snapshotStorage: this.storage.snapshotStorage,
@@ -138,8 +130,8 @@ export class GroupHost {
     this.space.stop()
     await new Promise<Status>((resolve) => executor.post(() => this.node.shutdown(resolve), 'node shutdown'))
     // What was passed on to the leader is answered by it, also after this node has stopped.
-    await new Promise<void>((resolve) => executor.post(() => this.service.drain(DRAIN_TIMEOUT_MS, resolve), 'drain'))
-    this.service.close()
+    await new Promise<void>((resolve) => executor.post(() => this.machine.drain(DRAIN_TIMEOUT_MS, resolve), 'drain'))
+    this.machine.close()
   }
 
   /** The process introduces itself by what the directory says, as soon as that is known. */

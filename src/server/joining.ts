@@ -24,14 +24,28 @@ export function configurationFor(configuration: NodeConfiguration, found: Identi
   return founds ? configuration : { ...configuration, initialConf: new Configuration([]) }
 }
 
+/** A log is commands of one machine: taken for those of another, they would make a state that nobody wrote. */
+export function refuseOtherMachine({ dataDir, group, machine }: NodeConfiguration, found: IdentityRecord): void {
+  const { machine: runs = 'kv' } = found
+  if (runs === machine) return
+  throw new StartError(
+    'E_DATA_DIR',
+    `${dataDir} holds the ${runs} machine, this node is to run ${machine}`,
+    `Start it with --group ${group}=${runs}, or give another directory with --data.`,
+  )
+}
+
 /** Why a member that was removed does not run, and how it comes back: with an empty directory, as a new member. */
 export function removedError(configuration: NodeConfiguration, { reason, members }: Removal): StartError {
-  const { name, peerId, dataDir, listen, group } = configuration
+  const { name, peerId, dataDir, listen, group, machine } = configuration
   const { address } = peerId
   const label = name === address ? 'NAME' : name
   const join = members.length > 0 ? members.join(',') : 'HOST:PORT'
   const where = `${listen.host}:${listen.port}`
-  const more = [...(where === address ? [] : [`--advertise ${address}`]), ...(group === DEFAULT_GROUP ? [] : [`--group ${group}`])]
+  const more = [
+    ...(where === address ? [] : [`--advertise ${address}`]),
+    ...(group === DEFAULT_GROUP && machine === 'kv' ? [] : [`--group ${group}${machine === 'kv' ? '' : `=${machine}`}`]),
+  ]
   const start = ['raftctl node start', `--name ${label}`, `--listen ${where}`, ...more, `--join ${join}`, `--data ${dataDir}`].join(' ')
   return new StartError(
     'E_REMOVED_FROM_CLUSTER',

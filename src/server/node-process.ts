@@ -21,7 +21,7 @@ import { type ProductionEnvironment, productionEnvironment } from './environment
 import { EventLoopExecutor } from './executor.js'
 import { faultyFileSystem } from './faulty-file-system.js'
 import { GroupHost } from './group-host.js'
-import { configurationFor, learnClusterId, removedError } from './joining.js'
+import { configurationFor, learnClusterId, refuseOtherMachine, removedError } from './joining.js'
 import { type Logger, logEvent } from './logging.js'
 import { watchEventLoop } from './loop-monitor.js'
 import { MemberNames } from './member-names.js'
@@ -43,7 +43,7 @@ export interface ProcessRequests {
 }
 
 /**
- * A node: one port, one data directory, one Raft group with the key-value machine.
+ * A node: one port, one data directory, one Raft group with its machine.
  *
  * Owns every part of the process and their order: the port first (peers may say hello while the disk is still read), the
  * directory's lock, the storages, the node; and backwards when it stops. A node that fails later (its disk, its log) stays
@@ -106,7 +106,7 @@ export class NodeProcess {
     })
     const isStarting = (groupId: string) => this.group === null && groupId === configuration.group
     const { peerService } = this
-    addNodeServices(this.server, { host, nodes, executor, checksum, peerService, metrics, groupOf, isStarting })
+    addNodeServices(this.server, { configuration, host, nodes, executor, checksum, peerService, metrics, groupOf, isStarting })
   }
 
   /** Resolves once the node takes part in its group. Throws StartError; nothing is left running or behind then. */
@@ -148,6 +148,7 @@ export class NodeProcess {
     const { join: members, clusterId: expected, dataDir, group } = configuration
     const found = await readIdentity(groupDirectory(dataDir, group), checksum)
     if (found === 'damaged') return configuration
+    if (found) refuseOtherMachine(configuration, found)
     if (found?.removed) throw removedError(configuration, found.removed)
     if (found === null && members.length > 0) {
       const clusterId = await learnClusterId(members, { expected, signal: giveUp.signal, log })

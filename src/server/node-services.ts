@@ -7,10 +7,13 @@ import { type ControlHost, ControlService } from '../rpc/control-service.js'
 import type { NodeManager } from '../rpc/node-manager.js'
 import type { PeerService } from '../rpc/peer-service.js'
 import type { RpcServer } from '../rpc/server.js'
+import type { NodeConfiguration } from './configuration.js'
 import type { GroupHost } from './group-host.js'
+import { HostedKv, servicesOf } from './hosted-machine.js'
 import type { Metrics } from './metrics.js'
 
 export interface NodeServicesOptions {
+  readonly configuration: NodeConfiguration
   readonly host: ControlHost
   readonly nodes: NodeManager<AdministeredNode>
   readonly executor: Executor
@@ -24,11 +27,17 @@ export interface NodeServicesOptions {
 
 /** Everything that the one port of a node answers. */
 export function addNodeServices(server: RpcServer, options: NodeServicesOptions): void {
+  const { group, machine } = options.configuration
   const { host, nodes, executor, checksum, peerService, metrics, groupOf, isStarting } = options
   addPeerService(server, peerService)
   server.addGrpcService(Control, new ControlService(host).handlers)
-  const serviceOf = (groupId: string) => groupOf(groupId)?.service ?? (isStarting(groupId) ? 'starting' : null)
+  const serviceOf = (groupId: string) => {
+    const hosted = groupOf(groupId)?.machine
+    if (hosted) return hosted instanceof HostedKv ? hosted.service : { machine: hosted.kind }
+    return isStarting(groupId) ? 'starting' : null
+  }
   server.addGrpcService(Kv, kvHandlers({ serviceOf }))
+  for (const service of servicesOf(machine, () => groupOf(group)?.machine ?? null)) server.addService(service)
   addBraftServices(server, { nodes, executor, checksum })
   addPages(server, { nodes, metrics: () => metrics.text() })
 }

@@ -2,14 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { open, readdir, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { raftctl } from '../generated/raftctl.js'
-import { describeCommand } from '../machines/kv/describe.js'
-import { encodeMark } from '../machines/kv/mark.js'
-import { KvClosure } from '../machines/kv/state-machine.js'
+import { describerOf } from '../machines/describe.js'
+import type { CommandText, HashDone } from '../machines/machine.js'
 import type { Environment } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
 import type { PeerId } from '../raft/peer-id.js'
-import { fromInt64, type LogIndex, logIndex } from '../raft/types.js'
-import type { CommandText, ControlHost, StateHashFacts } from '../rpc/control-host.js'
+import type { LogIndex } from '../raft/types.js'
+import type { ControlHost } from '../rpc/control-host.js'
 import type { Recovery } from '../rpc/control-recovery.js'
 import type { GroupFacts } from '../rpc/control-status.js'
 import type { EventLog } from '../rpc/event-log.js'
@@ -28,7 +27,7 @@ import type { Metrics } from './metrics.js'
 const SAMPLE_BYTES = 4096
 const DIAL_TIMEOUT_MS = 1000
 
-const NO_MARKS = Status.error(ErrorCode.EINVAL, 'the state of this machine cannot be hashed')
+const NO_MARKS = Status.error(ErrorCode.EINVAL, 'this member does not run that group')
 
 export interface ProcessControlHostOptions {
   readonly configuration: NodeConfiguration
@@ -77,14 +76,13 @@ export class ProcessControlHost implements ControlHost {
   }
 
   sinceLastAckMs(groupId: string): number | null {
-    const at = this.options.groupOf(groupId)?.service.router.lastAcknowledgedAt ?? null
+    const at = this.options.groupOf(groupId)?.machine.lastAcknowledgedAt ?? null
     return at === null ? null : this.options.environment.clock.now() - at
   }
 
   describeCommand(groupId: string, data: Buffer): CommandText | null {
-    if (this.options.groupOf(groupId) === null) return null
-    const { type, summary, timeMs } = describeCommand(data)
-    return { operation: type, summary, timeMs }
+    const group = this.options.groupOf(groupId)
+    return group && describerOf(group.machine.kind)(data)
   }
 
   async logSegments(groupId: string): Promise<number> {
@@ -100,8 +98,8 @@ export class ProcessControlHost implements ControlHost {
       logBytes,
       dataBytes,
       syncP99Ms: metrics.syncP99Ms,
-      machine: 'kv',
-      machineRevision: groupOf(groupId)?.machine.store.revision ?? null,
+      machine: configuration.machine,
+      machineRevision: groupOf(groupId)?.machine.revision ?? null,
       alarms: groupOf(groupId)?.alarms ?? [],
       snapshotIntervalMs: configuration.snapshotIntervalMs,
     }
@@ -175,23 +173,19 @@ export class ProcessControlHost implements ControlHost {
 
   mark(groupId: string, done: (status: Status, index?: LogIndex) => void): void {
     const group = this.options.groupOf(groupId)
-    if (!group) return done(NO_MARKS)
-    const applied = new KvClosure((status, answer) => {
-      if (status.ok && answer?.mark) done(status, logIndex(fromInt64(answer.mark.index)))
-      else done(status.ok ? NO_MARKS : status)
-    })
-    group.node.apply({ data: encodeMark(Date.now()), done: applied })
+    if (group) group.machine.mark(done)
+    else done(NO_MARKS)
   }
 
-  hashAt(groupId: string, index: LogIndex, done: (status: Status, hash?: StateHashFacts) => void): void {
+  hashAt(groupId: string, index: LogIndex, done: HashDone): void {
     const group = this.options.groupOf(groupId)
-    if (group) group.machine.hashAt(index, done)
+    if (group) group.machine.stateMachine.hashAt(index, done)
     else done(NO_MARKS)
   }
 
   flipByte(groupId: string): boolean | null {
     const group = this.options.groupOf(groupId)
-    return group ? group.machine.flipByte() !== null : null
+    return group ? group.machine.stateMachine.spoil() : null
   }
 
   private async checkPeer(peer: PeerId, samples: number): Promise<raftctl.v1.CheckPeersResponse.Peer.$Properties> {

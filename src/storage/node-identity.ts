@@ -15,6 +15,8 @@ import { forEachInOrder, inSequence, point } from './steps.js'
 
 const INCARNATION_BYTES = 16
 const FIRST_GENERATION = 1
+/** Not written down, as in directories of before there were others. */
+const KEY_VALUE = 'kv'
 
 export interface NodeIdentityOptions {
   readonly fileSystem: FileSystem
@@ -27,6 +29,8 @@ export interface NodeIdentityOptions {
   readonly clusterId: string | null
   readonly peerId: PeerId
   readonly name: string | null
+  /** What the group runs; the key-value store when left out. */
+  readonly machine?: string
   /** Takes over a directory that holds a past but no node.json: one that braft wrote. */
   readonly adopt?: boolean
   readonly failpoints?: Failpoints
@@ -126,7 +130,7 @@ export class NodeIdentityStorage implements IdentityStorage {
   }
 
   private create(standing: Standing, done: (status: Status, identity?: NodeIdentity) => void): void {
-    const { directory, adopt, random, clusterId, peerId, name } = this.options
+    const { directory, adopt, random, clusterId, peerId, name, machine = KEY_VALUE } = this.options
     this.findPast((status, past) => {
       if (!status.ok) return done(status)
       if (past && !adopt) {
@@ -142,6 +146,7 @@ export class NodeIdentityStorage implements IdentityStorage {
         clusterId,
         peerId: peerId.toString(),
         name,
+        ...(machine === KEY_VALUE ? {} : { machine }),
         standing: past ? 'member' : standing,
         incarnation: random.hex(INCARNATION_BYTES),
         generation: FIRST_GENERATION,

@@ -39,6 +39,8 @@ export interface OpenStorageOptions {
   readonly peerId: PeerId
   readonly clusterId: string | null
   readonly name: string | null
+  /** What the group runs; the key-value store when left out. */
+  readonly machine?: string
   /** Takes over what braft wrote. */
   readonly adopt?: boolean
   readonly maxSegmentBytes?: number
@@ -88,6 +90,7 @@ export function openStorage(options: OpenStorageOptions): NodeStorage {
       clusterId,
       peerId,
       name,
+      machine: options.machine ?? 'kv',
       adopt: adopt ?? false,
       failpoints,
     }),

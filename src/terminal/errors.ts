@@ -135,6 +135,11 @@ export const ERRORS = {
     meaning: 'The node does not offer this operation.',
     act: 'Check the version of the node: raftctl status --wide.',
   },
+  E_OTHER_MACHINE: {
+    exitCode: 6,
+    meaning: 'The group runs another state machine than the command is for: it has no keys.',
+    act: 'Use the client of that machine, or name a group of the key-value machine with --group; raftctl node status shows the machine.',
+  },
   E_UNKNOWN_COMMAND: {
     exitCode: 6,
     meaning: 'A member is too old to know this command of the log; it was not applied anywhere.',

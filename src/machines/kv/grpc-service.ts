@@ -5,7 +5,7 @@ import { defineService, type Handlers, serverStream, unary } from '../../rpc/grp
 import { MetadataKey } from '../../rpc/identity.js'
 import type { CallContext, Reply } from './call.js'
 import { GrpcStatus, KvFailure } from './failure.js'
-import type { KvService } from './service.js'
+import { KvService } from './service.js'
 import { BAD_SESSION, isStamp, type SessionStamp } from './sessions.js'
 
 /** etcd's service; what has no handler (RangeStream) answers UNIMPLEMENTED. */
@@ -34,8 +34,8 @@ const DEFAULT_GROUP = 'kv'
 const STARTING = new KvFailure(GrpcStatus.UNAVAILABLE, 'E_NO_LEADER', 'this member is starting', 'no', true)
 
 export interface KvGrpcOptions {
-  /** The key-value service of a group on this member; null when it has none. */
-  readonly serviceOf: (groupId: string) => KvService | 'starting' | null
+  /** The key-value service of a group on this member, or which other machine runs it; null when it is not here. */
+  readonly serviceOf: (groupId: string) => KvService | 'starting' | { readonly machine: string } | null
 }
 
 type UnaryHandler<Q, R> = grpc.handleUnaryCall<Q, R>
@@ -60,6 +60,7 @@ function handler<Q, R>({ serviceOf }: KvGrpcOptions, method: Method<Q, R>): Unar
     const service = serviceOf(group)
     if (service === 'starting') return refuse(STARTING)
     if (service === null) return refuse(new KvFailure(GrpcStatus.NOT_FOUND, 'E_NO_GROUP', `this member has no key-value group '${group}'`))
+    if (!(service instanceof KvService)) return refuse(otherMachine(group, service.machine))
     const session = sessionOf(metadata)
     if (session instanceof KvFailure) return refuse(session)
     const deadline = Number(call.getDeadline())
@@ -76,6 +77,11 @@ function handler<Q, R>({ serviceOf }: KvGrpcOptions, method: Method<Q, R>): Unar
       else callback(null, response)
     })
   }
+}
+
+function otherMachine(group: string, machine: string): KvFailure {
+  const message = `group '${group}' runs the ${machine} machine, which has no keys`
+  return new KvFailure(GrpcStatus.FAILED_PRECONDITION, 'E_OTHER_MACHINE', message, 'no')
 }
 
 export function grpcError(failure: KvFailure): grpc.ServerErrorResponse {

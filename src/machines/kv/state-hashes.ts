@@ -1,24 +1,14 @@
 import { ErrorCode, Status } from '../../raft/errors.js'
 import type { LogIndex } from '../../raft/types.js'
+import type { HashDone, StateHash } from '../machine.js'
 import { canonicalRecords, type FrozenState } from './canonical.js'
 import { type Pace, runSliced } from './slices.js'
 import { SnapshotEncoder } from './snapshot-encoder.js'
 import type { SnapshotSummary } from './snapshot-format.js'
 import { RECORD_COST } from './snapshot-save.js'
 
-/** What the state was at a mark in the log. */
-export interface StateHash {
-  readonly index: LogIndex
-  /** In hex; equal on every member that holds the same state. */
-  readonly sha256: string
-  /** Keys that existed. */
-  readonly keys: number
-}
-
 /** Marks remembered, hashed or not. */
 export const MARKS_KEPT = 8
-
-type HashDone = (status: Status, hash?: StateHash) => void
 
 interface Mark {
   readonly index: LogIndex

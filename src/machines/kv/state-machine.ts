@@ -4,6 +4,7 @@ import { ErrorCode, Status } from '../../raft/errors.js'
 import { type Iterator, type LeaderChange, StateMachine } from '../../raft/raft.js'
 import type { SnapshotReader, SnapshotWriter } from '../../raft/storage.js'
 import { fromInt64, type LogIndex, NO_INDEX, NO_TERM, type Term } from '../../raft/types.js'
+import type { ComparableMachine, HashDone } from '../machine.js'
 import type { FrozenState } from './canonical.js'
 import { GrpcStatus, KvFailure } from './failure.js'
 import { bytesOf } from './keys.js'
@@ -13,7 +14,7 @@ import type { Pace } from './slices.js'
 import { SnapshotLoad } from './snapshot-load.js'
 import { SnapshotSave } from './snapshot-save.js'
 import type { KvState } from './state-builder.js'
-import { type StateHash, StateHashes, summarize } from './state-hashes.js'
+import { StateHashes, summarize } from './state-hashes.js'
 import { KvStore } from './store.js'
 import { checkDeleteRange, checkPut, checkTxn } from './validate.js'
 
@@ -39,7 +40,7 @@ export class KvClosure implements Closure {
  *
  * Loading a snapshot replaces `store` and `sessions` in one step: nobody may hold on to them across an event.
  */
-export class KvStateMachine extends StateMachine {
+export class KvStateMachine extends StateMachine implements ComparableMachine {
   private state: KvState = { store: new KvStore(), sessions: new SessionTable() }
   private readonly hashes: StateHashes
   private readonly transfers = new Set<SnapshotSave | SnapshotLoad>()
@@ -156,7 +157,7 @@ export class KvStateMachine extends StateMachine {
    * The hash of the state at a mark that was applied here, as soon as it is there. ENOENT: no such mark, or one that was
    * forgotten since.
    */
-  hashAt(markIndex: LogIndex, done: (status: Status, hash?: StateHash) => void): void {
+  hashAt(markIndex: LogIndex, done: HashDone): void {
     this.hashes.get(markIndex, done)
   }
 
@@ -170,6 +171,10 @@ export class KvStateMachine extends StateMachine {
       state.store.release()
       return step.value.sha256
     }
+  }
+
+  spoil(): boolean {
+    return this.flipByte() !== null
   }
 
   /** Test fault (--enable-faults): silently changes one byte of this member's state. Answers the key, null without one. */
