@@ -28,14 +28,24 @@ export class CounterLoad {
   }
 }
 
+/** Adds while the story is told, however that ends. */
+export async function underLoad(scene: Scene, group: InteropGroup, options: LoadOptions, story: () => Promise<void>): Promise<CounterLoad> {
+  const load = new CounterLoad(group, scene.random, options)
+  try {
+    await story()
+  } finally {
+    await load.stop()
+  }
+  scene.note('the load is over')
+  return load
+}
+
 /**
  * The end of a run under load: every member comes level, holds the same entries and the same value, and that value is made of
  * what was acknowledged, once each, and of what may have been counted.
  */
 export async function settle(scene: Scene, group: InteropGroup, load: CounterLoad): Promise<void> {
   const { counts, problems } = scene
-  await load.stop()
-  scene.note('the load is over')
   const leader = await group.level()
   const { compared, problems: different } = group.compareLogs(leader.stat.peers)
   counts.compared += compared

@@ -10,6 +10,9 @@ const RAFTCTL = fileURLToPath(new URL('../../../bin/run.js', import.meta.url))
 
 export type Kind = 'braft' | 'raftctl'
 
+/** A state machine of braft's examples, which ours has, too; kv is ours alone. */
+export type Machine = 'counter' | 'atomic' | 'block' | 'kv'
+
 export interface MemberPlace {
   readonly name: string
   /** Where braft puts itself: the IPv4 address of the host's name. */
@@ -18,8 +21,7 @@ export interface MemberPlace {
   /** Holds the directories and logs of all members. */
   readonly home: string
   readonly group: string
-  /** Of braft's examples and of our machines alike. */
-  readonly machine: 'counter' | 'atomic' | 'block'
+  readonly machine: Machine
   readonly electionTimeoutMs: number
   /** Braft members may take part; else raftctl members keep to themselves. */
   readonly mixed: boolean
@@ -103,8 +105,9 @@ export class GroupMember {
     await this.process.end('SIGKILL')
   }
 
+  /** Asks it to stop, each kind as it wants to be asked. */
   async stop(): Promise<void> {
-    await this.process.end('SIGTERM')
+    await this.process.end(this.kind === 'braft' ? 'SIGINT' : 'SIGTERM')
   }
 
   /** The next start is of the other kind, on the same directory. */
@@ -136,6 +139,7 @@ export class GroupMember {
 
   private braftCommand(): [string, string[], string] {
     const { binaries, machine, port, group, electionTimeoutMs } = this.place
+    if (machine === 'kv') throw new Error('braft has no such machine')
     const flags = {
       port,
       group,
@@ -160,7 +164,14 @@ export class GroupMember {
           : []
     const args = [
       ...['node', 'start', '--name', this.name, '--listen', this.address, '--data', this.dataDir],
-      ...['--group', `${group}=${machine}`, '--election-timeout', `${electionTimeoutMs}ms`, '--snapshot-interval', '0'],
+      ...[
+        '--group',
+        machine === 'kv' ? group : `${group}=${machine}`,
+        '--election-timeout',
+        `${electionTimeoutMs}ms`,
+        '--snapshot-interval',
+        '0',
+      ],
       ...(mixed ? ['--mixed'] : []),
       ...members,
       ...(this.adopts ? ['--adopt'] : []),

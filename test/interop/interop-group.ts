@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { eventually, freePorts } from '../process/node-cluster.js'
 import type { BraftBinaries } from './binaries.js'
 import { GroupCalls } from './group-calls.js'
-import { GroupMember, type Kind, type MemberPlace } from './group-member.js'
+import { GroupMember, type Kind, type Machine } from './group-member.js'
 import { compareLogs, type MemberLog, snapshotValue } from './member-logs.js'
 import type { RaftStat } from './raft-stat.js'
 
@@ -15,7 +15,7 @@ export interface GroupOptions {
   readonly home: string
   readonly host: string
   readonly binaries: BraftBinaries
-  readonly machine: MemberPlace['machine']
+  readonly machine: Machine
   readonly group: string
   readonly mixed: boolean
 }

@@ -38,7 +38,7 @@ export class MemberProcess {
   }
 
   /** Ends it, and waits until it is gone. */
-  async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+  async end(signal: 'SIGKILL' | 'SIGTERM' | 'SIGINT'): Promise<void> {
     const { child } = this
     this.child = null
     child?.kill(signal)

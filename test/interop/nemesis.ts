@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { eventually } from '../process/node-cluster.js'
-import { CounterLoad, settle } from './counter-load.js'
+import { settle, underLoad } from './counter-load.js'
 import type { GroupMember, Kind } from './group-member.js'
 import type { InteropGroup } from './interop-group.js'
 import type { Scene } from './scenario.js'
@@ -22,8 +22,10 @@ export class Nemesis {
 
   async run(untilMs: number): Promise<void> {
     const { random } = this.scene
+    const kinds = new Set(this.group.members.map(({ kind }) => kind))
+    const deeds = DEEDS.filter((deed) => kinds.has(kindIn(deed)) || !deed.includes('raft'))
     while (performance.now() < untilMs) {
-      if (this.deck.length === 0) this.deck = random.shuffle(DEEDS)
+      if (this.deck.length === 0) this.deck = random.shuffle(deeds)
       await this.commit(this.deck.pop()!)
       await pause(random.between(0, REST_MS_MAX))
     }
@@ -70,12 +72,14 @@ export class Nemesis {
 
   /**
    * A member loses its directory. braft knows no rebuilding: it must be no member when it comes back empty. Behind a log that
-   * was cut, only a snapshot of the leader, which is of the other kind, gets it there.
+   * was cut, only a snapshot of the leader gets it there: one of the other kind, where there is one.
    */
   private async wipe(victim: GroupMember): Promise<void> {
-    const { counts, note } = this.scene
+    const { counts, note, random } = this.scene
     const { group } = this
-    await group.makeLeader(this.anyOf(victim.kind === 'braft' ? 'raftctl' : 'braft'))
+    const others = group.members.filter((member) => member !== victim)
+    const strangers = others.filter(({ kind }) => kind !== victim.kind)
+    await group.makeLeader(random.pick(strangers.length > 0 ? strangers : others))
     await group.remove(victim)
     await victim.kill()
     victim.wipe()
@@ -133,8 +137,7 @@ function kindIn(deed: Deed): Kind {
 /** A group under load and torment for the minutes of the run. */
 export async function torment(scene: Scene, group: InteropGroup, clients: number): Promise<void> {
   const { stat: before } = await group.leader()
-  const load = new CounterLoad(group, scene.random, { clients })
-  await new Nemesis(scene, group).run(performance.now() + scene.minutes * 60_000)
+  const load = await underLoad(scene, group, { clients }, () => new Nemesis(scene, group).run(performance.now() + scene.minutes * 60_000))
   await settle(scene, group, load)
   const { stat: after } = await group.leader()
   scene.counts.elections += after.term - before.term

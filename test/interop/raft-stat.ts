@@ -22,8 +22,8 @@ const NO_PEER = '0.0.0.0:0:0:0'
 export function parseRaftStat(page: string): RaftStat {
   const lines = new Map<string, string>()
   for (const line of page.split(/\r?\n/)) {
-    const found = /^([a-z_]+): (.*)$/.exec(line)
-    if (found && !lines.has(found[1]!)) lines.set(found[1]!, found[2]!.trim())
+    const found = /^([a-z_]+):( .*)?$/.exec(line)
+    if (found && !lines.has(found[1]!)) lines.set(found[1]!, (found[2] ?? '').trim())
   }
   const text = (name: string): string => {
     const value = lines.get(name)

@@ -1,6 +1,6 @@
 import type { SimRandom } from '../simulation/sim-random.js'
 import type { BraftBinaries, BraftBinary } from './binaries.js'
-import type { Kind, MemberPlace } from './group-member.js'
+import type { Kind, Machine } from './group-member.js'
 import type { Floors, InteropCounts } from './interop-counts.js'
 import { type GroupOptions, InteropGroup } from './interop-group.js'
 
@@ -32,7 +32,7 @@ export async function withGroup(
   scene: Scene,
   kinds: readonly Kind[],
   story: (group: InteropGroup) => Promise<void>,
-  { machine = 'counter', mixed = true }: { readonly machine?: MemberPlace['machine']; readonly mixed?: boolean } = {},
+  { machine = 'counter', mixed = true }: { readonly machine?: Machine; readonly mixed?: boolean } = {},
 ): Promise<void> {
   const { home, host, binaries } = scene
   const options: GroupOptions = { home, host, binaries, machine, group: GROUPS[machine], mixed }
@@ -45,8 +45,8 @@ export async function withGroup(
   }
 }
 
-/** What braft's examples call their groups. */
-const GROUPS = { counter: 'Counter', atomic: 'Atomic', block: 'Block' } as const
+/** What braft's examples call their groups, and we ours. */
+const GROUPS = { counter: 'Counter', atomic: 'Atomic', block: 'Block', kv: 'kv' } as const
 
 /** Counts a check that holds, or tells what does not. */
 export function check(scene: Scene, what: string, holds: boolean, found?: string): void {

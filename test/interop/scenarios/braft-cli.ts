@@ -9,7 +9,7 @@ export const braftCliScenario: Scenario = {
   about: 'braft_cli performs all its six commands on a raftctl cluster',
   needs: ['braft_cli'],
   floors: () => ({ checks: 13 }),
-  run: (scene) => withGroup(scene, ['raftctl', 'raftctl', 'raftctl'], (group) => administer(scene, group), { mixed: false }),
+  run: (scene) => withGroup(scene, ['raftctl', 'raftctl', 'raftctl'], (group) => administer(scene, group), { machine: 'kv', mixed: false }),
 }
 
 async function administer(scene: Scene, group: InteropGroup): Promise<void> {

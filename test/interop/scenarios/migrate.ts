@@ -1,5 +1,5 @@
 import { eventually } from '../../process/node-cluster.js'
-import { CounterLoad, settle } from '../counter-load.js'
+import { settle, underLoad } from '../counter-load.js'
 import type { GroupMember, Kind } from '../group-member.js'
 import type { InteropGroup } from '../interop-group.js'
 import { failedWhileLed, leadershipMoves } from '../leadership-moves.js'
@@ -39,8 +39,9 @@ function migration(name: string, about: string, step: Step): Scenario {
     run: (scene) =>
       withGroup(scene, ['braft', 'braft', 'braft'], async (group) => {
         const { stat: before } = await group.leader()
-        const load = new CounterLoad(group, scene.random, { clients: CLIENTS, pauseMs: PAUSE_MS })
-        for (const kind of ['raftctl', 'braft'] as const) await migrate(scene, group, kind, step)
+        const load = await underLoad(scene, group, { clients: CLIENTS, pauseMs: PAUSE_MS }, async () => {
+          for (const kind of ['raftctl', 'braft'] as const) await migrate(scene, group, kind, step)
+        })
         await settle(scene, group, load)
         const { stat: after } = await group.leader()
         scene.counts.elections += after.term - before.term

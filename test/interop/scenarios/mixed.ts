@@ -19,7 +19,17 @@ function mixed(name: string, kinds: readonly Kind[]): Scenario {
   }
 }
 
+/** braft alone: what the suite makes of a cluster that is not ours. Who finds fault here finds it in braft, or in the suite. */
+const control: Scenario = {
+  name: 'braft-alone',
+  about: 'three braft members under the same torment: the suite itself on trial',
+  needs: ['counter_server'],
+  floors: (minutes) => perMinute(minutes, { acked: 500, kills: 2, transfers: 2, elections: 4, wipes: 0.5, compared: 1 }),
+  run: (scene) => withGroup(scene, ['braft', 'braft', 'braft'], (group) => torment(scene, group, CLIENTS)),
+}
+
 export const mixedScenarios: readonly Scenario[] = [
   mixed('mixed-braft-majority', ['braft', 'braft', 'raftctl']),
   mixed('mixed-raftctl-majority', ['raftctl', 'raftctl', 'braft']),
+  control,
 ]

@@ -30,6 +30,11 @@ test('a member that knows no leader names none', () => {
   assert.is(captured(2).leader, null)
 })
 
+test('a member that waits to be added has no peers', () => {
+  const page = readFileSync(new URL('counter-4-peers/raft_stat_0.txt', FIXTURES), 'utf8')
+  assert.equal(parseRaftStat(page.replace(/^peers: .*\r$/m, 'peers:\r')).peers, [])
+})
+
 test('a page that is none is refused', () => {
   assert.throws(() => parseRaftStat(''), /no line "storage"/)
 })
