@@ -15,12 +15,19 @@ const LOST = 'The state machine cannot be restored from it.'
 export function checkSnapshots(contents: GroupContents, report: Report, machine: MachineCheck | null): Finding[] {
   const newest = contents.snapshots.at(-1)
   return contents.snapshots.flatMap((snapshot) => {
-    const findings = [...checkList(snapshot, report), ...snapshot.files.flatMap((file) => checkFile(snapshot, file, report, machine))]
+    const findings = [
+      ...checkList(snapshot, contents, report),
+      ...snapshot.files.flatMap((file) => checkFile(snapshot, file, report, machine)),
+    ]
     return snapshot === newest ? [...findings, ...checkAgainstLog(snapshot, contents, report)] : findings
   })
 }
 
-function checkList({ metaFile, problem, meta, index }: SnapshotContents, report: Report): Finding[] {
+function checkList(
+  { metaFile, problem, meta, index, listDigest }: SnapshotContents,
+  { listSeals }: GroupContents,
+  report: Report,
+): Finding[] {
   const at = { kind: 'snapshot-list', file: metaFile, offset: 0, index }
   if (problem !== null)
     return [
@@ -41,7 +48,10 @@ function checkList({ metaFile, problem, meta, index }: SnapshotContents, report:
     ]
   if (meta!.lastIncluded.term < 1)
     return [report.damage({ ...at, problem: `it is of term ${meta!.lastIncluded.term}`, meaning: 'The list is damaged.' })]
-  return []
+  const seal = listSeals.newest === null ? undefined : listSeals.values[listSeals.newest]!.find((each) => each.index === index)
+  if (seal === undefined || seal.digest === listDigest) return []
+  const sealed = `its digest is ${hex(listDigest)}, ${hex(seal.digest)} was recorded when it was written`
+  return [report.damage({ ...at, problem: sealed, meaning: `Its files, its term or its members are not those of then. ${LOST}` })]
 }
 
 function checkFile(

@@ -10,8 +10,10 @@ import { decodeIdentity, type IdentityRecord } from '../storage/identity-file.js
 import { storagePaths } from '../storage/open-storage.js'
 import { decodeFramed } from '../storage/protobuf-file.js'
 import { decodeMetaSlot, META_CODEC } from '../storage/raft-meta.js'
+import { decodeSeals, type Seals } from '../storage/seal-file.js'
 import { parseSegmentName } from '../storage/segment.js'
 import { FileChangedError, SegmentFile } from '../storage/segment-file.js'
+import { decodeListSeals, type ListSeal } from '../storage/snapshot-seal.js'
 import { type GroupPlace, ifThere, listDirectory, readWhole } from './data-directory.js'
 import { readSnapshots, type SnapshotContents } from './data-snapshots.js'
 
@@ -42,6 +44,10 @@ export interface GroupContents extends Disposable {
   readonly segments: readonly SegmentFile[]
   readonly obsolete: number
   readonly snapshots: readonly SnapshotContents[]
+  /** What vouches for the sealed segments and the first index; null without one. */
+  readonly seals: Seals | null
+  /** What vouches for the lists of snapshots. */
+  readonly listSeals: SlotPair<readonly ListSeal[]>
 }
 
 export function filesOf(directory: string) {
@@ -53,6 +59,8 @@ export function filesOf(directory: string) {
     identity: join(integrity, 'node.json'),
     metaSlots: [join(integrity, 'meta.a'), join(integrity, 'meta.b')] as const,
     durable: join(integrity, 'durable'),
+    seals: join(integrity, 'seals'),
+    listSeals: join(integrity, 'snapshot.seal'),
   }
 }
 
@@ -71,8 +79,12 @@ export function readGroup(place: GroupPlace): GroupContents {
   const logFirstIndex: Found<LogIndex> =
     logMeta.state === 'valid' ? { state: 'valid', value: logIndex(fromInt64(logMeta.value.first_log_index)) } : logMeta
   const { segments, obsolete } = readSegments(files.log, logFirstIndex.state === 'valid' ? logFirstIndex.value : logIndex(1))
+  // Both are written before what they vouch for gets its name.
+  const sealBytes = readWhole(files.seals)
+  const seals = sealBytes === null ? null : decodeSeals(sealBytes, checksum)
+  const listSeals = readSlots([files.listSeals, files.listSeals], [0, SECOND_SLOT_AT], decodeListSeals)
   return {
-    ...{ place, identity, raftMeta, metaSlots, durable, logFirstIndex, segments, obsolete, snapshots },
+    ...{ place, identity, raftMeta, metaSlots, durable, logFirstIndex, segments, obsolete, snapshots, seals, listSeals },
     [Symbol.dispose]: () => segments.forEach((segment) => segment[Symbol.dispose]()),
   }
 }

@@ -1,9 +1,10 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { SNAPSHOT_LIST, type SnapshotMeta } from '../raft/storage.js'
-import { crc32c } from '../storage/checksum.js'
+import { checksum, crc32c } from '../storage/checksum.js'
 import { decodeFramed } from '../storage/protobuf-file.js'
 import { SNAPSHOT_LIST_CODEC } from '../storage/snapshot-list.js'
+import { listDigest } from '../storage/snapshot-seal.js'
 import { ifThere, listDirectory, readWhole, sizeOf } from './data-directory.js'
 
 const DIRECTORY_NAME = /^snapshot_(\d{20})$/
@@ -30,6 +31,8 @@ export interface SnapshotContents {
   readonly problem: string | null
   /** What it stands for, by its list; null when that cannot be read. */
   readonly meta: SnapshotMeta | null
+  /** Stands for all that its list says; null when that cannot be read. */
+  readonly listDigest: number | null
   readonly files: readonly SnapshotFileContents[]
   readonly bytes: number
 }
@@ -45,18 +48,22 @@ export function readSnapshots(directory: string): SnapshotContents[] {
 
 function readSnapshot(path: string, index: number): SnapshotContents {
   const metaFile = join(path, SNAPSHOT_LIST)
-  const broken = (problem: string) => ({ path, metaFile, index, problem, meta: null, files: [], bytes: 0 })
+  const broken = (problem: string) => ({ path, metaFile, index, problem, meta: null, listDigest: null, files: [], bytes: 0 })
   const bytes = readWhole(metaFile)
   if (bytes === null) return broken('it is missing')
   const decoded = decodeFramed(bytes, SNAPSHOT_LIST_CODEC)
   if ('problem' in decoded) return broken(decoded.problem)
   const { meta, files } = decoded.message
-  const listed = [...files].map(([name, { checksum = null, size = null }]) => ({
-    ...{ name, checksum },
+  const listed = [...files].map(([name, { checksum: recorded = null, size = null }]) => ({
+    ...{ name, checksum: recorded },
     recordedBytes: size,
     bytes: sizeOf(join(path, name)),
   }))
-  return { path, metaFile, index, problem: null, meta, files: listed, bytes: listed.reduce((sum, file) => sum + (file.bytes ?? 0), 0) }
+  return {
+    ...{ path, metaFile, index, problem: null, meta, files: listed },
+    listDigest: listDigest(decoded.message, checksum),
+    bytes: listed.reduce((sum, file) => sum + (file.bytes ?? 0), 0),
+  }
 }
 
 /** The recorded checksum as a number; null when it is of a kind that cannot be recomputed. */

@@ -3,6 +3,7 @@ import { FileChangedError } from '../storage/segment-file.js'
 import { CliError } from '../terminal/errors.js'
 import { checkLog } from './data-check-log.js'
 import { checkMeta } from './data-check-meta.js'
+import { checkSeals } from './data-check-seals.js'
 import { checkSnapshots, type MachineCheck } from './data-check-snapshots.js'
 import { type GroupContents, readGroup } from './data-contents.js'
 import type { DataDirectory, GroupPlace } from './data-directory.js'
@@ -118,7 +119,12 @@ export function checkGroup(directory: DataDirectory, place: GroupPlace, options:
 
 export function findingsOf(directory: DataDirectory, contents: GroupContents, options: VerifyOptions): Finding[] {
   const report = reportOn(directory, contents.place.group)
-  return [...checkMeta(contents, report), ...checkLog(contents, report), ...checkSnapshots(contents, report, options.machine)]
+  return [
+    ...checkMeta(contents, report),
+    ...checkLog(contents, report),
+    ...checkSeals(contents, report),
+    ...checkSnapshots(contents, report, options.machine),
+  ]
 }
 
 function checkedOf({ segments, snapshots }: GroupContents): Checked {

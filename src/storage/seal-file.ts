@@ -19,6 +19,15 @@ export interface SegmentSeal {
   readonly digest: number
 }
 
+/** What a seal file says. */
+export interface Seals {
+  readonly starts: readonly LogIndex[]
+  /** Of two of the same name the later one counts. */
+  readonly segments: readonly SegmentSeal[]
+  /** Offsets of records that say nothing any more. */
+  readonly badRecords: readonly number[]
+}
+
 /**
  * What vouches for the parts of a log that are written once: `<data>/raftctl/seals`, records of 32 bytes with a CRC-32C each,
  * appended before the segment is renamed and before log_meta changes. The entries themselves do not say which index they have: a
@@ -122,17 +131,11 @@ export class SealFile {
   }
 
   private parse(bytes: Buffer): void {
-    const { checksum } = this.options
-    for (let at = 0; at < bytes.length; at += RECORD_BYTES, this.records++) {
-      const record = bytes.subarray(at, at + RECORD_BYTES)
-      if (record.length < RECORD_BYTES || checksum.crc32c(record.subarray(0, CRC_AT)) !== record.readUInt32BE(CRC_AT)) {
-        this.badRecords++
-        continue
-      }
-      const first = logIndex(Number(record.readBigUInt64BE(4)))
-      if (record.readUInt32BE(0) === Kind.START) this.startsFound.push(first)
-      else this.digests.set(keyOf(first, logIndex(Number(record.readBigUInt64BE(12)))), record.readUInt32BE(20))
-    }
+    const { starts, segments, badRecords } = decodeSeals(bytes, this.options.checksum)
+    this.startsFound.push(...starts)
+    for (const { firstIndex, lastIndex, digest } of segments) this.digests.set(keyOf(firstIndex, lastIndex), digest)
+    this.badRecords += badRecords.length
+    this.records += Math.ceil(bytes.length / RECORD_BYTES)
   }
 
   private segmentRecord({ firstIndex, lastIndex, digest }: SegmentSeal): Buffer {
@@ -152,6 +155,24 @@ export class SealFile {
     bytes.writeUInt32BE(this.options.checksum.crc32c(bytes.subarray(0, CRC_AT)), CRC_AT)
     return bytes
   }
+}
+
+/** The records of a seal file, in the order they were written; of those that are damaged, where they are. */
+export function decodeSeals(bytes: Buffer, checksum: Checksum): Seals {
+  const starts: LogIndex[] = []
+  const segments: SegmentSeal[] = []
+  const badRecords: number[] = []
+  for (let at = 0; at < bytes.length; at += RECORD_BYTES) {
+    const record = bytes.subarray(at, at + RECORD_BYTES)
+    if (record.length < RECORD_BYTES || checksum.crc32c(record.subarray(0, CRC_AT)) !== record.readUInt32BE(CRC_AT)) {
+      badRecords.push(at)
+      continue
+    }
+    const firstIndex = logIndex(Number(record.readBigUInt64BE(4)))
+    if (record.readUInt32BE(0) === Kind.START) starts.push(firstIndex)
+    else segments.push({ firstIndex, lastIndex: logIndex(Number(record.readBigUInt64BE(12))), digest: record.readUInt32BE(20) })
+  }
+  return { starts, segments, badRecords }
 }
 
 export function sealOf(segment: Segment, checksum: Checksum): SegmentSeal {

@@ -10,7 +10,8 @@ import { inSequence } from './steps.js'
 
 const SEAL_BYTES = 12
 
-interface Seal {
+/** The list of the snapshot that ends at `index` had this digest when it was written. */
+export interface ListSeal {
   readonly index: number
   readonly digest: number
 }
@@ -24,7 +25,7 @@ interface Seal {
 export class SnapshotSeal {
   private readonly path: string
   private readonly record: AlternatingRecord
-  private seals: Seal[] = []
+  private seals: readonly ListSeal[] = []
 
   constructor(private readonly options: { readonly fileSystem: FileSystem; readonly checksum: Checksum; readonly path: string }) {
     const { fileSystem, checksum, path } = options
@@ -38,7 +39,7 @@ export class SnapshotSeal {
   load(done: Done): void {
     const read = (next: Done) =>
       this.record.load((status, stored) => {
-        this.seals = stored?.payload ? decode(stored.payload) : []
+        this.seals = stored?.payload ? decodeListSeals(stored.payload) : []
         next(status)
       })
     inSequence([(next) => this.options.fileSystem.mkdir(parentOf(this.path), next), read], done)
@@ -47,24 +48,24 @@ export class SnapshotSeal {
   /** False when another list was recorded under that index. */
   vouchesFor(list: SnapshotList): boolean {
     const seal = this.seals.find(({ index }) => index === list.meta.lastIncluded.index)
-    return seal === undefined || seal.digest === this.digestOf(list)
+    return seal === undefined || seal.digest === listDigest(list, this.options.checksum)
   }
 
   /** Before the snapshot gets its name, and while `newest` has one. OK means durable. */
   save(list: SnapshotList, newest: SnapshotList | null, done: (status: Status) => void): void {
     const seals = (newest ? [list, newest] : [list]).map((each) => ({
       index: each.meta.lastIncluded.index,
-      digest: this.digestOf(each),
+      digest: listDigest(each, this.options.checksum),
     }))
     this.record.save(encode(seals), done)
   }
-
-  private digestOf(list: SnapshotList): number {
-    return this.options.checksum.crc32c(SNAPSHOT_LIST_CODEC.encode(list).finish())
-  }
 }
 
-function encode(seals: readonly Seal[]): Buffer {
+export function listDigest(list: SnapshotList, checksum: Checksum): number {
+  return checksum.crc32c(SNAPSHOT_LIST_CODEC.encode(list).finish())
+}
+
+function encode(seals: readonly ListSeal[]): Buffer {
   const bytes = Buffer.alloc(seals.length * SEAL_BYTES)
   seals.forEach(({ index, digest }, i) => {
     bytes.writeBigUInt64BE(BigInt(index), i * SEAL_BYTES)
@@ -73,7 +74,8 @@ function encode(seals: readonly Seal[]): Buffer {
   return bytes
 }
 
-function decode(bytes: Buffer): Seal[] {
+/** What the payload of a slot vouches for. */
+export function decodeListSeals(bytes: Buffer): readonly ListSeal[] {
   return Array.from({ length: Math.floor(bytes.length / SEAL_BYTES) }, (_, i) => ({
     index: Number(bytes.readBigUInt64BE(i * SEAL_BYTES)),
     digest: bytes.readUInt32BE(i * SEAL_BYTES + 8),

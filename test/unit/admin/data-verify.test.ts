@@ -1,5 +1,5 @@
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { openDataDirectory } from '../../../src/admin/data-directory.js'
@@ -11,8 +11,17 @@ import { settledLook, type Verification, verifyDirectory } from '../../../src/ad
 import { decoderOf } from '../../../src/admin/entry-decoders.js'
 import { EVERYTHING } from '../../../src/admin/entry-summary.js'
 import { BLOCK_BYTES } from '../../../src/machines/kv/snapshot-format.js'
+import { Configuration, ConfigurationEntry } from '../../../src/raft/configuration.js'
+import type { Status } from '../../../src/raft/errors.js'
+import { PeerId } from '../../../src/raft/peer-id.js'
+import { EventLoopExecutor } from '../../../src/server/executor.js'
+import { checksum, crc32c } from '../../../src/storage/checksum.js'
 import { DirectoryLock } from '../../../src/storage/lock.js'
+import { NodeFileSystem } from '../../../src/storage/node-file-system.js'
+import { decodeFramed, frame } from '../../../src/storage/protobuf-file.js'
 import { FileChangedError } from '../../../src/storage/segment-file.js'
+import { SNAPSHOT_LIST_CODEC } from '../../../src/storage/snapshot-list.js'
+import { SnapshotSeal } from '../../../src/storage/snapshot-seal.js'
 import { BRAFT_NODES, DataDirectories, ENTRY_BYTES, everyFile, flip, LAST_INDEX, putSnapshot } from '../../support/data-directories.js'
 import { b, encode } from '../kv/commands.js'
 import { applyNext, newMachine } from '../kv/fakes.js'
@@ -22,6 +31,7 @@ const directories = new DataDirectories()
 test.after(() => directories.remove())
 
 const none = { machine: null }
+const PEER = new PeerId('127.0.0.1', 7009)
 
 async function verify(path: string): Promise<Verification> {
   return await verifyDirectory(await openDataDirectory(path, null), none)
@@ -261,6 +271,86 @@ test('a flipped byte in a snapshot of the key-value machine is found at the bloc
   assert.ok(offset <= at && offset > at - 2 * BLOCK_BYTES && offset > 0, found)
 })
 
+/** A sealed segment whose entries are all alike but for their data, from which one is taken and put in the place of another. */
+function misplace(path: string, from: number, to: number): { name: string; first: number } {
+  const name = segments(path)[1]!
+  const file = join(path, name)
+  const bytes = readFileSync(file)
+  bytes.copy(bytes, to * ENTRY_BYTES, from * ENTRY_BYTES, (from + 1) * ENTRY_BYTES)
+  writeFileSync(file, bytes)
+  return { name, first: firstOf(name) }
+}
+
+test('H11 good entries in a sealed segment that stand where others were sealed are found', async () => {
+  for (const [from, to] of [
+    [3, 4],
+    [0, 9],
+    [9, 0],
+  ] as const) {
+    const path = directories.raftctl()
+    const { name, first } = misplace(path, from, to)
+    const verified = await verify(path)
+    assert.equal(
+      verified.findings.map((finding) => placeOf(finding, path)),
+      [`damage sealed-entries ${name}@0 #${first}`],
+    )
+    assert.is(verified.verdict, 'damaged')
+    // Nothing but the seal knows.
+    rmSync(join(path, 'raftctl/seals'))
+    assert.equal(await found(path), [])
+  }
+})
+
+test('of two seals of one name the later counts, and one that is damaged vouches for nothing', async () => {
+  const path = directories.raftctl()
+  const seals = join(path, 'raftctl/seals')
+  const bytes = readFileSync(seals)
+  const start = bytes.subarray(0, 32)
+  const other = Buffer.from(bytes.subarray(32, 64))
+  other.writeUInt32BE(0xbad, 20)
+  other.writeUInt32BE(crc32c(other.subarray(0, 28)), 28)
+  writeFileSync(seals, Buffer.concat([start, other, bytes.subarray(32)]))
+  assert.equal(await found(path), [])
+  writeFileSync(seals, Buffer.concat([bytes, other]))
+  assert.equal(await found(path), [`damage sealed-entries ${segments(path)[0]}@0 #1`])
+
+  flip(seals, bytes.length + 3)
+  assert.equal(await found(path), [`warning seals raftctl/seals@${bytes.length} #-`])
+})
+
+test('a log_meta that says another start than was recorded is found, though it reads well', async () => {
+  const path = directories.raftctl()
+  const logMeta = join(path, 'log/log_meta')
+  const bytes = readFileSync(logMeta)
+  assert.is(bytes.at(-1), 1, 'it starts at 1')
+  bytes[bytes.length - 1] = 2
+  writeFileSync(logMeta, bytes)
+  const { findings } = await verify(path)
+  const told = findings.find(({ kind }) => kind === 'log-meta')!
+  assert.is(placeOf(told, path), 'damage log-meta log/log_meta@0 #2')
+  assert.match(told.problem, 'it was made to start at 1')
+})
+
+test('the list of a snapshot is held to its seal', async () => {
+  const executor = new EventLoopExecutor()
+  const fileSystem = new NodeFileSystem(executor)
+  const data = Buffer.alloc(100, 'x')
+  const path = directories.raftctl()
+  const metaFile = join(dirname(putSnapshot(path, { index: 20, term: 2, data })), '__raft_snapshot_meta')
+  const decoded = decodeFramed(readFileSync(metaFile), SNAPSHOT_LIST_CODEC)
+  const list = 'message' in decoded ? decoded.message : assert.unreachable('no list')
+  const seal = new SnapshotSeal({ fileSystem, checksum, path: join(path, 'raftctl/snapshot.seal') })
+  const saved = await new Promise<Status>((resolve) => executor.post(() => seal.save(list!, null, resolve), 'test'))
+  assert.ok(saved.ok)
+  assert.equal(await found(path), [])
+
+  // Another list that is well made: the same index, other members.
+  const { meta, files } = list!
+  const forged = { meta: { ...meta, configuration: new ConfigurationEntry(meta.lastIncluded, new Configuration([PEER])) }, files }
+  writeFileSync(metaFile, frame(SNAPSHOT_LIST_CODEC.encode(forged).finish()))
+  assert.equal(await found(path), [`damage snapshot-list ${metaFile.slice(path.length + 1)}@0 #20`])
+})
+
 test('a log that starts above the snapshot has a hole', async () => {
   const path = directories.braft('n1')
   assert.equal(await found(path), [])
@@ -275,7 +365,10 @@ test('terms that fall from one segment to the next are found', async () => {
   assert.ok(firstOf(third!) < 30)
   const later = Buffer.concat(Array.from({ length: firstOf(third!) - firstOf(second!) }, () => bytes))
   writeFileSync(join(path, second!), later)
-  assert.equal(await found(path), [`damage term-went-back ${third}@0 #${firstOf(third!)}`])
+  const wentBack = `damage term-went-back ${third}@0 #${firstOf(third!)}`
+  assert.equal(await found(path), [wentBack, `damage sealed-entries ${second}@0 #${firstOf(second!)}`])
+  rmSync(join(path, 'raftctl/seals'))
+  assert.equal(await found(path), [wentBack])
 })
 
 test('while a node runs a half-written end is no finding, and damage below the bound is', async () => {
