@@ -56,7 +56,7 @@ export function catalogue() {
   const rows = new Map()
   for (const file of readdirSync(join(ROOT, 'test'), { recursive: true }).filter((name) => name.endsWith('.test.ts'))) {
     const text = readFileSync(join(ROOT, 'test', file), 'utf8')
-    for (const [, , id] of text.matchAll(/\b(?:test|scenario)\(\s*(['`"])([A-J]\d\d) /g)) {
+    for (const [, , id] of text.matchAll(/\b(?:test\(|scenario\(|overEach\(test,)\s*(['`"])([A-J]\d\d) /g)) {
       const short = file.replace(/\.test\.ts$/, '')
       rows.set(`${id} ${short}`, { id, file: short, mutants: [] })
     }
