@@ -2,6 +2,7 @@ import type { SimRandom } from '../simulation/sim-random.js'
 import { CounterClient } from './counter-client.js'
 import { IncrementHistory } from './increment-history.js'
 import type { InteropGroup } from './interop-group.js'
+import { snapshotValue } from './member-logs.js'
 import type { Scene } from './scenario.js'
 
 export interface LoadOptions {
@@ -52,10 +53,12 @@ export async function settle(scene: Scene, group: InteropGroup, load: CounterLoa
   problems.push(...different)
   const value = await group.calls.value(leader.stat.peerId)
   if (value === null) throw new Error(`${leader.member.name} led a moment ago and answers no read`)
-  const held = await group.snapshotValues(leader.stat.peers)
-  for (const { name, index, value: its } of held)
+  const held = await group.snapshots(leader.stat.peers)
+  for (const { member, index } of held) {
+    const its = snapshotValue(member.groupDirectory, index)
     if (its !== value || index !== leader.stat.lastIndex)
-      problems.push(`${name} holds ${its} at index ${index}, the leader ${value} at ${leader.stat.lastIndex}`)
+      problems.push(`${member.name} holds ${its} at index ${index}, the leader ${value} at ${leader.stat.lastIndex}`)
+  }
   const judgement = load.history.judge(value)
   counts.acked += judgement.acknowledged
   counts.unknown += judgement.unknown

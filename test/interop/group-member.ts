@@ -68,6 +68,12 @@ export class GroupMember {
     return join(this.place.home, this.place.name)
   }
 
+  /** Holds the log and the snapshots: the data directory itself, or a place of the group in it. */
+  get groupDirectory(): string {
+    const own = join(this.dataDir, 'groups', this.place.group)
+    return existsSync(own) ? own : this.dataDir
+  }
+
   get running(): boolean {
     return this.process.running
   }
@@ -128,7 +134,7 @@ export class GroupMember {
 
   /** Indexes of the snapshots in its directory. */
   snapshots(): number[] {
-    const directory = join(this.dataDir, 'snapshot')
+    const directory = join(this.groupDirectory, 'snapshot')
     const names = existsSync(directory) ? readdirSync(directory) : []
     return names.flatMap((name) => /^snapshot_(\d{20})$/.exec(name)?.slice(1).map(Number) ?? []).sort((a, b) => a - b)
   }

@@ -1,10 +1,8 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { eventually, freePorts } from '../process/node-cluster.js'
 import type { BraftBinaries } from './binaries.js'
 import { GroupCalls } from './group-calls.js'
 import { GroupMember, type Kind, type Machine } from './group-member.js'
-import { compareLogs, type MemberLog, snapshotValue } from './member-logs.js'
+import { compareLogs } from './member-logs.js'
 import type { RaftStat } from './raft-stat.js'
 
 export const ELECTION_TIMEOUT_MS = 1000
@@ -183,26 +181,23 @@ export class InteropGroup {
     )
   }
 
-  /** Where a member keeps this group. */
-  logOf(member: GroupMember): MemberLog {
-    const own = join(member.dataDir, 'groups', this.options.group)
-    return { name: `${member.name} (${member.kind})`, directory: existsSync(own) ? own : member.dataDir }
-  }
-
   /** Compares the logs of the members of the configuration; nothing may be appended meanwhile. */
   compareLogs(peers: readonly string[]): { compared: number; problems: readonly string[] } {
-    const { from, to, problems } = compareLogs(peers.map((peer) => this.logOf(this.member(peer))))
+    const { from, to, problems } = compareLogs(
+      peers
+        .map((peer) => this.member(peer))
+        .map(({ name, kind, groupDirectory }) => ({ name: `${name} (${kind})`, directory: groupDirectory })),
+    )
     return { compared: Math.max(0, to - from + 1), problems }
   }
 
-  /** Lets each member take a snapshot and reads from it what it holds. */
-  async snapshotValues(peers: readonly string[]): Promise<{ name: string; index: number; value: bigint }[]> {
+  /** Lets each member take a snapshot of all that it has applied. */
+  async snapshots(peers: readonly string[]): Promise<{ member: GroupMember; index: number }[]> {
     return await Promise.all(
       peers.map(async (peer) => {
         const member = this.member(peer)
         await this.calls.snapshot(peer)
-        const { snapshotIndex: index } = await member.stat()
-        return { name: member.name, index, value: snapshotValue(this.logOf(member).directory, index) }
+        return { member, index: (await member.stat()).snapshotIndex }
       }),
     )
   }

@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
 import { readGroup } from '../../src/admin/data-contents.js'
 import { entryKind } from '../../src/admin/entry-summary.js'
 import { example } from '../../src/generated/braft.js'
@@ -79,9 +80,24 @@ function told({ term, type, data }: Entry): string {
   return `term ${term}, ${entryKind(type as EntryType)}, ${data.length} bytes ${data.subarray(0, 32).toString('hex')}`
 }
 
+/** A hash over the files of a snapshot, for members that write the same bytes for the same state. */
+export function snapshotDigest(directory: string, index: number): string {
+  const place = snapshotDirectory(directory, index)
+  const hash = createHash('sha256')
+  const files = readdirSync(place, { recursive: true, withFileTypes: true })
+    .filter((file) => file.isFile())
+    .map((file) => join(file.parentPath, file.name))
+  for (const file of files.sort()) hash.update(`${relative(place, file)}\0`).update(readFileSync(file))
+  return hash.digest('hex')
+}
+
+function snapshotDirectory(directory: string, index: number): string {
+  return join(directory, 'snapshot', `snapshot_${String(index).padStart(20, '0')}`)
+}
+
 /** The value of the counter in a snapshot; both kinds keep it in the same file. */
 export function snapshotValue(directory: string, index: number): bigint {
-  const file = join(directory, 'snapshot', `snapshot_${String(index).padStart(20, '0')}`, 'data')
+  const file = join(snapshotDirectory(directory, index), 'data')
   const decoded = decodeFramed(readFileSync(file), example.Snapshot)
   if ('problem' in decoded) throw new Error(`${file}: ${decoded.problem}`)
   return int64(decoded.message.value)

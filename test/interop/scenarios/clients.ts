@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { execa } from 'execa'
 import { ELECTION_TIMEOUT_MS, type InteropGroup } from '../interop-group.js'
+import { snapshotDigest } from '../member-logs.js'
 import { check, type Scenario, type Scene, withGroup } from '../scenario.js'
 
 const SECONDS = 10
@@ -12,7 +13,7 @@ function client(machine: 'counter' | 'atomic' | 'block'): Scenario {
     name: `client-${machine}`,
     about: `braft's ${machine} client works against raftctl members, over a transfer and a kill of the leader`,
     needs: [`${machine}_client`],
-    floors: () => ({ checks: 4, kills: 1, transfers: 1 }),
+    floors: () => ({ checks: 5, compared: 1, kills: 1, transfers: 1 }),
     run: (scene) => withGroup(scene, ['raftctl', 'raftctl', 'raftctl'], (group) => serve(scene, group, machine), { machine, mixed: false }),
   }
 }
@@ -46,6 +47,17 @@ async function serve(scene: Scene, group: InteropGroup, machine: 'counter' | 'at
   const rates = [...all.matchAll(/ at qps=(\d+) latency=(\d+)/g)].map(([, qps]) => Number(qps))
   scene.note(`increments or exchanges a second: ${rates.join(' ')}`)
   check(scene, `${machine}_client was served`, rates.filter((rate) => rate > 0).length >= SECONDS, rates.join(' '))
+  await sameState(scene, group)
+}
+
+/** Nobody writes any more: logs and snapshots of all members are alike. */
+async function sameState(scene: Scene, group: InteropGroup): Promise<void> {
+  const { stat } = await group.level()
+  const { compared, problems } = group.compareLogs(stat.peers)
+  scene.counts.compared += compared
+  scene.problems.push(...problems)
+  const held = (await group.snapshots(stat.peers)).map(({ member, index }) => snapshotDigest(member.groupDirectory, index))
+  check(scene, 'all members hold the same state', new Set(held).size === 1, held.join(' '))
 }
 
 async function progress(group: InteropGroup): Promise<number> {

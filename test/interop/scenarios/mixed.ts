@@ -19,17 +19,20 @@ function mixed(name: string, kinds: readonly Kind[]): Scenario {
   }
 }
 
-/** braft alone: what the suite makes of a cluster that is not ours. Who finds fault here finds it in braft, or in the suite. */
-const control: Scenario = {
-  name: 'braft-alone',
-  about: 'three braft members under the same torment: the suite itself on trial',
-  needs: ['counter_server'],
-  floors: (minutes) => perMinute(minutes, { acked: 500, kills: 2, transfers: 2, elections: 4, wipes: 0.5, compared: 1 }),
-  run: (scene) => withGroup(scene, ['braft', 'braft', 'braft'], (group) => torment(scene, group, CLIENTS)),
+/** One kind alone under the same torment. Who finds fault with braft alone finds it in braft, or in the suite. */
+function alone(kind: Kind): Scenario {
+  return {
+    name: `${kind}-alone`,
+    about: `three ${kind} members under the same torment`,
+    needs: kind === 'braft' ? ['counter_server'] : [],
+    floors: (minutes) => perMinute(minutes, { acked: 500, kills: 2, transfers: 1, elections: 4, wipes: 0.5, compared: 1 }),
+    run: (scene) => withGroup(scene, [kind, kind, kind], (group) => torment(scene, group, CLIENTS), { mixed: false }),
+  }
 }
 
 export const mixedScenarios: readonly Scenario[] = [
   mixed('mixed-braft-majority', ['braft', 'braft', 'raftctl']),
   mixed('mixed-raftctl-majority', ['raftctl', 'raftctl', 'braft']),
-  control,
+  alone('braft'),
+  alone('raftctl'),
 ]

@@ -6,7 +6,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ENTRY_HEADER_BYTES } from '../../../src/raft/log-entry.js'
 import { crc32c } from '../../../src/storage/checksum.js'
-import { compareLogs, type MemberLog, snapshotValue } from '../../interop/member-logs.js'
+import { compareLogs, type MemberLog, snapshotDigest, snapshotValue } from '../../interop/member-logs.js'
 import { FIXTURES } from '../../support/rpc.js'
 
 const braft = (name: string): MemberLog => ({ name, directory: fileURLToPath(new URL(`counter-4-peers/${name}/data`, FIXTURES)) })
@@ -46,6 +46,14 @@ test('a log that is cut in the middle of an entry, or damaged, is no log', () =>
 test('what a snapshot says of the counter', () => {
   assert.is(snapshotValue(braft('n1').directory, 79), snapshotValue(braft('n3').directory, 79))
   assert.throws(() => snapshotValue(braft('n1').directory, 78), /ENOENT/)
+})
+
+test('snapshots of the same bytes have the same digest, others have another', () => {
+  const digest = snapshotDigest(braft('n1').directory, 79)
+  assert.is(snapshotDigest(braft('n3').directory, 79), digest)
+  cpSync(braft('n1').directory, scratch, { recursive: true })
+  writeFileSync(join(scratch, 'snapshot/snapshot_00000000000000000079/data'), 'another')
+  assert.is.not(snapshotDigest(scratch, 79), digest)
 })
 
 /** The same log, but for a bit in the last entry, under checksums that are right. */
