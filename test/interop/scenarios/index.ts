@@ -3,5 +3,12 @@ import { braftCliScenario } from './braft-cli.js'
 import { clientScenarios } from './clients.js'
 import { migrationScenarios } from './migrate.js'
 import { mixedScenarios } from './mixed.js'
+import { raftctlAdminScenario } from './raftctl-admin.js'
 
-export const SCENARIOS: readonly Scenario[] = [...mixedScenarios, ...migrationScenarios, braftCliScenario, ...clientScenarios]
+export const SCENARIOS: readonly Scenario[] = [
+  ...mixedScenarios,
+  ...migrationScenarios,
+  braftCliScenario,
+  raftctlAdminScenario,
+  ...clientScenarios,
+]
