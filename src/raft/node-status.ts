@@ -49,13 +49,22 @@ export interface MembershipStatus {
   readonly target: Configuration | null
 }
 
+/** Where a node stands: what changes all the time, and is cheap to ask for. */
+export interface NodeProgress {
+  readonly state: RaftState
+  readonly term: Term
+  readonly lastId: LogId
+  /** Newest index that is durable here. */
+  readonly durableIndex: LogIndex
+  readonly committedIndex: LogIndex
+  readonly appliedIndex: LogIndex
+}
+
 /** A node as it sees itself at one moment (braft NodeStatus, and what raft_stat prints). */
-export interface NodeStatus {
+export interface NodeStatus extends NodeProgress {
   readonly groupId: string
   readonly peerId: PeerId
-  readonly state: RaftState
   readonly readonly: boolean
-  readonly term: Term
   readonly votedFor: PeerId
   /** PeerId.EMPTY when unknown. */
   readonly leaderId: PeerId
@@ -71,11 +80,6 @@ export interface NodeStatus {
   readonly configurationCommitted: boolean
   readonly membership: MembershipStatus
   readonly firstIndex: LogIndex
-  readonly lastId: LogId
-  /** Newest index that is durable here. */
-  readonly durableIndex: LogIndex
-  readonly committedIndex: LogIndex
-  readonly appliedIndex: LogIndex
   /** First index without a decision; 0 when not leading. */
   readonly pendingIndex: LogIndex
   readonly pendingTasks: number

@@ -1,5 +1,17 @@
 import type { NodeImpl } from './node-impl.js'
-import type { NodeStatus } from './node-status.js'
+import type { NodeProgress, NodeStatus } from './node-status.js'
+
+/** Where `node` stands now. */
+export function progressOf(node: NodeImpl): NodeProgress {
+  return {
+    state: node.state,
+    term: node.meta.term,
+    lastId: node.log.lastId,
+    durableIndex: node.log.durableIndex,
+    committedIndex: node.ballotBox.lastCommittedIndex,
+    appliedIndex: node.fsmCaller.appliedIndex,
+  }
+}
 
 /** What `node` says of itself now. */
 export function statusOf(node: NodeImpl): NodeStatus {
@@ -9,9 +21,8 @@ export function statusOf(node: NodeImpl): NodeStatus {
   return {
     groupId: node.groupId,
     peerId: node.serverId,
-    state: node.state,
+    ...progressOf(node),
     readonly: false,
-    term: node.meta.term,
     votedFor: node.meta.votedFor,
     leaderId: node.leaderId,
     leaderContactMs: following ? Math.max(0, Math.round(now - node.stickiness.lastContactAt)) : null,
@@ -22,10 +33,6 @@ export function statusOf(node: NodeImpl): NodeStatus {
     configurationCommitted: !node.log.configurations.isByHand && configuration.id.index <= node.ballotBox.lastCommittedIndex,
     membership: node.membership.status(),
     firstIndex: node.log.firstIndex,
-    lastId: node.log.lastId,
-    durableIndex: node.log.durableIndex,
-    committedIndex: node.ballotBox.lastCommittedIndex,
-    appliedIndex: node.fsmCaller.appliedIndex,
     pendingIndex: node.ballotBox.pendingIndex,
     pendingTasks: node.closures.length + node.applyQueue.length,
     snapshotId: node.snapshots.lastId,

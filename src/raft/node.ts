@@ -7,7 +7,8 @@ import type { ChangeOptions } from './membership.js'
 import type { PeerHandler, ReadMode } from './messages.js'
 import { NodeImpl } from './node-impl.js'
 import type { NodeOptions } from './node-options.js'
-import type { NodeStatus } from './node-status.js'
+import type { NodeProgress, NodeStatus } from './node-status.js'
+import { progressOf } from './node-view.js'
 import type { PeerId } from './peer-id.js'
 import type { Task } from './raft.js'
 import type { ReadDone } from './read-index.js'
@@ -177,6 +178,11 @@ export class Node {
 
   isLeader(): boolean {
     return this.impl.state === 'LEADER'
+  }
+
+  /** The part of `status` that changes with every entry, for whoever asks often. */
+  progress(): NodeProgress {
+    return progressOf(this.impl)
   }
 
   status(): NodeStatus {

@@ -20,9 +20,9 @@ export class AtRest {
   private undisturbed(): void {
     const { cluster } = this
     const leader = cluster.leader()!
-    const { term } = leader.node!.status()
+    const { term } = leader.node!.progress()
     cluster.run(cluster.electionTimeoutMs * 4)
-    if (cluster.leader() !== leader || leader.node!.status().term !== term) stuck(`${leader.name} was disturbed: ${this.describe()}`)
+    if (cluster.leader() !== leader || leader.node!.progress().term !== term) stuck(`${leader.name} was disturbed: ${this.describe()}`)
   }
 
   private freshOperations(bound: number): void {
@@ -51,10 +51,13 @@ export class AtRest {
     const { cluster } = this
     const leader = cluster.leader()
     if (!leader) return false
-    const { lastId, committedIndex, term, membership, configuration } = leader.node!.status()
-    if (committedIndex !== lastId.index || lastId.term !== term || membership.stage !== 'none' || !configuration.isStable) return false
+    const { lastId, committedIndex, term } = leader.node!.progress()
+    if (committedIndex !== lastId.index || lastId.term !== term) return false
+    const { membership, configuration } = leader.node!.status()
+    if (membership.stage !== 'none' || !configuration.isStable) return false
     return this.voters.every((member) => {
       if (!member.isUp || !member.image.isMember) return false
+      if (member.node!.progress().appliedIndex !== lastId.index) return false
       // Where another group on that machine has failed, the operator is about to take all of it away.
       if (member.host.members.some(({ failed }) => failed !== null)) return false
       const status = member.node!.status()
@@ -64,7 +67,6 @@ export class AtRest {
         status.leaderId.equals(leader.peerId) &&
         status.lastId.index === lastId.index &&
         status.lastId.term === lastId.term &&
-        status.appliedIndex === lastId.index &&
         status.configuration.conf.equals(configuration.conf)
       )
     })

@@ -17,16 +17,16 @@ export class Clients {
   }
 
   /** False when nobody was there to be asked. */
-  perform({ kind, who, key, ...what }: Call): boolean {
+  perform(call: Call): boolean {
     const { cluster, keyValue } = this
+    const { who, key } = call
     const member = cluster.find(who)
     if (!member?.isUp || member.process!.stopping) return false
     const timeoutMs = cluster.electionTimeoutMs * 2
-    if (kind === 'read') keyValue ? keyValue.read(member, key, timeoutMs) : cluster.read(member, key, timeoutMs)
+    if (call.kind === 'read') keyValue ? keyValue.read(member, key, timeoutMs) : cluster.read(member, key, timeoutMs)
     else {
-      const { sequence = 1, bytes = 0 } = what as { sequence?: number; bytes?: number }
-      if (keyValue) keyValue.write(member, key, sequence)
-      else cluster.write(member, key, { payload: bytes })
+      if (keyValue) keyValue.write(member, key, call.sequence ?? 1)
+      else cluster.write(member, key, { payload: call.bytes ?? 0 })
     }
     return true
   }

@@ -11,20 +11,20 @@ import type { Fail } from './invariants.js'
  * An entry is known by its index and term; it carries the newest configuration at or below it in that log.
  */
 export class ConfigurationChecks {
-  private readonly newest = new Map<string, ConfigurationEntry>()
+  private readonly newest = new Map<number, ConfigurationEntry>()
 
   constructor(
     private readonly committed: CommittedLog,
     private readonly fail: Fail,
   ) {
-    this.newest.set('0/0', committed.configuration)
+    this.newest.set(keyOf(0, 0), committed.configuration)
   }
 
   /** A leader of `term` sends `entries` after one of `previousTerm`. */
   sent(who: string, term: number, previousTerm: number, entries: EntryBatch): void {
-    let before = this.newest.get(`${entries.firstIndex - 1}/${previousTerm}`)
+    let before = this.newest.get(keyOf(entries.firstIndex - 1, previousTerm))
     for (let index = entries.firstIndex; index <= entries.lastIndex; index = plus(index, 1)) {
-      const key = `${index}/${entries.termAt(index)}`
+      const key = keyOf(index, entries.termAt(index))
       let here = this.newest.get(key)
       if (!here && before) {
         here = before
@@ -47,6 +47,11 @@ export class ConfigurationChecks {
     if (before.configIndex > this.committed.last)
       this.fail('one change at a time', `${change}, the change before is at ${before.configIndex}, committed is ${this.committed.last}`)
   }
+}
+
+/** No simulation comes to a term or an index of 26 bits. */
+function keyOf(index: number, term: number): number {
+  return term * 0x400_0000 + index
 }
 
 function text({ conf, old }: ConfigurationEntry): string {

@@ -45,8 +45,15 @@ export class DrawnDecider implements Decider {
     this.cluster.scheduler.scheduleAt(at, null, this.label, () => {
       if (!this.active) return
       const drawn = draw()
-      take(drawn.filter(({ afterMs }) => !afterMs).map((act) => decisionOf(at, act)))
-      for (const act of drawn) if (act.afterMs) this.postpone(decisionOf(toMicros(at + act.afterMs), act), take)
+      const now: Decision[] = []
+      const later: Decision[] = []
+      for (const act of drawn) {
+        const { afterMs } = act
+        if (afterMs) later.push(decisionOf(toMicros(at + afterMs), act))
+        else now.push(decisionOf(at, act))
+      }
+      take(now)
+      for (const decision of later) this.postpone(decision, take)
       then()
     })
   }
@@ -81,7 +88,10 @@ export class ScriptedDecider implements Decider {
   }
 }
 
-function decisionOf(at: number, { afterMs: _, ...act }: Drawn): Decision {
+function decisionOf(at: number, drawn: Drawn): Decision {
+  // Most say no delay: leaving a field out that is not there costs more than all the rest of a copy.
+  if (drawn.afterMs === undefined) return { at, ...drawn } as Decision
+  const { afterMs: _, ...act } = drawn
   return { at, ...act } as Decision
 }
 

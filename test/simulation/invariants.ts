@@ -130,7 +130,7 @@ export class Invariants implements NetworkObserver {
       const at = entries.offsetAt(index)
       const term = entries.termAt(index)
       if (term > request.term) this.fail('log matching', `${member.name} sends an entry of term ${term} in term ${request.term}`)
-      this.logMatches(member.name, index, { term, sum: entries.bytes.readUInt32BE(at + 20), previousTerm })
+      this.logMatches(member.name, index, term, entries.bytes.readUInt32BE(at + 20), previousTerm)
       previousTerm = term
     }
     this.configurations.sent(member.name, request.term, request.prevLogTerm, entries)
@@ -198,9 +198,8 @@ export class Invariants implements NetworkObserver {
   numbersMakeSense(member: SimMember): void {
     const { node, process, seen } = member
     if (!node || !process?.alive) return
-    const status = node.status()
-    if (status.state === 'UNINITIALIZED' || status.state === 'SHUTDOWN') return
-    const { committedIndex, appliedIndex, lastId, durableIndex, term } = status
+    const { state, committedIndex, appliedIndex, lastId, durableIndex, term } = node.progress()
+    if (state === 'UNINITIALIZED' || state === 'SHUTDOWN') return
     if (committedIndex > lastId.index)
       this.fail('committed within the log', `${member.name} committed ${committedIndex}, its log ends at ${lastId.index}`)
     if (appliedIndex > committedIndex)
@@ -245,8 +244,8 @@ export class Invariants implements NetworkObserver {
   }
 
   private commitAdvanced(member: SimMember, index: number): void {
-    const status = member.node!.status()
-    if (status.state !== 'LEADER' && status.state !== 'TRANSFERRING') {
+    const { state, term } = member.node!.progress()
+    if (state !== 'LEADER' && state !== 'TRANSFERRING') {
       if (index > this.committed.last)
         this.fail(
           'followers learn what is committed',
@@ -255,7 +254,6 @@ export class Invariants implements NetworkObserver {
       return
     }
     this.counts.commitsChecked++
-    const { term } = status
     const holders = this.members.filter((other) => other.holds(index, term))
     const live = holders.find((other) => other.image.log.entryAt(index)?.term === term)
     const configuration = live?.image.log.configurationAt(index) ?? this.committed.configurationAt(index)
@@ -294,15 +292,15 @@ export class Invariants implements NetworkObserver {
   }
 
   /** Same index and term: same entry, and the same entry before it. */
-  private logMatches(who: string, index: number, entry: KnownEntry): void {
+  private logMatches(who: string, index: number, term: number, sum: number, previousTerm: number): void {
     this.counts.entriesChecked++
     const known = this.entries.get(index)
-    const same = known?.find((other) => other.term === entry.term)
+    const same = known?.find((other) => other.term === term)
     if (same) {
-      if (same.sum !== entry.sum || same.previousTerm !== entry.previousTerm)
-        this.fail('log matching', `${who} sends another entry ${index} of term ${entry.term} than was sent before`)
-    } else if (known) known.push(entry)
-    else this.entries.set(index, [entry])
+      if (same.sum !== sum || same.previousTerm !== previousTerm)
+        this.fail('log matching', `${who} sends another entry ${index} of term ${term} than was sent before`)
+    } else if (known) known.push({ term, sum, previousTerm })
+    else this.entries.set(index, [{ term, sum, previousTerm }])
   }
 
   private memberOf(process: SimProcess): SimMember {

@@ -3,6 +3,7 @@
 const USAGE = `usage: npm run sim -- [options]
   --seeds N              how many seeds to run (default 100)
   --from S               the first seed (default 1)
+  --size N               of those seeds only the ones whose groups are founded by N members
   --seed S               replays one seed and prints the end of its trace and its hash
   --replay FILE          runs a script that --minimise wrote
   --trace                with --seed or --replay: prints every event
@@ -16,6 +17,7 @@ const USAGE = `usage: npm run sim -- [options]
 export interface Options {
   seeds: number
   from: number
+  size: number | null
   seed: number | null
   replay: string | null
   trace: boolean
@@ -31,6 +33,7 @@ export function parseOptions(args: readonly string[]): Options {
   const options: Options = {
     seeds: 100,
     from: 1,
+    size: null,
     seed: null,
     replay: null,
     trace: false,
@@ -54,6 +57,9 @@ export function parseOptions(args: readonly string[]): Options {
         break
       case '--from':
         options.from = number()
+        break
+      case '--size':
+        options.size = number()
         break
       case '--seed':
         options.seed = number()

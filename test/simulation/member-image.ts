@@ -17,13 +17,37 @@ export interface StoredSnapshot {
   readonly state: RegisterState
 }
 
-/** What was read from a disk image, and from what. */
-interface Kept {
-  readonly value: unknown
-  readonly nodes: readonly SimNode[]
-  /** The image's count of changes when it was read, and when it was found to stand. */
-  readonly readAt: number
-  checkedAt: number
+/** Something that is read from a disk image, and read again only when something changed there that it was read from. */
+class Reading<T> {
+  private known: T | undefined
+  private nodes: readonly SimNode[] = []
+  /** The disk's count of changes when it was read, and when it was found to stand. */
+  private readAt = -1
+  private checkedAt = -1
+
+  constructor(
+    private readonly disk: SimDisk,
+    private readonly load: (fileSystem: DurableFileSystem) => T,
+  ) {}
+
+  get value(): T {
+    const { changes } = this.disk.clock
+    if (this.checkedAt === changes) return this.known!
+    if (!this.stands()) {
+      const fileSystem = new DurableFileSystem(this.disk)
+      this.known = this.load(fileSystem)
+      this.nodes = [...fileSystem.visited]
+      this.readAt = changes
+    }
+    this.checkedAt = changes
+    return this.known!
+  }
+
+  private stands(): boolean {
+    if (this.readAt < 0) return false
+    for (const node of this.nodes) if (node.durableVersion > this.readAt) return false
+    return true
+  }
 }
 
 /**
@@ -33,7 +57,10 @@ interface Kept {
 export class MemberImage {
   readonly log: DurableLog
   private readonly paths: ReturnType<typeof storagePaths>
-  private readonly kept = new Map<string, Kept>()
+  private readonly metaOnDisk: Reading<{ term: number; votedFor: string }>
+  private readonly identityOnDisk: Reading<IdentityRecord | null>
+  private readonly firstIndexOnDisk: Reading<number>
+  private readonly snapshotOnDisk: Reading<StoredSnapshot | string | null>
 
   constructor(
     private readonly disk: SimDisk,
@@ -42,6 +69,10 @@ export class MemberImage {
   ) {
     this.paths = storagePaths(directory)
     this.log = new DurableLog(disk, this.paths.log, checksum)
+    this.metaOnDisk = new Reading(disk, (fileSystem) => this.readMeta(fileSystem))
+    this.identityOnDisk = new Reading(disk, (fileSystem) => this.readIdentity(fileSystem))
+    this.firstIndexOnDisk = new Reading(disk, (fileSystem) => this.readFirstIndex(fileSystem))
+    this.snapshotOnDisk = new Reading(disk, (fileSystem) => this.readSnapshot(fileSystem))
   }
 
   /** Grows whenever anything of the image changes. */
@@ -50,24 +81,12 @@ export class MemberImage {
   }
 
   meta(): { term: number; votedFor: string } {
-    return this.read('meta', (fileSystem) => {
-      let found = { term: 0, votedFor: '' }
-      readMeta(this.directory, fileSystem, fileSystem.executor, (status, meta) => {
-        if (status.ok) found = { term: meta!.term, votedFor: meta!.votedFor.key }
-      })
-      fileSystem.drain()
-      return found
-    })
+    return this.metaOnDisk.value
   }
 
   /** Null while the directory has none. */
   identity(): IdentityRecord | null {
-    const path = `${this.paths.integrity}/node.json`
-    return this.read('identity', (fileSystem) => {
-      const node = fileSystem.lookup(path)
-      const decoded = node && !node.isDirectory ? decodeIdentity(Buffer.from(node.durableBytes()), checksum) : null
-      return typeof decoded === 'string' ? null : decoded
-    })
+    return this.identityOnDisk.value
   }
 
   /** May what this disk holds count for anything? */
@@ -77,27 +96,12 @@ export class MemberImage {
 
   /** Where the log says that it begins. */
   firstLogIndex(): number {
-    return this.read('first index', (fileSystem) => {
-      let first = 1
-      logMetaFile(fileSystem, this.paths.log).load((status, meta) => {
-        if (status.ok) first = Number(meta!.first_log_index)
-      })
-      fileSystem.drain()
-      return first
-    })
+    return this.firstIndexOnDisk.value
   }
 
   /** The newest snapshot; null without one, a text when it is not whole. */
   snapshot(): StoredSnapshot | string | null {
-    return this.read('snapshot', (fileSystem) => {
-      if (!fileSystem.lookup(this.paths.snapshot)) return null
-      let found: StoredSnapshot | string | null = 'it cannot be read'
-      readSnapshot(this.directory, fileSystem, fileSystem.executor, (snapshot) => {
-        found = snapshot === null || typeof snapshot === 'string' ? snapshot : judge(snapshot)
-      })
-      fileSystem.drain()
-      return found
-    })
+    return this.snapshotOnDisk.value
   }
 
   /** The last index of a whole snapshot; 0 without one. */
@@ -106,23 +110,38 @@ export class MemberImage {
     return snapshot && typeof snapshot !== 'string' ? snapshot.lastIncluded.index : 0
   }
 
-  private read<T>(what: string, load: (fileSystem: DurableFileSystem) => T): T {
-    let kept = this.kept.get(what)
-    if (!kept || !this.stands(kept)) {
-      const fileSystem = new DurableFileSystem(this.disk)
-      const value = load(fileSystem)
-      kept = { value, nodes: [...fileSystem.visited], readAt: this.changes, checkedAt: this.changes }
-      this.kept.set(what, kept)
-    }
-    return kept.value as T
+  private readMeta(fileSystem: DurableFileSystem): { term: number; votedFor: string } {
+    let found = { term: 0, votedFor: '' }
+    readMeta(this.directory, fileSystem, fileSystem.executor, (status, meta) => {
+      if (status.ok) found = { term: meta!.term, votedFor: meta!.votedFor.key }
+    })
+    fileSystem.drain()
+    return found
   }
 
-  /** Did nothing change that it was read from? */
-  private stands(kept: Kept): boolean {
-    if (kept.checkedAt === this.changes) return true
-    for (const node of kept.nodes) if (node.durableVersion > kept.readAt) return false
-    kept.checkedAt = this.changes
-    return true
+  private readIdentity(fileSystem: DurableFileSystem): IdentityRecord | null {
+    const node = fileSystem.lookup(`${this.paths.integrity}/node.json`)
+    const decoded = node && !node.isDirectory ? decodeIdentity(Buffer.from(node.durableBytes()), checksum) : null
+    return typeof decoded === 'string' ? null : decoded
+  }
+
+  private readFirstIndex(fileSystem: DurableFileSystem): number {
+    let first = 1
+    logMetaFile(fileSystem, this.paths.log).load((status, meta) => {
+      if (status.ok) first = Number(meta!.first_log_index)
+    })
+    fileSystem.drain()
+    return first
+  }
+
+  private readSnapshot(fileSystem: DurableFileSystem): StoredSnapshot | string | null {
+    if (!fileSystem.lookup(this.paths.snapshot)) return null
+    let found: StoredSnapshot | string | null = 'it cannot be read'
+    readSnapshot(this.directory, fileSystem, fileSystem.executor, (snapshot) => {
+      found = snapshot === null || typeof snapshot === 'string' ? snapshot : judge(snapshot)
+    })
+    fileSystem.drain()
+    return found
   }
 }
 

@@ -246,14 +246,14 @@ export class SimMember {
 }
 
 /** What of an event belongs in the trace. */
-function describe(event: RaftEvent): string {
+function describe(event: RaftEvent): string | number {
   switch (event.name) {
     case 'state.changed':
       return `${event.from} → ${event.to} term ${event.term} ${event.reason.ok ? '' : event.reason}`
     case 'commit.advanced':
     case 'apply.advanced':
     case 'log.durable':
-      return String(event.index)
+      return event.index
     case 'log.truncated':
       return String(event.lastKept)
     case 'node.error':

@@ -30,6 +30,8 @@ interface Inflight {
   /** Null once it happened, or when only its completion makes it happen. */
   effect: (() => number) | null
   code: number
+  /** Its process died before the answer. */
+  abandoned: boolean
 }
 
 /**
@@ -147,19 +149,11 @@ export class SimFileSystem implements FileSystem {
       inode.write(count === bytes.length ? bytes : bytes.subarray(0, count), position)
       return failure
     }
-    this.run(
-      'disk:write',
-      path,
-      { effect, slow: dsync, partial: effect },
-      (status) => {
-        done(status)
-      },
-      () => {
-        if (!dsync) return
-        if (failure === ErrorCode.EIO) inode.forget()
-        else if (!failure) inode.syncRange(position, bytes.length)
-      },
-    )
+    this.run('disk:write', path, { effect, slow: dsync, partial: effect }, done, () => {
+      if (!dsync) return
+      if (failure === ErrorCode.EIO) inode.forget()
+      else if (!failure) inode.syncRange(position, bytes.length)
+    })
   }
 
   read(file: SimFile, position: number, length: number, done: (status: Status, bytes?: Buffer) => void): void {
@@ -197,6 +191,7 @@ export class SimFileSystem implements FileSystem {
   /** The process died: what it had asked for happened, in part or not at all; no sync is known to have ended. */
   private abandon(): void {
     for (const operation of this.inflight) {
+      operation.abandoned = true
       if (operation.effect && this.random.chance(0.5)) operation.effect()
     }
     this.inflight.clear()
@@ -224,7 +219,8 @@ export class SimFileSystem implements FileSystem {
     const fails = how.errorRate !== undefined && how.errorRate > 0 && random.chance(how.errorRate)
     const effect = fails ? () => ErrorCode.EIO : how.effect
     const share = random.unit()
-    const operation: Inflight = { effect: how.sync || how.late ? null : how.partial ? () => how.partial!(share) : effect, code: 0 }
+    const issued = how.sync || how.late ? null : how.partial ? () => how.partial!(share) : effect
+    const operation: Inflight = { effect: issued, code: 0, abandoned: false }
     const early = !how.late && random.chance(0.5)
     if (early) {
       operation.code = effect()
@@ -233,7 +229,7 @@ export class SimFileSystem implements FileSystem {
     this.inflight.add(operation)
     const mean = (how.slow ? profile.syncMs : profile.operationMs) * (profile.slowness ?? 1)
     const complete = (): void => {
-      if (!this.inflight.has(operation)) return
+      if (operation.abandoned) return
       if (this.scheduler.now < profile.stalledUntil && (profile.stalledPaths?.test(path) ?? true)) {
         this.scheduler.schedule(profile.stalledUntil - this.scheduler.now + random.unit() * mean, null, label, complete)
         return
@@ -242,7 +238,7 @@ export class SimFileSystem implements FileSystem {
       if (!early) operation.code = effect()
       onComplete?.()
       const status = operation.code === 0 ? Status.OK : new Status(operation.code, `${label.slice(5)} ${path} failed`)
-      this.process.deliver(label, () => done(status))
+      this.process.deliver(label, done, status)
     }
     this.scheduler.schedule(mean * 0.5 + random.exponential(mean * 0.5), null, label, complete)
   }

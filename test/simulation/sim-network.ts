@@ -82,7 +82,7 @@ export class SimNetwork {
   }
 
   isCut(from: string, to: string): boolean {
-    return this.cuts.has(`${from}>${to}`)
+    return this.cuts.size > 0 && this.cuts.has(`${from}>${to}`)
   }
 
   /** Nothing passes from `from` to `to` until it is mended. */
@@ -108,6 +108,7 @@ export class SimNetwork {
   latency(from: string, to: string): number {
     const { delayMinMs, delayMeanMs } = this.profile
     const delay = delayMinMs + this.random.exponential(Math.max(0.001, delayMeanMs - delayMinMs))
+    if (this.cloggedUntil.size === 0) return delay
     const clogged = this.cloggedUntil.get(`${from}>${to}`)
     return clogged !== undefined && clogged > this.scheduler.now ? clogged - this.scheduler.now + delay : delay
   }

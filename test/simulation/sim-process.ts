@@ -1,4 +1,6 @@
+import type { Done } from '../../src/raft/closure.js'
 import type { Clock, Executor, Timer } from '../../src/raft/environment.js'
+import type { Status } from '../../src/raft/errors.js'
 import { NodeManager } from '../../src/rpc/node-manager.js'
 import type { EventOwner, Scheduler, SimEvent } from './scheduler.js'
 import type { SimRandom } from './sim-random.js'
@@ -77,10 +79,10 @@ export class SimProcess implements EventOwner {
   }
 
   /** Hands over a completion from outside (disk): now, after the pause, or never. */
-  deliver(label: string, fn: () => void): void {
+  deliver(label: string, done: Done, status: Status): void {
     if (!this.alive) return
-    if (this.paused) this.parked.push({ time: this.scheduler.now, seq: 0, owner: this, label, fn })
-    else fn()
+    if (this.paused) this.parked.push({ time: this.scheduler.now, seq: 0, owner: this, label, fn: () => done(status) })
+    else done(status)
   }
 
   pause(): void {

@@ -16,6 +16,9 @@ export interface Operation<C, A> {
   readonly order: number | null
 }
 
+/** An operation whose outcome is written into it when it is known. */
+type Begun<C, A> = { -readonly [K in keyof Operation<C, A>]: Operation<C, A>[K] }
+
 /** An operation under way. Exactly one of its methods is called, or none: then its outcome is unknown. */
 export interface PendingOperation<A> {
   answered(answer: A, order?: number | null): void
@@ -28,7 +31,7 @@ export interface PendingOperation<A> {
  * counts as one after the other.
  */
 export class HistoryRecorder<C, A> {
-  private readonly open = new Set<{ readonly client: string; readonly key: string; readonly call: C; readonly calledAt: number }>()
+  private readonly open = new Set<Begun<C, A>>()
   private readonly ended: Operation<C, A>[] = []
   private last = -Infinity
 
@@ -36,11 +39,15 @@ export class HistoryRecorder<C, A> {
   constructor(private readonly now: () => number) {}
 
   begin(client: string, key: string, call: C): PendingOperation<A> {
-    const begun = { client, key, call, calledAt: this.moment() }
+    const begun: Begun<C, A> = { client, key, call, calledAt: this.moment(), answer: null, answeredAt: Infinity, order: null }
     this.open.add(begun)
     return {
       answered: (answer, order = null) => {
-        if (this.open.delete(begun)) this.ended.push({ ...begun, answer, answeredAt: this.moment(), order })
+        if (!this.open.delete(begun)) return
+        begun.answer = answer
+        begun.answeredAt = this.moment()
+        begun.order = order
+        this.ended.push(begun)
       },
       failed: () => {
         this.open.delete(begun)
@@ -50,7 +57,8 @@ export class HistoryRecorder<C, A> {
 
   /** Everything so far, in the order of the calls; what is not answered yet counts as unknown. */
   operations(): Operation<C, A>[] {
-    const unknown = [...this.open].map((begun) => ({ ...begun, answer: null, answeredAt: Infinity, order: null }))
+    // Copies: an answer may still come, and change nothing that was handed out.
+    const unknown = Array.from(this.open, (begun) => ({ ...begun }))
     return [...this.ended, ...unknown].sort((a, b) => a.calledAt - b.calledAt)
   }
 

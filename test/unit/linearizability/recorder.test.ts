@@ -41,4 +41,14 @@ test('an operation ends once', () => {
   assert.is(history.operations().length, 0)
 })
 
+test('an answer that comes later changes nothing that was handed out', () => {
+  const history = recorder([1, 2])
+  const write = history.begin('a', 'x', { kind: 'put', value: '1' })
+  const [early] = history.operations()
+  write.answered({ revision: 7 }, 7)
+  assert.is(early!.answer, null)
+  assert.is(early!.answeredAt, Infinity)
+  assert.equal(history.operations()[0]!.answer, { revision: 7 })
+})
+
 test.run()
