@@ -1,6 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import * as grpc from '@grpc/grpc-js'
+import { Control } from '../../src/rpc/control-definition.js'
+import { ServiceClient } from '../../src/rpc/grpc.js'
 import { eventually } from '../process/node-cluster.js'
 import type { BraftBinaries } from './binaries.js'
 import { MemberProcess } from './member-process.js'
@@ -130,6 +133,18 @@ export class GroupMember {
 
   stat(): Promise<RaftStat> {
     return raftStat(this.address, this.place.group)
+  }
+
+  /** Whether it may vote and be handed leadership: one of ours that began empty must first hold what it may have lost. */
+  async counts(): Promise<boolean> {
+    if (this.kind === 'braft') return true
+    const channel = new grpc.Client(this.address, grpc.credentials.createInsecure())
+    try {
+      const status = await new ServiceClient(Control, channel).call('GetNodeStatus', { group: this.place.group }, { timeoutMs: 2000 })
+      return status.standing === 'member'
+    } finally {
+      channel.close()
+    }
   }
 
   /** Indexes of the snapshots in its directory. */

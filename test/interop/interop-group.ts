@@ -181,6 +181,16 @@ export class InteropGroup {
     )
   }
 
+  /** Waits until a new member holds what its leader has committed now, and counts. */
+  async caughtUp(member: GroupMember): Promise<void> {
+    const { stat: leader } = await this.leader()
+    await eventually(
+      `${member.name} to be caught up and to count`,
+      async () => (await member.stat()).appliedIndex >= leader.committedIndex && (await member.counts()),
+      PATIENCE_MS,
+    )
+  }
+
   /** Compares the logs of the members of the configuration; nothing may be appended meanwhile. */
   compareLogs(peers: readonly string[]): { compared: number; problems: readonly string[] } {
     const { from, to, problems } = compareLogs(

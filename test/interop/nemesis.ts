@@ -9,7 +9,6 @@ type Deed = 'kill the leader' | 'snapshot' | `kill ${Kind}` | `transfer to ${Kin
 
 const DOWN_MS_MAX = 1500
 const REST_MS_MAX = 1500
-const CATCH_UP_PATIENCE_MS = 60_000
 
 /** Torments a group of both kinds, one deed after the other, each deed several times before all were done once more. */
 export class Nemesis {
@@ -87,7 +86,7 @@ export class Nemesis {
     await cutLog(group, stat.peerId)
     await victim.join(stat.peers)
     const { member: source } = await group.add(victim)
-    await caughtUp(group, victim)
+    await group.caughtUp(victim)
     counts.wipes += 1
     if (victim.kind === 'braft') counts.wipesBraft += 1
     const installed = victim.snapshots().at(-1)
@@ -113,15 +112,6 @@ export async function cutLog(group: InteropGroup, leader: string): Promise<void>
     if (appliedIndex > snapshotIndex) await group.calls.snapshot(leader)
     return null
   })
-}
-
-async function caughtUp(group: InteropGroup, member: GroupMember): Promise<void> {
-  const { stat: leader } = await group.leader()
-  await eventually(
-    `${member.name} to be caught up`,
-    async () => (await member.stat()).appliedIndex >= leader.committedIndex,
-    CATCH_UP_PATIENCE_MS,
-  )
 }
 
 const DEEDS: readonly Deed[] = [
