@@ -8,7 +8,7 @@ import type { Executor } from '../../src/raft/environment.js'
 import { Status } from '../../src/raft/errors.js'
 import type { SnapshotReader, SnapshotWriter } from '../../src/raft/storage.js'
 import type { LogIndex } from '../../src/raft/types.js'
-import { type MachineListener, RegisterMachine } from './register-machine.js'
+import { HEADER_BYTES, type MachineListener, RegisterMachine } from './register-machine.js'
 
 /** One try of a client's put; a retry repeats client and sequence. */
 export interface KvPut {
@@ -32,8 +32,8 @@ export class KvMachine extends RegisterMachine {
     this.kv = new KvStateMachine({ executor })
   }
 
-  protected override applied(payload: Buffer, index: LogIndex): void {
-    this.lastAnswer = payload.length > 0 ? this.kv.applyCommand(payload, index) : null
+  protected override applied(data: Buffer, index: LogIndex): void {
+    this.lastAnswer = data.length > HEADER_BYTES ? this.kv.applyCommand(data.subarray(HEADER_BYTES), index) : null
   }
 
   override onSnapshotSave(writer: SnapshotWriter, done: Done): void {

@@ -15,7 +15,8 @@ export interface RegisterWrite {
   readonly serial: number
 }
 
-const HEADER_BYTES = 8
+/** Of a write. */
+export const HEADER_BYTES = 8
 /** The files of a snapshot: the state, and a filler in a directory of its own that makes it as long as real ones are. */
 export const STATE_FILE = 'state'
 export const FILLER_FILE = 'filler/bytes'
@@ -24,11 +25,11 @@ const WRITE_BYTES = 4096
 
 /** `payload`: what follows in the entry, or how many bytes of nothing. */
 export function encodeWrite({ key, serial }: RegisterWrite, payload: number | Buffer): Buffer {
-  const bytes = typeof payload === 'number' ? Buffer.alloc(payload, serial & 0xff) : payload
-  const data = Buffer.alloc(HEADER_BYTES + bytes.length)
+  const data = Buffer.allocUnsafe(HEADER_BYTES + (typeof payload === 'number' ? payload : payload.length))
   data.writeUInt32BE(key, 0)
   data.writeUInt32BE(serial, 4)
-  bytes.copy(data, HEADER_BYTES)
+  if (typeof payload === 'number') data.fill(serial & 0xff, HEADER_BYTES)
+  else data.set(payload, HEADER_BYTES)
   return data
 }
 
@@ -65,12 +66,14 @@ export class RegisterMachine extends StateMachine implements RegisterState {
 
   override onApply(iterator: Iterator): void {
     for (; iterator.valid(); iterator.next()) {
-      const write = decodeWrite(iterator.data())
-      this.lastWriteIndex = iterator.index()
+      const data = iterator.data()
+      const index = iterator.index()
+      const write = decodeWrite(data)
+      this.lastWriteIndex = index
       this.registers.set(write.key, write.serial)
-      this.digest = digestAfter(this.digest, iterator.index(), write.serial)
-      this.applied(iterator.data().subarray(HEADER_BYTES), iterator.index())
-      this.listener.applied(this, iterator.index(), iterator.term(), write)
+      this.digest = digestAfter(this.digest, index, write.serial)
+      this.applied(data, index)
+      this.listener.applied(this, index, iterator.term(), write)
       iterator.done()?.run(Status.OK)
     }
   }
@@ -115,8 +118,8 @@ export class RegisterMachine extends StateMachine implements RegisterState {
     return String(this.digest)
   }
 
-  /** What follows the header of a write; only a machine that carries another inside looks at it. */
-  protected applied(_payload: Buffer, _index: LogIndex): void {}
+  /** Another machine inside takes what follows the header of the write. */
+  protected applied(_data: Buffer, _index: LogIndex): void {}
 }
 
 /** Leaves durability to whoever makes the snapshot visible. */

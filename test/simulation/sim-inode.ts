@@ -237,8 +237,9 @@ export class SimInode {
   private keepEarlier(sector: number): void {
     const from = sector * SECTOR_BYTES
     const versions = this.earlier.get(sector)
-    const old = versions?.[1] ?? Buffer.alloc(SECTOR_BYTES)
-    this.durable.copy(old, 0, from, Math.min(from + SECTOR_BYTES, this.durable.length))
+    const old = versions?.[1] ?? Buffer.allocUnsafe(SECTOR_BYTES)
+    const copied = this.durable.copy(old, 0, from, Math.min(from + SECTOR_BYTES, this.durable.length))
+    if (copied < SECTOR_BYTES) old.fill(0, copied)
     if (!versions) this.earlier.set(sector, [old])
     else versions[1] = old
   }
@@ -266,7 +267,7 @@ function copyBytes(source: Buffer, target: Buffer, from: number, to: number): vo
 
 function grown(buffer: Buffer, size: number): Buffer {
   if (buffer.length >= size) return buffer
-  const larger = Buffer.alloc(Math.max(size, buffer.length * 2, 1024))
+  const larger = Buffer.alloc(Math.max(size, buffer.length * 4, 1024))
   buffer.copy(larger)
   return larger
 }
