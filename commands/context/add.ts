@@ -4,7 +4,18 @@ import { connectionOf } from '../../src/terminal/cluster-command.js'
 import { CliError } from '../../src/terminal/errors.js'
 import { connectionFlags, outputFlags } from '../../src/terminal/flags.js'
 
-const { endpoint, group, timeout, 'connect-timeout': connectTimeout, tls, ca, cert, key, 'server-name': serverName } = connectionFlags
+const {
+  endpoint,
+  group,
+  engine,
+  timeout,
+  'connect-timeout': connectTimeout,
+  tls,
+  ca,
+  cert,
+  key,
+  'server-name': serverName,
+} = connectionFlags
 
 export default class ContextAdd extends BaseCommand {
   static override summary = 'Name a cluster, and pin the name to it.'
@@ -15,12 +26,13 @@ export default class ContextAdd extends BaseCommand {
   static override examples = [
     '<%= config.bin %> context add prod -e db1:7001,db2:7001,db3:7001 --env production',
     { description: 'Only to look at', command: '<%= config.bin %> context add audit -e db1:7001 --read-only --select' },
+    { description: 'A C++ braft cluster', command: '<%= config.bin %> context add legacy -e 10.0.0.1:8100 --group Counter' },
     { description: 'A cluster that does not run yet', command: '<%= config.bin %> context add lab -e 10.0.0.1:7001 --no-pin-cluster-id' },
   ]
   static override args = { name: Args.string({ required: true, ignoreStdin: true, description: 'what to call it' }) }
   static override seeAlso = ['context test', 'context use', 'context list']
   static override baseFlags = {
-    ...{ endpoint, group, timeout, 'connect-timeout': connectTimeout, tls, ca, cert, key, 'server-name': serverName },
+    ...{ endpoint, group, engine, timeout, 'connect-timeout': connectTimeout, tls, ca, cert, key, 'server-name': serverName },
     ...outputFlags,
   }
   static override flags = {
@@ -42,7 +54,6 @@ export default class ContextAdd extends BaseCommand {
     const input = {
       name: args.name,
       endpoints: connection.endpoints,
-      group: connection.group,
       env: flags.env ?? null,
       readOnly: flags['read-only'] === true,
       ...(connection.tls === null ? {} : { tls: true, ...(Object.fromEntries(files) as Record<string, string>) }),
@@ -53,7 +64,8 @@ export default class ContextAdd extends BaseCommand {
       added,
       (out) => {
         const pinned = added.clusterId === null ? 'not pinned' : `cluster ${added.clusterId} pinned`
-        out.line(`${added.name} ${added.replaced ? 'replaced' : 'added'} (${pinned})${added.selected ? ', selected' : ''}`)
+        const what = added.engine === 'braft' || added.engine === 'mixed' ? `${added.engine}, group ${added.group}, ` : ''
+        out.line(`${added.name} ${added.replaced ? 'replaced' : 'added'} (${what}${pinned})${added.selected ? ', selected' : ''}`)
         if (!added.selected) out.note(`use it: raftctl context use ${added.name}`)
       },
       { warnings, clusterId: added.clusterId },

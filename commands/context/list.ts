@@ -8,6 +8,7 @@ export default class ContextList extends BaseCommand {
     CURRENT: '* is the one that commands use',
     ENDPOINTS: 'where its members are dialled, or what is wrong with its file',
     KIND: 'playground: started here by cluster start; remote: anything else',
+    ENGINE: 'what its nodes were when it was added: raftctl, braft or mixed',
     MODE: 'read-only, or nothing',
   }
   static override seeAlso = ['context use', 'context add', 'context test', 'cluster ls']
@@ -30,6 +31,7 @@ export default class ContextList extends BaseCommand {
             },
             { name: 'group', value: (row) => row.group || '-', priority: 3 },
             { name: 'kind', value: (row) => (row.problem !== null ? '-' : row.playground ? 'playground' : 'remote'), priority: 1 },
+            { name: 'engine', value: (row) => row.engine ?? '-', wide: true },
             { name: 'env', value: (row) => row.env ?? '-', wide: true },
             { name: 'mode', value: (row) => (row.readOnly ? 'read-only' : ''), priority: 2 },
             { name: 'cluster', value: (row) => row.clusterId ?? '-', wide: true },

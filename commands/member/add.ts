@@ -14,7 +14,12 @@ export default class MemberAdd extends MembershipCommand {
   ]
   static override seeAlso = ['member replace', 'member list', 'apply', 'node start']
   static override strict = false
-  static override args = { member: Args.string({ ignoreStdin: true, description: 'NAME=HOST:PORT, one or more; asked for when left out' }) }
+  static override args = {
+    member: Args.string({
+      ignoreStdin: true,
+      description: 'NAME=HOST:PORT, one or more (of a braft group HOST:PORT); asked for when left out',
+    }),
+  }
   static override flags = {
     'catchup-timeout': durationFlagOf({ default: 600_000, description: 'for all of them to run and to catch up (default 10m)' }),
     ...mutationFlags,
@@ -43,7 +48,7 @@ export default class MemberAdd extends MembershipCommand {
     this.requirePrompt('NAME=HOST:PORT')
     const facts = await membershipFacts(client)
     const member = await askNewMember(facts, (address) => probeAddress(client, address))
-    this.teach(`member add ${member.id}=${member.address}`)
+    this.teach(`member add ${member.id === member.address ? '' : `${member.id}=`}${member.address}`)
     return [member]
   }
 }

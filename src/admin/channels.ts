@@ -50,11 +50,21 @@ export class Channels implements Disposable {
   }
 }
 
-function credentialsOf({ tls }: Connection): grpc.ChannelCredentials {
-  if (tls === null) return grpc.credentials.createInsecure()
-  const ca = tls.ca === null ? null : contents('--ca', tls.ca)
-  const key = tls.key === null ? null : contents('--key', tls.key)
-  const cert = tls.cert === null ? null : contents('--cert', tls.cert)
+/** The certificates of a connection as they are in their files; null without TLS. Throws E_USAGE for one that cannot be read. */
+export function tlsFilesOf({ tls }: Connection) {
+  if (tls === null) return null
+  return {
+    ca: tls.ca === null ? null : contents('--ca', tls.ca),
+    key: tls.key === null ? null : contents('--key', tls.key),
+    cert: tls.cert === null ? null : contents('--cert', tls.cert),
+    serverName: tls.serverName,
+  }
+}
+
+function credentialsOf(connection: Connection): grpc.ChannelCredentials {
+  const files = tlsFilesOf(connection)
+  if (files === null) return grpc.credentials.createInsecure()
+  const { ca, key, cert } = files
   try {
     return grpc.credentials.createSsl(ca, key, cert)
   } catch (error) {

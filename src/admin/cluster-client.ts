@@ -1,7 +1,7 @@
 import type { Connection } from '../terminal/connection.js'
 import { CliError } from '../terminal/errors.js'
 import type { ClusterEngine, LeaderReport } from './engines/engine.js'
-import { RaftctlEngine } from './engines/raftctl.js'
+import { engineFor } from './engines/engine-for.js'
 import type { NodeReply, Stage } from './node-report.js'
 
 /**
@@ -9,13 +9,21 @@ import type { NodeReply, Stage } from './node-report.js'
  * that is silent hold up the others. Owns its engine; dispose of it.
  */
 export class ClusterClient implements Disposable {
+  /** What the nodes call the group that is meant, where none was named. */
+  private foundGroup: string | null = null
+
   constructor(
     readonly connection: Connection,
-    readonly engine: ClusterEngine = new RaftctlEngine(connection),
+    readonly engine: ClusterEngine = engineFor(connection),
   ) {}
 
   [Symbol.dispose](): void {
     this.engine[Symbol.dispose]()
+  }
+
+  /** The group that is administered: the one that was named, or that the nodes turned out to host. */
+  get group(): string {
+    return this.foundGroup ?? this.connection.group
   }
 
   /** One reply per endpoint, in their order, whatever became of each. */
@@ -24,12 +32,13 @@ export class ClusterClient implements Disposable {
   }
 
   confirmLeader(endpoint: string): Promise<LeaderReport> {
-    return this.engine.confirmLeader({ endpoint, group: this.connection.group })
+    return this.engine.confirmLeader({ endpoint, group: this.group })
   }
 
   private async askOne(endpoint: string): Promise<NodeReply> {
     try {
-      const report = await this.engine.nodeStatus({ endpoint, group: this.connection.group })
+      const report = await this.engine.nodeStatus({ endpoint, group: this.group })
+      if (this.connection.anyGroup) this.foundGroup ??= report.group
       const expected = this.connection.clusterId
       if (expected !== null && report.clusterId !== null && report.clusterId !== expected) {
         return {
@@ -46,7 +55,8 @@ export class ClusterClient implements Disposable {
     } catch (thrown) {
       if (!(thrown instanceof CliError)) throw thrown
       const { stage, reason } = thrown.details as { stage?: Stage; reason?: string }
-      return { endpoint, failure: { endpoint, code: thrown.code, stage: stage ?? null, message: reason ?? thrown.message } }
+      const hint = thrown.code === 'E_UNSUPPORTED' ? { hint: thrown.hint } : {}
+      return { endpoint, failure: { endpoint, code: thrown.code, stage: stage ?? null, message: reason ?? thrown.message, ...hint } }
     }
   }
 }

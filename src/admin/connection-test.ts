@@ -3,7 +3,7 @@ import { CliError, type ErrorCode, isErrorCode } from '../terminal/errors.js'
 import { ClusterClient } from './cluster-client.js'
 import { assemble, membersOf } from './discovery.js'
 import { nameOf } from './leader-claims.js'
-import { addressOf, type NodeReply, type Stage } from './node-report.js'
+import { addressOf, type NodeFailure, type NodeKind, type NodeReply, type Stage } from './node-report.js'
 import { type Reach, reach } from './probe.js'
 import { statusOf } from './status.js'
 
@@ -17,6 +17,8 @@ export interface NodeTest {
   readonly endpoint: string
   /** Named in the context; false: a member that the others told of. */
   readonly configured: boolean
+  /** Null when it did not answer. */
+  readonly kind: NodeKind | null
   readonly stages: { readonly [S in Stage]: Outcome }
   readonly dnsMs: number | null
   readonly tcpMs: number | null
@@ -45,7 +47,8 @@ interface Tested {
 
 /** Goes to every endpoint and to every member that they tell of, stage by stage, all at once. Never throws what a node causes. */
 export async function testConnection(name: string, connection: Connection): Promise<ConnectionTest> {
-  using client = new ClusterClient(connection)
+  // Whatever a context expects its nodes to be: gRPC is tried first, so that it is tested on both kinds.
+  using client = new ClusterClient({ ...connection, context: connection.context && { ...connection.context, engine: null } })
   const tested = new Map<string, Tested>()
   let wave = [...new Set(connection.endpoints)]
   while (wave.length > 0) {
@@ -54,7 +57,7 @@ export async function testConnection(name: string, connection: Connection): Prom
     const members = results.flatMap(({ reply }) => ('report' in reply ? membersOf(reply.report.membership) : []))
     wave = [...new Set(members.map((member) => addressOf(member.peerId)))].filter((address) => !tested.has(address))
   }
-  return judge(name, connection, tested)
+  return judge(name, client, tested)
 }
 
 async function testEndpoint(client: ClusterClient, endpoint: string): Promise<Tested> {
@@ -65,12 +68,13 @@ async function testEndpoint(client: ClusterClient, endpoint: string): Promise<Te
   return { reach: reached, reply: reply!, grpcMs: 'report' in reply! ? performance.now() - startedAt : null }
 }
 
-function judge(name: string, connection: Connection, tested: ReadonlyMap<string, Tested>): ConnectionTest {
+function judge(name: string, client: ClusterClient, tested: ReadonlyMap<string, Tested>): ConnectionTest {
+  const { connection } = client
   const replies = [...tested.values()].map(({ reply }) => reply)
   const pinned = connection.clusterId !== null
   const base = { context: name, pinned, leader: null, term: null }
   try {
-    const found = assemble(replies, { group: connection.group, direct: false })
+    const found = assemble(replies, { group: client.group, direct: false })
     const { status, clusterId, error } = statusOf(found)
     const label = ({ reply }: Tested) => ('report' in reply ? nameOf(found, reply.report.peerId) : memberAt(status.nodes, reply.endpoint))
     const nodes = [...tested].map(([endpoint, one]) => nodeTest(connection, endpoint, one, label(one)))
@@ -90,21 +94,25 @@ function memberAt(rows: readonly { readonly id: string; readonly address: string
 
 function nodeTest(connection: Connection, endpoint: string, { reach: reached, reply, grpcMs }: Tested, id: string): NodeTest {
   const failure = 'failure' in reply ? reply.failure : null
+  const kind = 'report' in reply ? reply.report.kind : null
   const { dnsMs, tcpMs } = reached
   return {
     ...{ id, endpoint, configured: connection.endpoints.includes(endpoint) },
-    stages: stagesOf(failure?.stage ?? null, failure !== null, connection.tls !== null),
+    kind,
+    stages: stagesOf(failure, kind, connection.tls !== null),
     ...{ dnsMs: rounded(dnsMs), tcpMs: rounded(tcpMs), grpcMs: rounded(grpcMs) },
     error: failure && { code: failure.code, stage: failure.stage, message: failure.message },
   }
 }
 
 /** A refusal without a stage (another cluster, no access) came from the node itself. */
-function stagesOf(failedAt: Stage | null, failed: boolean, tls: boolean): NodeTest['stages'] {
-  const order: readonly Stage[] = ['dns', 'tcp', 'tls', 'grpc']
-  const stop = failed ? order.indexOf(failedAt ?? 'grpc') : order.length
+function stagesOf(failure: NodeFailure | null, kind: NodeKind | null, tls: boolean): NodeTest['stages'] {
+  const order: readonly Stage[] = ['dns', 'tcp', 'tls', 'grpc', 'http']
+  const failedAt = failure && (failure.stage ?? 'grpc')
+  const stop = failedAt ? order.indexOf(failedAt) : order.length
   const outcome = (at: number): Outcome => (at < stop ? 'ok' : at === stop ? 'failed' : 'skipped')
-  return { dns: outcome(0), tcp: outcome(1), tls: tls ? outcome(2) : 'skipped', grpc: outcome(3) }
+  const http = kind === 'braft' || failedAt === 'http' ? outcome(4) : 'skipped'
+  return { dns: outcome(0), tcp: outcome(1), tls: tls ? outcome(2) : 'skipped', grpc: outcome(3), http }
 }
 
 function rounded(ms: number | null): number | null {

@@ -56,7 +56,8 @@ async function found(client: ClusterClient): Promise<{ readonly status: ClusterS
 
 /** Leadership may move between looking and asking: then once more. A mark too many does no harm. */
 async function mark(client: ClusterClient, status: ClusterStatus): Promise<number> {
-  const { group, direct } = client.connection
+  const { group } = client
+  const { direct } = client.connection
   const ask = (leader: NodeRow | undefined) => {
     if (!leader) throw new CliError('E_NO_LEADER', 'no member that answers knows a leader')
     return client.engine.snapshots.mark({ endpoint: leader.address, group })
@@ -80,7 +81,7 @@ async function hashOf(client: ClusterClient, row: NodeRow & { readonly peerId: s
   const { id, address, peerId, role } = row
   const about = { id, address, peerId, role: role ?? 'voter' }
   try {
-    const { sha256, keys } = await client.engine.snapshots.hash({ endpoint: address, group: client.connection.group, mark: index })
+    const { sha256, keys } = await client.engine.snapshots.hash({ endpoint: address, group: client.group, mark: index })
     return { ...about, sha256, keys, reason: null }
   } catch (thrown) {
     if (!(thrown instanceof CliError)) throw thrown

@@ -21,7 +21,7 @@ export interface Survey {
  * Throws E_CLUSTER_MISMATCH when those that answer are not the expected cluster, or not one cluster.
  */
 export async function survey(client: ClusterClient): Promise<Survey> {
-  const { endpoints, group, direct } = client.connection
+  const { endpoints, direct } = client.connection
   const replies: NodeReply[] = []
   const asked = new Set<string>()
   let wave = [...new Set(endpoints)]
@@ -30,7 +30,7 @@ export async function survey(client: ClusterClient): Promise<Survey> {
     replies.push(...(await client.ask(wave)))
     wave = direct ? [] : unasked(replies, asked)
   }
-  return assemble(replies, { group, direct })
+  return assemble(replies, { group: client.group, direct })
 }
 
 /** Addresses of members nobody has answered for. */
@@ -59,7 +59,7 @@ export function assemble(replies: readonly NodeReply[], options: { readonly grou
   const newest = memberships.sort(
     (a, b) =>
       Number(b.membership.committed) - Number(a.membership.committed) ||
-      b.membership.configIndex - a.membership.configIndex ||
+      b.membership.entryIndex - a.membership.entryIndex ||
       b.term - a.term,
   )[0]
   const clusterId = [...reports.values()].find((report) => report.clusterId !== null)?.clusterId ?? null
@@ -83,9 +83,10 @@ function refuseStrangers(reports: ReadonlyMap<string, NodeReport>, failures: Rea
   if (decisive && isErrorCode(decisive.code)) {
     throw new CliError(
       decisive.code,
-      `${decisive.endpoint}: ${decisive.message.replace(`${decisive.endpoint} `, '').replace(`${decisive.endpoint}: `, '')}`,
+      decisive.message.startsWith(decisive.endpoint) ? decisive.message : `${decisive.endpoint}: ${decisive.message}`,
       {
-        details: { nodes: all },
+        ...(decisive.hint === undefined ? {} : { hint: decisive.hint }),
+        details: { nodes: all.map(({ hint: _, ...failure }) => failure) },
       },
     )
   }

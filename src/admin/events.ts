@@ -7,10 +7,13 @@ import { ServiceClient } from '../rpc/grpc.js'
 import { MetadataKey } from '../rpc/identity.js'
 import type { Connection } from '../terminal/connection.js'
 import { CliError } from '../terminal/errors.js'
+import { BraftWatch } from './braft-watch.js'
 import { Channels } from './channels.js'
 import { ClusterClient } from './cluster-client.js'
 import { type Survey, survey } from './discovery.js'
+import { beyondBraft, isBrpcRefusal } from './engines/braft-limits.js'
 import { nameOf } from './leader-claims.js'
+import { addressOf, type NodeKind } from './node-report.js'
 import { isServiceError, remoteError } from './remote-error.js'
 import { statusOf } from './status.js'
 
@@ -35,6 +38,9 @@ export interface EventQuery {
   /** Nothing that happened before, in milliseconds since 1970; null: whatever the nodes keep. */
   readonly notBeforeMs: number | null
 }
+
+/** What of an event is told on. */
+type SentEvent = Pick<raftctl.v1.Event, 'time_ms' | 'peer_id' | 'seq' | 'name' | 'group' | 'fields'>
 
 /** What is told besides the events: a member that went away or came back. */
 export type Notice = (text: string) => void
@@ -71,8 +77,12 @@ export class EventFeed implements Disposable {
   }> {
     const found = await this.members()
     const warnings: string[] = []
+    const braft = this.addressesIn(found).filter((address) => kindAt(found, address) === 'braft')
+    const others = this.addressesIn(found).filter((address) => !braft.includes(address))
+    if (braft[0] !== undefined && others.length === 0) throw beyondBraft(braft[0], 'history')
+    if (braft.length > 0) warnings.push(`braft nodes keep no events, so none are told of ${braft.join(', ')}; with -f there are`)
     const lists = await Promise.all(
-      this.addressesIn(found).map((address) =>
+      others.map((address) =>
         this.read(address, found).catch((thrown) => {
           if (!(thrown instanceof CliError)) throw thrown
           warnings.push(`${address} does not answer: ${String(thrown.details.reason ?? thrown.message)}`)
@@ -87,20 +97,23 @@ export class EventFeed implements Disposable {
   async *follow(signal: AbortSignal, notice: Notice): AsyncGenerator<ClusterEvent> {
     const first = await this.members()
     const held: { readonly event: ClusterEvent; readonly atMs: number }[] = []
-    const streams = new Map<string, NodeStream>()
+    const streams = new Map<string, NodeStream | BraftWatch>()
     const open = (found: Survey) => {
       for (const address of this.addressesIn(found)) {
         if (streams.has(address)) continue
         const label = labelOf(found, address)
-        const stream = new NodeStream({
-          call: (sinceSeq) => this.subscribe(address, sinceSeq, false),
-          onEvent: (event) => {
-            const told = this.told(event, found)
-            if (this.wanted(told)) held.push({ event: told, atMs: performance.now() })
-          },
-          onState: (up, reason) => notice(up ? `${label} answers` : `${label} does not answer (${reason}); trying again`),
-        })
-        streams.set(address, stream)
+        const onEvent = (event: SentEvent) => {
+          const told = this.told(event, found)
+          if (this.wanted(told)) held.push({ event: told, atMs: performance.now() })
+        }
+        const onState = (up: boolean, reason: string) =>
+          notice(up ? `${label} answers` : `${label} does not answer (${reason}); trying again`)
+        const call = (sinceSeq: number) => this.subscribe(address, sinceSeq, false)
+        const watch = () => streams.set(address, this.watch(address, onEvent, onState))
+        // A node that was down when it was looked for may turn out to be braft's.
+        const onBraft = () => void watch()
+        if (kindAt(found, address) === 'braft') watch()
+        else streams.set(address, new NodeStream({ call, onEvent, onState, onBraft }))
       }
     }
     open(first)
@@ -149,8 +162,22 @@ export class EventFeed implements Disposable {
     return events.filter((event) => this.wanted(event))
   }
 
+  private watch(address: string, onEvent: (event: SentEvent) => void, onState: NodeStreamOptions['onState']): BraftWatch {
+    const { types } = this.query
+    let seq = 0
+    return new BraftWatch({
+      look: () => this.client.engine.nodeStatus({ endpoint: address, group: this.client.group }),
+      onChange: ({ name, fields }, { peerId, group }) => {
+        if (types.length > 0 && !types.some((type) => name === type || name.startsWith(`${type}.`))) return
+        onEvent({ time_ms: Date.now(), peer_id: peerId, seq: ++seq, name, group, fields: { ...fields } })
+      },
+      onState,
+    })
+  }
+
   private subscribe(address: string, sinceSeq: number, once: boolean): ClientReadableStream<raftctl.v1.Event> {
-    const { group, timeoutMs } = this.connection
+    const { timeoutMs } = this.connection
+    const { group } = this.client
     const client = new ServiceClient(Control, this.channels.to(address))
     const request = { group, types: [...this.query.types], since_seq: sinceSeq, once }
     return client.serverStream('Subscribe', request, { metadata: this.channels.metadata(), ...(once ? { timeoutMs } : {}) })
@@ -161,7 +188,7 @@ export class EventFeed implements Disposable {
   }
 
   /** Peers are called by their names. */
-  private told(event: raftctl.v1.Event, found: Survey): ClusterEvent {
+  private told(event: SentEvent, found: Survey): ClusterEvent {
     const fields = Object.entries(event.fields ?? {}).map(([name, value]) => [
       name,
       value
@@ -182,6 +209,10 @@ export class EventFeed implements Disposable {
 
 const PEER = /^[^\s,]+:\d+:\d+:\d+$/
 
+function kindAt(found: Survey, address: string): NodeKind | null {
+  return [...found.reports.values()].find(({ peerId }) => addressOf(peerId) === address)?.kind ?? null
+}
+
 function labelOf(found: Survey, address: string): string {
   const member = statusOf(found).status.nodes.find((row) => row.address === address)
   return member?.peerId ? nameOf(found, member.peerId) : address
@@ -195,6 +226,8 @@ export interface NodeStreamOptions {
   readonly call: (sinceSeq: number) => ClientReadableStream<raftctl.v1.Event>
   readonly onEvent: (event: raftctl.v1.Event) => void
   readonly onState: (up: boolean, reason: string) => void
+  /** A node of C++ braft answered: it tells no events, and is not asked again. */
+  readonly onBraft?: () => void
 }
 
 /**
@@ -251,6 +284,11 @@ export class NodeStream {
     this.call = null
     if (this.closed) return
     const { details = '' } = error as Error & { details?: string }
+    if (this.options.onBraft && isBrpcRefusal(details)) {
+      if (!this.up) this.options.onState(true, '')
+      this.closed = true
+      return this.options.onBraft()
+    }
     if (this.up) this.options.onState(false, details || error.message)
     this.up = false
     this.timer = setTimeout(() => this.open(), RETRY_MS)

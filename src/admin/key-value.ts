@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { type Consistency, KvClient, KvClientError, type KvItem, UnreachableError } from '../machines/kv/client.js'
 import type { Connection } from '../terminal/connection.js'
 import { CliError, isErrorCode } from '../terminal/errors.js'
+import { beyondBraft, brpcAddress, isBrpcRefusal } from './engines/braft-limits.js'
 
 /** Key and value bytes in JSON: text where they are UTF-8, base64 where they are not. */
 export type JsonBytes = string | { readonly base64: string }
@@ -224,6 +225,7 @@ export function kvError(error: KvClientError, check?: string): CliError {
   const details: Record<string, unknown> = { applied: error.applied, leaderHint: error.leaderHint }
   const nothing = check !== undefined && error.applied === 'no' && (code === 'E_NO_LEADER' || code === 'E_NO_QUORUM')
   const message = `${error.message.replace(/^etcdserver: /, '')}${nothing ? ': nothing was applied' : ''}`
+  if (code === 'E_UNSUPPORTED' && isBrpcRefusal(error.message)) return beyondBraft(brpcAddress(error.message), 'keyValue')
   if (error instanceof UnreachableError)
     return new CliError('E_UNREACHABLE', message, { details: { ...details, node: error.endpoint, stage: error.stage } })
   if (!isErrorCode(code)) return new CliError('E_INTERNAL', message, { details: { ...details, serverCode: error.code }, cause: error })

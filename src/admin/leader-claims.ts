@@ -51,7 +51,9 @@ function weigh(survey: Survey, { leaderId, term }: { readonly leaderId: string; 
   const { members = [], oldMembers = [] } = survey.membership ?? {}
   const quorate = (set: readonly string[]) => set.length === 0 || set.filter((key) => voters.has(key)).length >= quorumOf(set.length)
   const newVoters = votersOf(members)
-  const confirmed = newVoters.length > 0 && quorate(newVoters) && quorate(votersOf(oldMembers))
+  // Followers name a leader for a while after it stepped down; its own word counts for more.
+  const denied = own !== undefined && report === null && own.term >= term
+  const confirmed = !denied && newVoters.length > 0 && quorate(newVoters) && quorate(votersOf(oldMembers))
   return { leaderKey, leaderId, term, confirmed, report, voters }
 }
 
@@ -68,9 +70,10 @@ function heardBy(survey: Survey, leader: NodeReport): Set<string> {
 }
 
 function isHeard(peer: ProgressReport, leader: NodeReport, answersHere: boolean): boolean {
+  if (peer.answering !== null) return peer.answering
   if (peer.lastContactMs === null) return false
   if (answersHere) return peer.lastContactMs <= FRESH_TIMEOUTS * leader.electionTimeoutMs
-  return peer.consecutiveErrors === 0 && peer.lastContactMs <= FRESH_HEARTBEATS * leader.heartbeatMs
+  return peer.consecutiveErrors === 0 && peer.lastContactMs <= FRESH_HEARTBEATS * (leader.heartbeatMs ?? 0)
 }
 
 /** The leader is out of our reach: those who follow it in its term speak for it, and it for itself. */

@@ -119,7 +119,7 @@ export class LogTail implements Disposable {
   private async *read(source: LogSource): AsyncGenerator<TailRow> {
     const leaving = new AbortController()
     const watch = this.watch(source, leaving)
-    const call = { endpoint: source.endpoint, group: this.client.connection.group, from: this.order.next, to: null }
+    const call = { endpoint: source.endpoint, group: this.client.group, from: this.order.next, to: null }
     this.order.connected()
     this.note(`reading ${source.id} from entry ${this.order.next}`)
     try {

@@ -89,7 +89,8 @@ async function rowsBetween(
 type Part = Pick<LogCall, 'from' | 'to' | 'committedOnly' | 'withData'>
 
 async function readAll(client: ClusterClient, { endpoint }: LogSource, part: Part): Promise<SentEntry[]> {
-  const { group, timeoutMs } = client.connection
+  const { group } = client
+  const { timeoutMs } = client.connection
   const rows: SentEntry[] = []
   // The deadline is for the next entry, not for all of them.
   const silence = new AbortController()
@@ -214,15 +215,16 @@ export interface LogStatistics {
   readonly lastIndex: number
   readonly commitIndex: number
   readonly entries: number
-  readonly bytes: number
-  readonly segments: number
-  readonly byType: readonly { readonly type: string; readonly entries: number; readonly bytes: number }[]
+  /** Null, as everything besides the indexes, where the node does not say. */
+  readonly bytes: number | null
+  readonly segments: number | null
+  readonly byType: readonly { readonly type: string; readonly entries: number; readonly bytes: number }[] | null
   /** Entries per second that were appended while this was asked. */
   readonly rate: number
   readonly snapshotIndex: number | null
   /** Entries that a start applies anew: those behind the snapshot. */
   readonly behindSnapshot: number
-  readonly largest: readonly LogRow[]
+  readonly largest: readonly LogRow[] | null
 }
 
 const RATE_WINDOW_MS = 500
@@ -230,7 +232,7 @@ const RATE_WINDOW_MS = 500
 /** The log of one member in numbers. */
 export async function logStatistics(client: ClusterClient, wanted: string | null): Promise<Shown<LogStatistics>> {
   const { source, found } = await findSource(client, wanted)
-  const call = { endpoint: source.endpoint, group: client.connection.group }
+  const call = { endpoint: source.endpoint, group: client.group }
   const startedAt = performance.now()
   const first = await client.engine.nodeStatus(call)
   const count = await client.engine.countLog(call)
@@ -244,9 +246,11 @@ export async function logStatistics(client: ClusterClient, wanted: string | null
     data: {
       ...{ group, node: source.id, commitIndex: second.commitIndex },
       ...numbers,
-      byType: Object.keys(entriesByType)
-        .sort()
-        .map((type) => ({ type, entries: entriesByType[type] ?? 0, bytes: bytesByType[type] ?? 0 })),
+      byType:
+        entriesByType &&
+        Object.keys(entriesByType)
+          .sort()
+          .map((type) => ({ type, entries: entriesByType[type] ?? 0, bytes: bytesByType?.[type] ?? 0 })),
       rate: Math.max(0, Math.round((second.lastIndex - first.lastIndex) / seconds)),
       snapshotIndex: snapshotIndex > 0 ? snapshotIndex : null,
       behindSnapshot: Math.max(0, count.lastIndex - snapshotIndex),

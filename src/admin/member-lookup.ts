@@ -1,5 +1,5 @@
 import { CliError } from '../terminal/errors.js'
-import { peerKey } from './node-report.js'
+import { calledAt, peerKey } from './node-report.js'
 import type { ClusterStatus, NodeRow } from './status.js'
 
 /** A member as it is called in one line, for a person and for a program. */
@@ -14,7 +14,7 @@ export function findMember(status: ClusterStatus, text: string): NodeRow & { rea
   const members = status.nodes.filter((row): row is NodeRow & { peerId: string } => row.role !== null && row.peerId !== null)
   const found = members.find((row) => row.id === text || row.address === text || isPeer(row.peerId, text))
   if (found) return found
-  const list = members.map((row) => (row.id === row.address ? row.id : `${row.id} (${row.address})`)).join(', ')
+  const list = members.map(calledAt).join(', ')
   throw new CliError('E_NO_SUCH_NODE', `no member is called ${JSON.stringify(text)}`, {
     hint: `Members: ${list}`,
     details: { asked: text, members: members.map((row) => row.id) },

@@ -8,6 +8,8 @@ import type { MemberRef } from './member-lookup.js'
 import type { MembershipPlan } from './membership-plan.js'
 import { addressOf, type MembershipReport, peerKey } from './node-report.js'
 import { checkPlan } from './plan.js'
+import { plannedUpon, refuseStale } from './stale-plan.js'
+import { statusOf } from './status.js'
 import { transfer } from './transfer.js'
 import { planTransfer } from './transfer-plan.js'
 
@@ -60,15 +62,8 @@ async function handOver(client: ClusterClient, plan: MembershipPlan, signal: Abo
   const request = { command: plan.command, target: transferTo.peerId, exclude: null, reason: plan.reason }
   const drafted = await planTransfer(client, request)
   checkPlan(plan, { clusterId: drafted.plan.clusterId })
-  if (drafted.plan.configIndex !== plan.configIndex) throw stale(plan, drafted.plan.configIndex)
+  if (drafted.plan.configIndex !== plan.configIndex) refuseStale(plan, statusOf(await survey(client)).status)
   await transfer(client, drafted.plan, { wait: true, signal })
-}
-
-function stale(plan: MembershipPlan, configIndex: number | null): CliError {
-  return new CliError(
-    'E_PLAN_STALE',
-    `the members were last changed by entry ${configIndex}, and plan ${plan.id} was made upon entry ${plan.configIndex}`,
-  )
 }
 
 /** The leader is asked until there is a verdict; a leader that is lost meanwhile is looked for again. */
@@ -108,8 +103,9 @@ class Execution {
     const { add, remove, force, catchupTimeoutMs } = plan.action
     const last = await client.engine.changeMembers(
       {
-        ...{ endpoint, group: client.connection.group, add, remove, force, catchupTimeoutMs, dryRun: false },
+        ...{ endpoint, group: client.group, add, remove, force, catchupTimeoutMs, dryRun: false },
         expectConfigIndex: plan.configIndex,
+        expectVoters: plannedUpon(plan.action).map(({ peerId }) => peerId),
         reason: plan.reason,
         signal: options.signal,
       },
@@ -185,7 +181,7 @@ async function verifyOne(client: ClusterClient, member: MemberRef, configIndex: 
   const [reply] = await client.ask([member.address])
   if (!reply || !('report' in reply)) return { ...member, ok: false, problem: reply?.failure.message ?? 'does not answer' }
   const { membership } = reply.report
-  const ok = membership?.committed === true && membership.oldMembers.length === 0 && membership.configIndex >= configIndex
+  const ok = membership?.committed === true && membership.oldMembers.length === 0 && membership.entryIndex >= configIndex
   return { ...member, ok, problem: ok ? null : BEHIND }
 }
 

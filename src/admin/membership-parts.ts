@@ -28,6 +28,10 @@ export function declaredParts(client: ClusterClient, request: DeclaredRequest, s
 
 /** A removed member keeps its directory, and it is of no use there. */
 function wipeAdvice({ action }: MembershipPlan): string[] {
+  if (action.leaderKind === 'braft')
+    return action.remove.map(
+      ({ id }) => `stop the process of ${id}: a braft member is not told that it was removed, and goes on asking for votes`,
+    )
   return action.remove.flatMap(({ id, address }) => [
     `to use the directory of ${id} again:  raftctl node wipe DIR`,
     `then start it with --join, and:  raftctl member add ${id}=${address}`,

@@ -5,7 +5,7 @@ import type { ClusterClient } from './cluster-client.js'
 import { type Survey, survey } from './discovery.js'
 import { findLeader, quorumOf } from './leader-claims.js'
 import { findMember, type MemberRef, refOf } from './member-lookup.js'
-import { peerKey } from './node-report.js'
+import { type NodeKind, peerKey } from './node-report.js'
 import { type DraftedPlan, makePlan, type Plan, type PlanGate, type PlanSide, type PlanVoter } from './plan.js'
 import { type ClusterStatus, type NodeRow, type StatusReading, statusOf } from './status.js'
 import { leaderIn, planTransfer } from './transfer-plan.js'
@@ -39,6 +39,8 @@ export interface ChangeMembersAction {
   readonly transferTo: MemberRef | null
   /** Every voter once it is done. */
   readonly target: readonly MemberRef[]
+  /** What the leader is: a braft leader leaves more to whoever changes the members. */
+  readonly leaderKind: NodeKind
   readonly force: boolean
   readonly catchupTimeoutMs: number
 }
@@ -50,13 +52,18 @@ export const WAIT_STEP = 'wait until all new members run'
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/
 
-/** Reads `ID=HOST:PORT`; throws E_USAGE. */
+/** Reads `ID=HOST:PORT`, or `HOST:PORT` for a member of a braft group: those have no names. Throws E_USAGE. */
 export function parseNewMember(text: string): NewMember {
   const at = text.indexOf('=')
-  const [id, address] = [text.slice(0, at), text.slice(at + 1)]
-  const peer = at > 0 ? PeerId.parse(address) : null
+  const [id, address] = [text.slice(0, Math.max(0, at)), text.slice(at + 1)]
+  const peer = at === 0 ? null : PeerId.parse(address)
+  if (peer && peer.port > 0 && at < 0) return { id: peer.address, address: peer.address }
   if (peer && peer.port > 0 && NAME.test(id)) return { id, address: peer.address }
-  throw new CliError('E_USAGE', `${JSON.stringify(text)} does not say what the member is called and where it is`, {
+  throw unnamed(text)
+}
+
+function unnamed(text: string): CliError {
+  return new CliError('E_USAGE', `${JSON.stringify(text)} does not say what the member is called and where it is`, {
     hint: 'Write NAME=HOST:PORT, such as n4=10.0.0.4:7004.',
   })
 }
@@ -70,17 +77,40 @@ export async function planMembership(client: ClusterClient, request: MembershipR
   const reading = statusOf(found)
   if (reading.error) throw reading.error
   const { status } = reading
-  const { claim, leader } = leaderIn(status, findLeader(found), client.connection.direct)
+  const { claim, report, leader } = leaderIn(status, findLeader(found), client.connection.direct)
   const remove = request.remove.map((name) => refOf(findMember(status, name)))
-  const add = request.add.filter((member) => !isMember(status, member, remove)).map(refOfNew)
+  const wanted = asCalled(request.add, report.kind)
+  const add = wanted.filter((member) => !isMember(status, member, remove)).map(refOfNew)
   const voters = status.nodes.filter((row): row is NodeRow & { peerId: string } => row.role === 'voter' && row.peerId !== null)
   const target = [...voters.filter((row) => !has(remove, row.peerId)).map(refOf), ...add]
   const change = { add, remove, configIndex: status.configIndex }
   const decided = add.length + remove.length === 0 ? [] : await gatesOf(client, leader.address, change)
   const gates = decided.filter((gate) => !(request.starts && isAwaited(gate)))
   const transferTo = has(remove, leader.peerId) && isFree(gates) ? await successor(client, request, { target, leader }) : null
-  const picture = { client, found, reading, request, claim, leader: refOf(leader), voters, add, remove, target, gates, transferTo }
+  const picture = {
+    client,
+    found,
+    reading,
+    request,
+    claim,
+    leaderKind: report.kind,
+    leader: refOf(leader),
+    voters,
+    add,
+    remove,
+    target,
+    gates,
+    transferTo,
+  }
   return drafted(picture)
+}
+
+/** braft keeps no names: whoever leads decides what a member is called. */
+function asCalled(members: readonly NewMember[], leaderKind: NodeKind): readonly NewMember[] {
+  if (leaderKind === 'braft') return members.map(({ address }) => ({ id: address, address }))
+  const nameless = members.find(({ id, address }) => id === address)
+  if (nameless) throw unnamed(nameless.address)
+  return members
 }
 
 /** The members are what was asked for. */
@@ -121,7 +151,7 @@ export async function gatesOf(
   const { add, remove, configIndex } = change
   const answer = await client.engine.changeMembers(
     {
-      ...{ endpoint, group: client.connection.group, add, remove, expectConfigIndex: configIndex, reason: null },
+      ...{ endpoint, group: client.group, add, remove, expectConfigIndex: configIndex, expectVoters: null, reason: null },
       ...{ dryRun: true, force: false, catchupTimeoutMs: 0 },
     },
     () => {},
@@ -161,6 +191,7 @@ interface Picture {
   readonly reading: StatusReading
   readonly request: MembershipRequest
   readonly claim: { readonly term: number; readonly voters: ReadonlySet<string> }
+  readonly leaderKind: NodeKind
   readonly leader: MemberRef
   readonly voters: readonly (NodeRow & { readonly peerId: string })[]
   readonly add: readonly MemberRef[]
@@ -188,14 +219,14 @@ function drafted(picture: Picture): DraftedPlan<ChangeMembersAction> {
     after: sideOf(target.map((member) => afterwards(picture, before, member))),
     facts: [
       ...(request.facts ?? []),
-      ...add.filter(isSilent).map((member) => `${member.id} does not run yet. Start it:  ${startLine(picture, member)}`),
+      ...add.filter(isSilent).map((member) => `${member.id} does not run yet. ${startLine(picture, member)}`),
     ],
     gates: gates.filter((gate) => gate.gate.startsWith('G')),
     warnings: [...gates.filter((gate) => gate.gate.startsWith('W')).map((gate) => gate.message), ...elsewhere(reading)],
     steps: stepsOf(picture, silent.length > 0),
     reason: request.reason,
     force,
-    action: { kind: 'members.change', add, remove, transferTo, target, force, catchupTimeoutMs },
+    action: { kind: 'members.change', add, remove, transferTo, target, leaderKind: picture.leaderKind, force, catchupTimeoutMs },
   })
 }
 
@@ -224,7 +255,7 @@ function sideOf(voters: readonly PlanVoter[]): PlanSide {
 }
 
 function titleOf({ request, add, remove }: Picture): string {
-  const added = add.map(({ id, address }) => `${id}=${address}`).join(' ')
+  const added = add.map(({ id, address }) => (id === address ? id : `${id}=${address}`)).join(' ')
   const removed = remove.map(({ id }) => id).join(' ')
   if (add.length === 0 && remove.length === 0) return `${request.command}: the members are what was asked for`
   if (remove.length === 0) return `add ${added}`
@@ -241,11 +272,12 @@ export function questionOf({ action, context, clusterId }: MembershipPlan): stri
   return `Replace ${names(action.remove)} by ${names(action.add)} in ${where}?`
 }
 
-function stepsOf({ add, remove, target, transferTo, voters, claim, request }: Picture, waits: boolean): string[] {
+function stepsOf({ add, remove, target, transferTo, voters, claim, request, leaderKind }: Picture, waits: boolean): string[] {
   if (add.length + remove.length === 0) return []
   const names = (members: readonly MemberRef[]) => members.map(({ id }) => id)
   const isUp = (member: MemberRef) => claim.voters.has(peerKey(member.peerId))
   const joint = add.length + remove.length > 1 ? ', by joint consensus' : ''
+  const kindOf = ({ peerId }: MemberRef) => voters.find((row) => row.peerId === peerId)?.kind ?? leaderKind
   const gone = remove.filter((member) => voters.some((row) => row.peerId === member.peerId))
   return [
     ...(transferTo === null ? [] : [`hand leadership to ${transferTo.id}`]),
@@ -254,14 +286,21 @@ function stepsOf({ add, remove, target, transferTo, voters, claim, request }: Pi
     ...(add.length === 0 ? [] : [`${names(add).join(' ')} catch${add.length === 1 ? 'es' : ''} up, without a vote`]),
     `commit the configuration {${names(target).join(', ')}}${joint}`,
     `verify on ${names(target).join(' ')}`,
-    ...gone.map((member) => (isUp(member) ? `${member.id} stops by itself` : `${member.id} is refused if it comes back`)),
+    ...gone.map((member) => afterRemoval(member.id, { isUp: isUp(member), isBraft: kindOf(member) === 'braft' })),
   ]
 }
 
+/** A member of braft is not told that it was removed: it goes on asking for votes. */
+function afterRemoval(id: string, { isUp, isBraft }: { readonly isUp: boolean; readonly isBraft: boolean }): string {
+  if (isBraft) return isUp ? `stop the process of ${id}: it is not told` : `do not start ${id} again`
+  return isUp ? `${id} stops by itself` : `${id} is refused if it comes back`
+}
+
 /** What is typed where a new member shall run. */
-function startLine({ leader, found, client, reading }: Picture, { id, address }: MemberRef): string {
-  const group = found.group === 'kv' ? '' : ` --group ${client.connection.group}`
+function startLine({ leader, leaderKind, found, client, reading }: Picture, { id, address }: MemberRef): string {
+  if (leaderKind === 'braft') return `Start its braft server with group ${client.group} and an empty initial configuration.`
+  const group = found.group === 'kv' ? '' : ` --group ${client.group}`
   const others = reading.status.nodes.filter((row) => row.role === 'voter' && row.reachable && row.address !== leader.address)
   const join = [leader.address, ...others.map((row) => row.address)].slice(0, 3).join(',')
-  return `raftctl node start --name ${id} --listen ${address} --join ${join} --data ./${id}${group}`
+  return `Start it:  raftctl node start --name ${id} --listen ${address} --join ${join} --data ./${id}${group}`
 }

@@ -3,12 +3,13 @@ import type { ClusterClient } from './cluster-client.js'
 import { type Survey, survey } from './discovery.js'
 import { nameOf } from './leader-claims.js'
 import { findMember } from './member-lookup.js'
-import { addressOf, type NodeReport, peerKey } from './node-report.js'
+import { addressOf, calledAt, type NodeKind, type NodeReport, peerKey } from './node-report.js'
 import { type CatchUp, statusOf } from './status.js'
 
 /** `data` of `node status --json`: what one node says of itself. Unknown is null. */
 export interface NodeDetail {
   readonly id: string
+  readonly kind: NodeKind
   readonly address: string
   readonly peerId: string
   readonly group: string
@@ -17,8 +18,8 @@ export interface NodeDetail {
   readonly role: string | null
   readonly leader: boolean
   readonly raftState: string
-  readonly standing: string
-  readonly incarnation: string
+  readonly standing: string | null
+  readonly incarnation: string | null
   readonly term: number
   /** Whom it voted for in its term. */
   readonly votedFor: string | null
@@ -30,16 +31,16 @@ export interface NodeDetail {
     readonly last: number
     readonly lastTerm: number
     readonly durable: number
-    readonly bytes: number
+    readonly bytes: number | null
   }
   readonly commit: number
   readonly applied: number
   readonly catchUp: CatchUp | null
   readonly snapshot: (NonNullable<NodeReport['snapshot']> & { readonly state: string }) | null
-  readonly timers: { readonly electionTimeoutMs: number; readonly heartbeatMs: number; readonly snapshotIntervalMs: number }
-  readonly disk: { readonly dataDir: string; readonly dataBytes: number; readonly syncP99Ms: number | null }
-  readonly machine: { readonly kind: string; readonly revision: number | null }
-  readonly process: { readonly pid: number; readonly version: string; readonly uptimeMs: number }
+  readonly timers: { readonly electionTimeoutMs: number; readonly heartbeatMs: number | null; readonly snapshotIntervalMs: number }
+  readonly disk: { readonly dataDir: string | null; readonly dataBytes: number | null; readonly syncP99Ms: number | null }
+  readonly machine: { readonly kind: string | null; readonly revision: number | null }
+  readonly process: { readonly pid: number | null; readonly version: string | null; readonly uptimeMs: number | null }
   /** How it sees the others, when it leads. */
   readonly peers: readonly PeerDetail[]
   readonly alarms: readonly string[]
@@ -50,7 +51,7 @@ export interface NodeDetail {
 
 export interface PeerDetail {
   readonly id: string
-  readonly match: number
+  readonly match: number | null
   readonly next: number
   readonly inflight: number
   readonly state: string
@@ -83,7 +84,7 @@ function reportOf(client: ClusterClient, found: Survey, member: string | null): 
   const report = found.reports.get(peerKey(row.peerId))
   if (report) return report
   const { stage = null, message = row.state } = row.error ?? {}
-  throw new CliError('E_UNREACHABLE', `${row.id} (${row.address}) does not answer: ${message}`, { details: { node: row.address, stage } })
+  throw new CliError('E_UNREACHABLE', `${calledAt(row)} does not answer: ${message}`, { details: { node: row.address, stage } })
 }
 
 function detailOf(found: Survey, report: NodeReport, settings: NodeDetail['settings']): NodeDetail {
@@ -91,7 +92,7 @@ function detailOf(found: Survey, report: NodeReport, settings: NodeDetail['setti
   const named = (peerId: string | null) => (peerId === null ? null : nameOf(found, peerId))
   const { group, peerId, raftState, standing, incarnation, term, leaderForMs, leaderContactMs, alarms, error, snapshot } = report
   return {
-    ...{ id: nameOf(found, peerId), address: addressOf(peerId), peerId, group },
+    ...{ id: nameOf(found, peerId), kind: report.kind, address: addressOf(peerId), peerId, group },
     ...{ state: row?.state ?? 'outside', role: row?.role ?? null, leader: row?.leader ?? false, raftState, standing, incarnation, term },
     votedFor: named(report.votedFor),
     leaderId: named(report.leaderId),

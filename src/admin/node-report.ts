@@ -1,5 +1,9 @@
+/** What runs at an address: a node of ours, or one of C++ braft, which says less. */
+export type NodeKind = 'raftctl' | 'braft'
+
 /** What one node says about itself and its group, in plain words: unknown is null, ids are strings. Engines make it. */
 export interface NodeReport {
+  readonly kind: NodeKind
   /** Where it was asked: `host:port`. */
   readonly endpoint: string
   readonly group: string
@@ -8,16 +12,19 @@ export interface NodeReport {
   readonly name: string
   /** Null while the founders do not know each other yet. */
   readonly clusterId: string | null
-  readonly standing: string
+  /** Null where a node knows no such thing. */
+  readonly standing: string | null
   /** braft's names: LEADER, FOLLOWER, … */
   readonly raftState: string
   readonly term: number
-  /** PeerId; null when it gave no vote in its term. */
+  /** PeerId; null when it gave no vote in its term, and where it does not say. */
   readonly votedFor: string | null
   readonly leaderId: string | null
   readonly leaderContactMs: number | null
   readonly leaderForMs: number | null
-  /** Since the first entry of this leadership was committed; null unless it leads and takes writes. */
+  /** It leads and takes writes: the first entry of its leadership is committed. */
+  readonly leaderReady: boolean
+  /** Since that entry was committed; null before, and where it does not say. */
   readonly leaderReadyForMs: number | null
   readonly firstIndex: number
   readonly lastIndex: number
@@ -38,30 +45,30 @@ export interface NodeReport {
   /** On the leader only. */
   readonly progress: readonly ProgressReport[]
   readonly electionTimeoutMs: number
-  readonly heartbeatMs: number
-  readonly logBytes: number
-  readonly dataBytes: number
-  readonly dataDir: string
+  readonly heartbeatMs: number | null
+  readonly logBytes: number | null
+  readonly dataBytes: number | null
+  readonly dataDir: string | null
   /** Of a hundred recent durable writes; null before the first. */
   readonly syncP99Ms: number | null
-  readonly pid: number
-  readonly incarnation: string
+  readonly pid: number | null
+  readonly incarnation: string | null
   readonly machineRevision: number | null
-  readonly version: string
-  readonly uptimeMs: number
+  readonly version: string | null
+  readonly uptimeMs: number | null
   /** Why the node stopped taking part; null when it did not. */
   readonly error: string | null
   readonly alarms: readonly string[]
   readonly readOnly: boolean
-  readonly machine: string
+  readonly machine: string | null
   readonly mixed: boolean
 }
 
 export interface SnapshotReport {
   readonly index: number
   readonly term: number
-  readonly bytes: number
-  readonly ageMs: number
+  readonly bytes: number | null
+  readonly ageMs: number | null
 }
 
 export type MemberRole = 'voter' | 'learner' | 'witness'
@@ -76,7 +83,10 @@ export interface MembershipReport {
   readonly members: readonly MemberReport[]
   /** Not empty while a joint configuration is in force. */
   readonly oldMembers: readonly MemberReport[]
+  /** Of the entry that last changed the members; a braft node names the newest one that holds them. */
   readonly configIndex: number
+  /** Of the newest entry that holds them: every leader opens its term with one. */
+  readonly entryIndex: number
   readonly stage: string
   readonly committed: boolean
 }
@@ -84,12 +94,15 @@ export interface MembershipReport {
 /** How the leader sees a peer. */
 export interface ProgressReport {
   readonly peerId: string
-  readonly matchIndex: number
+  /** Null while it is not known. */
+  readonly matchIndex: number | null
   readonly nextIndex: number
   readonly inflightRequests: number
   readonly inflightBytes: number
   readonly state: string
   readonly lastContactMs: number | null
+  /** Whether it answers the leader, where the leader counts failures and no times; null: `lastContactMs` says it. */
+  readonly answering: boolean | null
   readonly consecutiveErrors: number
   readonly lastError: string
   readonly rebuilding: boolean
@@ -98,7 +111,7 @@ export interface ProgressReport {
 }
 
 /** How far a request to a node came. */
-export type Stage = 'dns' | 'tcp' | 'tls' | 'grpc'
+export type Stage = 'dns' | 'tcp' | 'tls' | 'grpc' | 'http'
 
 /** A node that did not answer, and how far the question came. */
 export interface NodeFailure {
@@ -106,6 +119,8 @@ export interface NodeFailure {
   readonly code: string
   readonly stage: Stage | null
   readonly message: string
+  /** What to do instead, where a node said more than that it cannot. */
+  readonly hint?: string
 }
 
 export type NodeReply = { readonly endpoint: string } & ({ readonly report: NodeReport } | { readonly failure: NodeFailure })
@@ -114,6 +129,11 @@ export type NodeReply = { readonly endpoint: string } & ({ readonly report: Node
 export function addressOf(peerId: string): string {
   const inBrackets = /^(\[[^\]]+\]:\d+)/.exec(peerId)
   return inBrackets ? (inBrackets[1] as string) : peerId.split(':').slice(0, 2).join(':')
+}
+
+/** A member as a sentence calls it: its name with its address, which is all that a member of braft has. */
+export function calledAt({ id, address }: { readonly id: string; readonly address: string }): string {
+  return id === address ? id : `${id} (${address})`
 }
 
 /** What makes two PeerIds the same member: everything but the role. */

@@ -5,6 +5,7 @@ import { findLeader } from './leader-claims.js'
 import { type ExecutionSettings, executionParts } from './membership-parts.js'
 import { gatesOf, isAwaited, type MembershipPlan, questionOf, WAIT_STEP } from './membership-plan.js'
 import { checkPlan, confirmationName, type DraftedPlan, judged, type Plan, type PlanGate } from './plan.js'
+import { refuseStale } from './stale-plan.js'
 import { statusOf } from './status.js'
 import { type TransferOutcome, transfer } from './transfer.js'
 import { leaderIn, type TransferPlan } from './transfer-plan.js'
@@ -27,10 +28,7 @@ export interface SavedPlan {
  * E_CLUSTER_MISMATCH on another cluster, E_USAGE for a kind that this version does not execute.
  */
 export async function savedPlan(client: ClusterClient, plan: Plan, settings: ExecutionSettings): Promise<SavedPlan> {
-  if (plan.group !== client.connection.group)
-    throw new CliError('E_USAGE', `plan ${plan.id} is for group ${plan.group}, not ${client.connection.group}`, {
-      hint: `Add --group ${plan.group}.`,
-    })
+  if (!client.connection.anyGroup) refuseGroup(plan, client.group)
   const members = isOfMembers(plan) ? plan : null
   if (members === null && !isOfLeadership(plan))
     throw new CliError('E_USAGE', `plan ${plan.id} is of kind ${plan.action.kind}, which this version does not execute`, {
@@ -48,6 +46,11 @@ export async function savedPlan(client: ClusterClient, plan: Plan, settings: Exe
   }
 }
 
+function refuseGroup(plan: Plan, group: string): void {
+  if (plan.group === group) return
+  throw new CliError('E_USAGE', `plan ${plan.id} is for group ${plan.group}, not ${group}`, { hint: `Add --group ${plan.group}.` })
+}
+
 function isOfMembers(plan: Plan): plan is MembershipPlan {
   return plan.action.kind === 'members.change'
 }
@@ -60,17 +63,14 @@ function isOfLeadership(plan: Plan): plan is TransferPlan {
 async function checked(client: ClusterClient, plan: Plan): Promise<DraftedPlan> {
   const found = await survey(client)
   const { status, error } = statusOf(found)
+  refuseGroup(plan, found.group)
   checkPlan(plan, { clusterId: found.clusterId })
   if (error) throw error
-  if (status.configIndex !== plan.configIndex)
-    throw new CliError(
-      'E_PLAN_STALE',
-      `the members were last changed by entry ${status.configIndex}, and plan ${plan.id} was made upon entry ${plan.configIndex}`,
-    )
+  refuseStale(plan, status)
   if (!isOfMembers(plan)) return judged(plan)
   const { leader } = leaderIn(status, findLeader(found), client.connection.direct)
   const { add, remove } = plan.action
-  const gates = await gatesOf(client, leader.address, { add, remove, configIndex: plan.configIndex })
+  const gates = await gatesOf(client, leader.address, { add, remove, configIndex: status.configIndex })
   return judged({ ...plan, ...asTheyAnswer(plan, gates), gates: gates.filter((gate) => gate.gate.startsWith('G')) })
 }
 

@@ -86,7 +86,7 @@ export interface DraftedPlan<Action extends PlanAction = PlanAction> {
 }
 
 /** A gate of this code does not stand in the way: executing the plan begins with waiting for it. */
-const AWAITED = 'E_WAIT_TIMEOUT'
+export const AWAITED = 'E_WAIT_TIMEOUT'
 
 /** Stamps a draft. Gates that may be overridden are, with `force`, and the plan is severe then. */
 export function makePlan<Action extends PlanAction>(draft: PlanDraft<Action>, now: Date = new Date()): DraftedPlan<Action> {

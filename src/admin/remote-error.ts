@@ -1,6 +1,7 @@
 import { status as GrpcStatus, type ServiceError } from '@grpc/grpc-js'
 import { readErrorDetail } from '../rpc/error-detail.js'
 import { CliError, type ErrorCode, isErrorCode } from '../terminal/errors.js'
+import { beyondBraft, isBrpcRefusal } from './engines/braft-limits.js'
 
 /** What was asked of whom; decides what a missing answer means. */
 export interface RemoteCall {
@@ -51,6 +52,7 @@ export function remoteError(error: ServiceError, call: RemoteCall): CliError {
     if (isErrorCode(detail.code)) return new CliError(detail.code, message, { details, cause: error })
     return new CliError(BY_STATUS[error.code] ?? 'E_INTERNAL', message, { details: { ...details, serverCode: detail.code }, cause: error })
   }
+  if (error.code === GrpcStatus.UNIMPLEMENTED && isBrpcRefusal(error.details)) return beyondBraft(call.endpoint, 'other')
   if (NO_VERDICT.has(error.code)) {
     if (call.kind === 'write' && !neverSent(error)) return outcomeUnknown(message, call, context)
     const stage = 'grpc'

@@ -111,7 +111,7 @@ async function copy(source: Source, target: SnapshotTarget, check: ArchiveCheck,
   const { client, node, index } = source
   const pace = new Pace(options.maxRate)
   const silence = new Silence(client.connection.timeoutMs * SILENT_TIMEOUTS, options.signal)
-  const call = { endpoint: node.address, group: client.connection.group, index, offset: target.held }
+  const call = { endpoint: node.address, group: client.group, index, offset: target.held }
   try {
     for await (const piece of client.engine.snapshots.copy(call, silence.signal)) {
       silence.heard()

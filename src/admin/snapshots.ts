@@ -40,7 +40,7 @@ export type Whom = { readonly member: string } | 'all' | 'auto'
 export async function takeSnapshots(client: ClusterClient, whom: Whom): Promise<Reading<SnapshotsTaken>> {
   const { status, clusterId } = await look(client)
   const members = chosen(status, whom)
-  const { group } = client.connection
+  const { group } = client
   const { nodes, failed } = await each(
     members,
     (row) => client.engine.snapshots.take({ endpoint: row.address, group }),
@@ -53,7 +53,7 @@ export async function takeSnapshots(client: ClusterClient, whom: Whom): Promise<
 export async function listSnapshots(client: ClusterClient, member: string | null): Promise<Reading<SnapshotList>> {
   const { status, clusterId } = await look(client)
   const members = chosen(status, member === null ? 'all' : { member })
-  const { group } = client.connection
+  const { group } = client
   const { nodes, failed } = await each(
     members,
     (row) => client.engine.snapshots.list({ endpoint: row.address, group }),
@@ -80,7 +80,7 @@ export interface SourceOptions {
 /** Throws E_NO_SNAPSHOT when the node, or nobody, has the one that is wanted. */
 export async function snapshotSource(client: ClusterClient, options: SourceOptions): Promise<SnapshotSource> {
   const { status, clusterId } = await look(client)
-  const { group } = client.connection
+  const { group } = client
   if (options.index !== null) return { ...holderOf(status, options.index, options.whom), clusterId }
   const [row] = chosen(status, options.whom)
   const snapshot = options.fresh

@@ -2,7 +2,18 @@ import { CliError } from '../terminal/errors.js'
 import type { ClusterClient } from './cluster-client.js'
 import { membersOf, type Survey, survey } from './discovery.js'
 import { FRESH_TIMEOUTS, findLeader, LEADING, type LeaderClaim, nameOf, quorumOf, votersOf } from './leader-claims.js'
-import { addressOf, type MemberRole, type NodeFailure, type NodeReport, type ProgressReport, peerKey, type Stage } from './node-report.js'
+import {
+  addressOf,
+  calledAt,
+  type MemberRole,
+  type NodeFailure,
+  type NodeKind,
+  type NodeReport,
+  type ProgressReport,
+  peerKey,
+  type SnapshotReport,
+  type Stage,
+} from './node-report.js'
 import { type NodeState, stateOf } from './node-state.js'
 
 export type Verdict = 'healthy' | 'degraded' | 'no-quorum' | 'unknown'
@@ -29,6 +40,8 @@ export interface ClusterStatus {
 
 export interface NodeRow {
   readonly id: string
+  /** Null while it does not answer. */
+  readonly kind: NodeKind | null
   readonly address: string
   readonly peerId: string | null
   readonly role: MemberRole | null
@@ -46,10 +59,10 @@ export interface NodeRow {
   readonly catchUp: CatchUp | null
   /** Newest index that the leader knows it holds. */
   readonly match: number | null
-  /** Since the leader last heard from it; null on the leader. */
+  /** Since the leader last heard from it, or, where a braft leader does not say, it from the leader; null on the leader. */
   readonly lastContactMs: number | null
-  readonly log: { readonly first: number; readonly last: number; readonly bytes: number } | null
-  readonly snapshot: { readonly index: number; readonly term: number; readonly bytes: number; readonly ageMs: number } | null
+  readonly log: { readonly first: number; readonly last: number; readonly bytes: number | null } | null
+  readonly snapshot: SnapshotReport | null
   readonly dataBytes: number | null
   readonly version: string | null
   readonly uptimeMs: number | null
@@ -110,6 +123,8 @@ function summarise(found: Survey, claim: LeaderClaim | null, nodes: readonly Nod
   const quorum = voterKeys ? quorumOf(voterKeys.length) : null
   const reachable = reachableVoters(found, claim, voterKeys ?? [])
   const known = claim !== null && (claim.confirmed || found.direct)
+  // Nodes of different kinds count changes differently: whoever decides about one goes by its own count.
+  const inForce = claim?.confirmed ? claim.report?.membership : null
   const forMs =
     claim?.report?.leaderForMs ??
     reports.find((report) => claim !== null && report.leaderId !== null && peerKey(report.leaderId) === claim.leaderKey)?.leaderForMs
@@ -125,8 +140,8 @@ function summarise(found: Survey, claim: LeaderClaim | null, nodes: readonly Nod
     quorum,
     reachableVoters: reachable,
     tolerates: quorum === null ? 0 : Math.max(0, reachable - quorum),
-    configIndex: found.membership?.configIndex ?? null,
-    stage: found.membership?.stage ?? null,
+    configIndex: (inForce ?? found.membership)?.configIndex ?? null,
+    stage: (inForce ?? found.membership)?.stage ?? null,
     nodes,
     disagreements: disagreementsOf(found, claim),
   }
@@ -220,6 +235,7 @@ function rowOf(found: Survey, claim: LeaderClaim | null, { peerId, role, commit 
   const { raftState, term, dataBytes, version, uptimeMs, alarms, snapshot } = report
   return {
     ...base,
+    kind: report.kind,
     ...{ reachable: true, raftState, term, commit: report.commitIndex, applied: report.appliedIndex },
     lag: commit === null ? null : Math.max(0, commit - report.appliedIndex),
     catchUp: catchUpOf(state, report, { progress, commit }),
@@ -249,14 +265,16 @@ function matchOf(progress: ProgressReport | undefined): number | null {
 }
 
 function isFresh(progress: ProgressReport, leader: NodeReport | null | undefined): boolean {
+  if (progress.answering !== null) return progress.answering
   return progress.lastContactMs !== null && progress.lastContactMs <= FRESH_TIMEOUTS * (leader?.electionTimeoutMs ?? 0)
 }
 
 function contactOf(report: NodeReport, progress: ProgressReport | undefined): number | null {
-  return progress ? progress.lastContactMs : report.leaderContactMs
+  return progress && progress.answering === null ? progress.lastContactMs : report.leaderContactMs
 }
 
 const blankRow = {
+  kind: null,
   reachable: false,
   raftState: null,
   term: null,
@@ -319,7 +337,7 @@ function errorOf(found: Survey, status: ClusterStatus): CliError | null {
   )
   if (up < quorum) {
     return new CliError('E_NO_QUORUM', `${up} of ${voters} voters can vote and ${quorum} are needed: nothing can be committed`, {
-      hint: `Bring back ${quorum - up === 1 ? 'one' : quorum - up} of: ${down.map((row) => `${row.id} (${row.address})`).join(', ')}`,
+      hint: `Bring back ${quorum - up === 1 ? 'one' : quorum - up} of: ${down.map(calledAt).join(', ')}`,
       details: { reachableVoters: up, voters, quorum, down: down.map((row) => row.id) },
     })
   }

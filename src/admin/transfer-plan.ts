@@ -3,7 +3,7 @@ import type { ClusterClient } from './cluster-client.js'
 import { survey } from './discovery.js'
 import { findLeader, type LeaderClaim } from './leader-claims.js'
 import { findMember, type MemberRef, refOf } from './member-lookup.js'
-import { type NodeReport, peerKey } from './node-report.js'
+import { calledAt, type NodeReport, peerKey } from './node-report.js'
 import { type DraftedPlan, makePlan, type Plan } from './plan.js'
 import { type ClusterStatus, type NodeRow, statusOf } from './status.js'
 
@@ -123,7 +123,7 @@ export function leaderIn(status: ClusterStatus, claim: LeaderClaim | null, direc
   const leader = status.nodes.find((row): row is NodeRow & { peerId: string } => row.peerId !== null && row.id === status.leader)
   if (claim === null || !leader) throw new CliError('E_NO_LEADER', 'no member that answers knows a leader')
   if (claim.report !== null) return { claim, report: claim.report, leader }
-  if (direct) throw new CliError('E_NOT_LEADER', `the node that was asked does not lead: the leader is ${leader.id} (${leader.address})`)
+  if (direct) throw new CliError('E_NOT_LEADER', `the node that was asked does not lead: the leader is ${calledAt(leader)}`)
   throw new CliError('E_UNREACHABLE', `${leader.id} leads, but ${leader.address} does not answer from here`, {
     details: { node: leader.address, stage: leader.error?.stage ?? null },
   })
@@ -131,8 +131,8 @@ export function leaderIn(status: ClusterStatus, claim: LeaderClaim | null, direc
 
 function judge(row: NodeRow, leader: NodeReport, excluded: NodeRow | null): Candidate {
   const progress = leader.progress.find((peer) => row.peerId !== null && peerKey(peer.peerId) === peerKey(row.peerId))
-  const known = progress !== undefined && progress.lastContactMs !== null
-  const lag = known ? Math.max(0, leader.commitIndex - progress.matchIndex) : null
+  const known = progress !== undefined && (progress.lastContactMs !== null || progress.answering === true)
+  const lag = known && progress.matchIndex !== null ? Math.max(0, leader.commitIndex - progress.matchIndex) : null
   const silent = !known || progress.consecutiveErrors > 0 || (progress.lastContactMs ?? 0) > leader.electionTimeoutMs
   const because = () => {
     if (excluded !== null && row.peerId === excluded.peerId) return 'is excluded'
@@ -140,14 +140,15 @@ function judge(row: NodeRow, leader: NodeReport, excluded: NodeRow | null): Cand
     if (row.alarms.includes('NOSPACE')) return 'is short of space'
     if (silent) return 'does not answer the leader'
     if (progress.state === 'snapshot') return 'is receiving a snapshot'
-    return lag !== null && lag > LAG_MAX ? `is ${lag} entries behind, and at most ${LAG_MAX} are allowed` : null
+    if (lag === null) return 'holds nobody knows how much of the log'
+    return lag > LAG_MAX ? `is ${lag} entries behind, and at most ${LAG_MAX} are allowed` : null
   }
   return { id: row.id, address: row.address, peerId: row.peerId ?? '', lag, rttMs: null, unfit: because() }
 }
 
 /** With round trips where the leader can measure them; they only decide between equals. */
 async function timed(client: ClusterClient, leader: string, candidates: readonly Candidate[]): Promise<Candidate[]> {
-  const { group } = client.connection
+  const { group } = client
   const trips = await client.engine.roundTrips({ endpoint: leader, group }, ROUND_TRIP_MS).catch((thrown) => {
     if (thrown instanceof CliError) return new Map<string, number>()
     throw thrown

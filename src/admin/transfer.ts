@@ -72,7 +72,8 @@ export async function transfer(client: ClusterClient, plan: TransferPlan, option
 }
 
 async function execute(client: ClusterClient, plan: TransferPlan, options: TransferOptions): Promise<TransferOutcome> {
-  const { group, timeoutMs } = client.connection
+  const { group } = client
+  const { timeoutMs } = client.connection
   const answer = await client.engine
     .transferLeader({ endpoint: plan.action.from.address, group, target: plan.action.to.peerId, timeoutMs })
     .catch((thrown) => lookedUp(client, plan, thrown))
@@ -90,7 +91,7 @@ async function execute(client: ClusterClient, plan: TransferPlan, options: Trans
 }
 
 function since(fromMs: number | null, atMs: number): number | null {
-  return fromMs === null || Number.isNaN(fromMs) ? null : Math.max(0, Math.round((atMs - fromMs) * 10) / 10)
+  return fromMs === null ? null : Math.max(0, Math.round((atMs - fromMs) * 10) / 10)
 }
 
 /** The old leader gave no verdict. Where a newer leader is confirmed the transfer is over all the same. */
@@ -98,7 +99,7 @@ async function lookedUp(client: ClusterClient, plan: TransferPlan, thrown: unkno
   if (!(thrown instanceof CliError) || thrown.code !== 'E_OUTCOME_UNKNOWN') throw thrown
   const claim = findLeader(await survey(client))
   if (!claim?.confirmed || claim.term <= (plan.term ?? 0) || claim.report === null) throw thrown
-  return { newLeader: claim.leaderId, newTerm: claim.term, startedAtMs: Number.NaN, lastAcknowledgedAtMs: null }
+  return { newLeader: claim.leaderId, newTerm: claim.term, startedAtMs: null, lastAcknowledgedAtMs: null }
 }
 
 async function leaderRef(client: ClusterClient, plan: TransferPlan, { newLeader }: Pick<TransferAnswer, 'newLeader'>): Promise<MemberRef> {
@@ -114,14 +115,15 @@ async function whenReady(
   { newLeader, newTerm }: TransferAnswer,
   signal: AbortSignal,
 ): Promise<{ readonly report: NodeReport; readonly atMs: number }> {
-  const { group, timeoutMs } = client.connection
+  const { group } = client
+  const { timeoutMs } = client.connection
   const deadline = performance.now() + timeoutMs
   let leader = newLeader
   while (performance.now() < deadline && !signal.aborted) {
     const report = await client.engine.nodeStatus({ endpoint: addressOf(leader), group }).catch(unlessReachable)
     const atMs = performance.now()
-    if (report && LEADING.has(report.raftState) && report.term >= newTerm && report.leaderReadyForMs !== null)
-      return { report, atMs: atMs - report.leaderReadyForMs }
+    if (report && LEADING.has(report.raftState) && report.term >= newTerm && report.leaderReady)
+      return { report, atMs: atMs - (report.leaderReadyForMs ?? 0) }
     if (report && report.term >= newTerm && report.leaderId !== null) leader = report.leaderId
     await pause(POLL_MS, undefined, { signal }).catch(() => {})
   }

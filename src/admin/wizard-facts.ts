@@ -13,18 +13,24 @@ export interface WizardFacts {
     readonly state: string
     readonly lag: number | null
   }[]
-  /** The next free name: n4 after n1 n2 n3. */
-  readonly nextName: string
+  /** The next free name: n4 after n1 n2 n3; null where members have none. */
+  readonly nextName: string | null
   readonly nextAddress: string
 }
 
 /** Throws E_UNREACHABLE when nobody answers. */
 export async function membershipFacts(client: ClusterClient): Promise<WizardFacts> {
-  const { status, error } = statusOf(await survey(client))
+  const found = await survey(client)
+  const { status, error } = statusOf(found)
   const rows = status.nodes.filter((row) => row.role !== null)
   if (rows.length === 0) throw error ?? new CliError('E_UNREACHABLE', 'nothing answers')
   const members = rows.map(({ id, address, role, leader, state, lag }) => ({ id, address, role: leader ? 'leader' : role!, state, lag }))
-  return { members, nextName: nextName(members.map(({ id }) => id)), nextAddress: nextAddress(members.map(({ address }) => address)) }
+  const unnamed = [...found.reports.values()].every(({ kind }) => kind === 'braft')
+  return {
+    members,
+    nextName: unnamed ? null : nextName(members.map(({ id }) => id)),
+    nextAddress: nextAddress(members.map(({ address }) => address)),
+  }
 }
 
 function nextName(names: readonly string[]): string {
@@ -49,5 +55,5 @@ export async function probeAddress(client: ClusterClient, address: string): Prom
     return null
   }
   const { report } = reply
-  return `version ${report.version}, ${report.lastIndex === 0 ? 'empty log' : `log up to ${report.lastIndex}`}`
+  return `version ${report.version ?? 'unknown'}, ${report.lastIndex === 0 ? 'empty log' : `log up to ${report.lastIndex}`}`
 }

@@ -1,5 +1,5 @@
 import type { Connection } from '../terminal/connection.js'
-import { contextFile } from '../terminal/context-files.js'
+import { type ContextEngine, contextFile } from '../terminal/context-files.js'
 import { CliError } from '../terminal/errors.js'
 import { contextExists, type NewContext, saveContext, selection } from './context-store.js'
 
@@ -17,6 +17,8 @@ export interface AddedContext {
   readonly endpoints: readonly string[]
   readonly group: string
   readonly clusterId: string | null
+  /** What its nodes are; null: nobody asked. */
+  readonly engine: ContextEngine | null
   readonly env: string | null
   readonly readOnly: boolean
   readonly tls: boolean
@@ -41,13 +43,25 @@ export async function addContext(
       hint: `Choose another name, or add --replace. What it is now: raftctl context show ${input.name}`,
       details: { context: input.name },
     })
-  const { clusterId, warnings } = options.pin ? await learnClusterId(connection) : { clusterId: null, warnings: [] }
+  const asked = options.pin ? await look(connection) : NOT_ASKED
   const select = options.select || selection().current === null
-  const { name, endpoints, group, env, readOnly, tls = false } = saveContext({ ...input, clusterId }, { select })
-  return { added: { name, endpoints, group, clusterId, env, readOnly, tls, selected: select, replaced, file }, warnings }
+  const { clusterId, warnings } = asked
+  const engine = asked.engine ?? (connection.engine === 'auto' ? null : connection.engine)
+  const saved = saveContext({ ...input, clusterId, engine, group: asked.group ?? connection.group }, { select })
+  const { name, endpoints, group, env, readOnly, tls = false } = saved
+  return { added: { name, endpoints, group, clusterId, engine, env, readOnly, tls, selected: select, replaced, file }, warnings }
 }
 
-async function learnClusterId(connection: Connection): Promise<{ clusterId: string | null; warnings: readonly string[] }> {
+interface Seen {
+  readonly clusterId: string | null
+  readonly engine: ContextEngine | null
+  readonly group: string | null
+  readonly warnings: readonly string[]
+}
+
+const NOT_ASKED: Seen = { clusterId: null, engine: null, group: null, warnings: [] }
+
+async function look(connection: Connection): Promise<Seen> {
   const { ClusterClient } = await import('../admin/cluster-client.js')
   const { survey } = await import('../admin/discovery.js')
   const { statusOf } = await import('../admin/status.js')
@@ -58,6 +72,10 @@ async function learnClusterId(connection: Connection): Promise<{ clusterId: stri
     const hint = 'Check the endpoints. To add it without asking the cluster for its id: --no-pin-cluster-id'
     throw new CliError(error.code, error.message, { hint, details: error.details })
   }
-  if (clusterId !== null) return { clusterId, warnings }
-  return { clusterId, warnings: [...warnings, 'the cluster has no id yet, so the context is not pinned to it'] }
+  const kinds = new Set([...found.reports.values()].map(({ kind }) => kind))
+  const engine: ContextEngine = kinds.size > 1 ? 'mixed' : kinds.has('braft') ? 'braft' : 'raftctl'
+  const seen = { clusterId, engine, group: client.group }
+  if (clusterId !== null) return { ...seen, warnings }
+  const why = engine === 'braft' ? 'braft clusters have no id' : 'the cluster has no id yet'
+  return { ...seen, warnings: [...warnings, `${why}, so the context is not pinned to it`] }
 }

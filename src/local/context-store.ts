@@ -1,6 +1,6 @@
 import { chmodSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { Context, Selection } from '../terminal/context-files.js'
+import type { Context, ContextEngine, Selection } from '../terminal/context-files.js'
 import { contextFile, contextNames, findContext, readContext, readSelection, selectionFile } from '../terminal/context-files.js'
 import { CliError } from '../terminal/errors.js'
 
@@ -78,6 +78,8 @@ export interface ContextRow {
   readonly endpoints: readonly string[]
   readonly group: string
   readonly clusterId: string | null
+  /** What its nodes were when it was added; null: nobody asked. */
+  readonly engine: ContextEngine | null
   readonly playground: boolean
   readonly env: string | null
   readonly readOnly: boolean
@@ -95,7 +97,7 @@ export function listContexts(): ContextRow[] {
       return { ...row(name), problem: null }
     } catch (error) {
       if (!(error instanceof CliError)) throw error
-      const blank = { endpoints: [], group: '', clusterId: null, playground: false, env: null, readOnly: false }
+      const blank = { endpoints: [], group: '', clusterId: null, engine: null, playground: false, env: null, readOnly: false }
       return { name, current: readSelection().current === name, ...blank, problem: error.message }
     }
   })
@@ -110,8 +112,8 @@ export function showContext(name?: string): ContextDetail {
 }
 
 function row(name: string): Omit<ContextRow, 'problem'> {
-  const { endpoints, group, clusterId, playground, env, readOnly } = readContext(name)
-  return { name, current: readSelection().current === name, endpoints, group, clusterId, playground, env, readOnly }
+  const { endpoints, group, clusterId, engine = null, playground, env, readOnly } = readContext(name)
+  return { name, current: readSelection().current === name, endpoints, group, clusterId, engine, playground, env, readOnly }
 }
 
 function select(name: string): void {

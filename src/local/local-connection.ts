@@ -20,6 +20,8 @@ export function connectionTo(cluster: LocalCluster, timeoutMs: number): Connecti
     context: null,
     endpoints: cluster.nodes.map(addressOfNode),
     group: cluster.group,
+    anyGroup: false,
+    engine: 'raftctl',
     timeoutMs,
     connectTimeoutMs: timeoutMs,
     direct: true,

@@ -8,6 +8,9 @@ import { type CallContext, handleDecoded, type RpcMethod, type ServiceRegistry }
 /** A JSON body of a service call is refused above this. */
 const JSON_BODY_BYTES_MAX = 1024 * 1024
 
+/** By this a page of ours is told from braft's, which is the same text. */
+export const SERVER_HEADER = 'raftctl'
+
 export interface HttpRequest {
   readonly path: string
   readonly query: URLSearchParams
@@ -92,7 +95,12 @@ export class HttpServer {
     }
     if (response.destroyed) return
     const body = Buffer.from(reply.body)
-    response.writeHead(reply.status, { ...reply.headers, 'Content-Type': reply.contentType, 'Content-Length': body.length })
+    response.writeHead(reply.status, {
+      ...reply.headers,
+      Server: SERVER_HEADER,
+      'Content-Type': reply.contentType,
+      'Content-Length': body.length,
+    })
     response.end(request.method === 'HEAD' ? undefined : body)
   }
 

@@ -41,6 +41,10 @@ export interface GateFacts {
   /** What the leader keeps on its disk, and a new member will too; 0 when unknown. */
   readonly dataBytes: number
   readonly nameOf: (peer: PeerId) => string
+  /** How it is said that a voter is silent, where the leader keeps no times. */
+  readonly silenceOf?: (peer: PeerId) => string | null
+  /** Whether a member to be can become one, where it is not one of ours. */
+  readonly joinable?: (added: AddedPeer) => Gate
 }
 
 /** One condition of a change of members (CLI: G1 to G7 must hold, W1 to W3 only warn). */
@@ -82,7 +86,7 @@ export function membershipGates(facts: GateFacts): Gate[] {
     reachable,
     ...(reachable.passed ? [view.levelAfter()] : []),
     view.nothingPending(),
-    ...facts.added.map((added) => joinable(added, facts)),
+    ...facts.added.map((added) => facts.joinable?.(added) ?? joinable(added, facts)),
     ...view.leaderStays(),
     ...view.tolerance(),
     ...view.evenCount(),
@@ -229,6 +233,8 @@ class View {
     const known = this.facts.status.peers.find((one) => one.peerId.equals(peer))
     const name = this.nameOf(peer)
     if (known?.rebuilding) return `${name} is being rebuilt`
+    const said = this.facts.silenceOf?.(peer)
+    if (said) return `${name} ${said}`
     if (!known || known.lastContactMs === null) return `${name} never answered this leader`
     return `${name} has not answered for ${forAWhile(known.lastContactMs)}`
   }

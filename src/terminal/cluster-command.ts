@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { BaseCommand } from './base-command.js'
-import type { Connection, TlsFiles } from './connection.js'
+import { type Connection, ENGINE_CHOICES, type EngineChoice, type TlsFiles } from './connection.js'
 import type { Context } from './context-files.js'
 import { contextNames, readContext, readSelection } from './context-files.js'
 import { CliError, ERRORS } from './errors.js'
@@ -11,6 +11,7 @@ interface ConnectionFlagValues {
   context?: string | undefined
   endpoint?: string | undefined
   group?: string | undefined
+  engine?: EngineChoice | undefined
   timeout?: number | undefined
   'connect-timeout'?: number | undefined
   direct?: boolean | undefined
@@ -63,7 +64,8 @@ export abstract class ClusterCommand extends BaseCommand {
     this.resolved = {
       context,
       endpoints: endpointsOf(endpoints),
-      group: flags.group ?? context?.group ?? this.setting('group') ?? DEFAULT_GROUP,
+      ...groupOf(flags.group, context?.group ?? this.setting('group')),
+      engine: flags.engine ?? engineChoice(this.setting('engine')),
       timeoutMs: flags.timeout ?? durationMs(this.setting('timeout') ?? DEFAULT_TIMEOUT),
       connectTimeoutMs: flags['connect-timeout'] ?? durationMs(this.setting('connect-timeout') ?? DEFAULT_CONNECT_TIMEOUT),
       direct: flags.direct ?? false,
@@ -106,7 +108,8 @@ export function connectionOf(flags: ConnectionFlagValues & { readonly endpoint: 
   return {
     context: null,
     endpoints: endpointsOf(flags.endpoint),
-    group: flags.group ?? DEFAULT_GROUP,
+    ...groupOf(flags.group, undefined),
+    engine: flags.engine ?? 'auto',
     timeoutMs: flags.timeout ?? durationMs(DEFAULT_TIMEOUT),
     connectTimeoutMs: flags['connect-timeout'] ?? durationMs(DEFAULT_CONNECT_TIMEOUT),
     direct: false,
@@ -120,7 +123,20 @@ export function connectionOf(flags: ConnectionFlagValues & { readonly endpoint: 
 export function contextConnection(context: Context, flags: Pick<ConnectionFlagValues, 'timeout' | 'connect-timeout'>): Connection {
   const { endpoints, group, clusterId, tls = false, ca, cert, key, serverName } = context
   const files = { ca, cert, key, ...(serverName === undefined ? {} : { 'server-name': serverName }) }
-  return { ...connectionOf({ ...flags, ...files, tls, group, endpoint: endpoints.join(',') }), context, clusterId }
+  return { ...connectionOf({ ...flags, ...files, tls, endpoint: endpoints.join(',') }), ...groupOf(undefined, group), context, clusterId }
+}
+
+/** The usual group is meant only where there is one: who names it wants no other. */
+function groupOf(named: string | undefined, usual: string | undefined): Pick<Connection, 'group' | 'anyGroup'> {
+  const group = named ?? usual ?? DEFAULT_GROUP
+  return { group, anyGroup: named === undefined && group === DEFAULT_GROUP }
+}
+
+function engineChoice(setting: string | undefined): EngineChoice {
+  if (setting === undefined) return 'auto'
+  const choice = ENGINE_CHOICES.find((one) => one === setting)
+  if (choice) return choice
+  throw new CliError('E_CONFIG', `engine: ${JSON.stringify(setting)} is none of ${ENGINE_CHOICES.join(', ')}`)
 }
 
 function endpointsOf(text: string): string[] {

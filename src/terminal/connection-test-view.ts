@@ -3,6 +3,7 @@ import type { Output } from './output.js'
 import type { Column } from './table.js'
 
 type Outcome = 'ok' | 'failed' | 'skipped'
+type Stage = 'dns' | 'tcp' | 'tls' | 'grpc' | 'http'
 
 /** What `context test` looks like, as far as it is printed. */
 export interface ConnectionPicture {
@@ -16,7 +17,7 @@ export interface ConnectionPicture {
   readonly nodes: readonly {
     readonly id: string
     readonly endpoint: string
-    readonly stages: { readonly [S in 'dns' | 'tcp' | 'tls' | 'grpc']: Outcome }
+    readonly stages: { readonly [S in Stage]: Outcome }
     readonly dnsMs: number | null
     readonly tcpMs: number | null
     readonly grpcMs: number | null
@@ -33,7 +34,8 @@ export function printConnectionTests(out: Output, contexts: readonly ConnectionP
   const rows = contexts.flatMap((test) => test.nodes.map((node): Row => ({ ...node, context: test.context })))
   if (rows.length === 0) return
   const several = contexts.length > 1 ? [{ name: 'context', value: (row: Row) => row.context }] : []
-  out.table([...several, ...columns(out)], rows)
+  const pages = rows.some((row) => row.stages.http !== 'skipped')
+  out.table([...several, ...columns(out).filter(({ name }) => pages || name !== 'http')], rows)
 }
 
 function headline(out: Output, test: ConnectionPicture): string {
@@ -45,7 +47,7 @@ function headline(out: Output, test: ConnectionPicture): string {
 }
 
 function columns(out: Output): Column<Row>[] {
-  const stage = (name: 'dns' | 'tcp' | 'tls' | 'grpc', ms: (row: Row) => number | null): Column<Row> => ({
+  const stage = (name: Stage, ms: (row: Row) => number | null): Column<Row> => ({
     name,
     value: (row) => {
       const outcome = row.stages[name]
@@ -61,6 +63,7 @@ function columns(out: Output): Column<Row>[] {
     stage('tcp', (row) => row.tcpMs),
     stage('tls', () => null),
     stage('grpc', (row) => row.grpcMs),
+    stage('http', () => null),
     { name: 'problem', value: (row) => (row.error ? `${row.error.stage ? `${row.error.stage}: ` : ''}${row.error.message}` : '') },
   ]
 }

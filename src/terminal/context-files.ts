@@ -4,6 +4,8 @@ import { suggestion } from './did-you-mean.js'
 import { CliError } from './errors.js'
 import { configDirectory } from './paths.js'
 
+export type ContextEngine = 'raftctl' | 'braft' | 'mixed'
+
 /** A named cluster: where it is, and what it is expected to be. */
 export interface Context {
   readonly name: string
@@ -12,6 +14,8 @@ export interface Context {
   /** The cluster that must answer; null when it has not been pinned. */
   readonly clusterId: string | null
   readonly group: string
+  /** What its nodes were when it was added: each is asked that way first. Null: nobody asked. */
+  readonly engine?: ContextEngine | null
   /** A local cluster that raftctl started. */
   readonly playground: boolean
   /** Free text; `production` raises every confirmation by one level. */
@@ -97,12 +101,17 @@ function parseContext(text: string, name: string, path: string): Context {
     endpoints,
     clusterId: stringOrNull(value.clusterId),
     group: stringOrNull(value.group) ?? 'kv',
+    engine: engineOf(value.engine),
     playground: value.playground === true,
     env: stringOrNull(value.env),
     readOnly: value.readOnly === true,
     ...(value.tls === true ? { tls: true } : {}),
     ...optionalStrings(value, ['ca', 'cert', 'key', 'serverName'] as const),
   }
+}
+
+function engineOf(value: unknown): ContextEngine | null {
+  return value === 'raftctl' || value === 'braft' || value === 'mixed' ? value : null
 }
 
 function parseObject(text: string, path: string): Record<string, unknown> {

@@ -1,4 +1,5 @@
 import { Flags } from '@oclif/core'
+import { ENGINE_CHOICES } from './connection.js'
 import { CliError } from './errors.js'
 import { parseDuration } from './format.js'
 
@@ -97,6 +98,11 @@ export const connectionFlags = {
     helpGroup: CONNECTION,
     helpValue: '<name>',
     description: 'Raft group (default: the one of the context, else kv)',
+  }),
+  engine: Flags.option({ options: ENGINE_CHOICES, helpValue: 'auto|raftctl|braft' })({
+    env: 'RAFTCTL_ENGINE',
+    helpGroup: CONNECTION,
+    description: 'what the nodes are: raftctl, C++ braft, or found out for each (default)',
   }),
   timeout: durationFlagOf({ env: 'RAFTCTL_TIMEOUT', helpGroup: CONNECTION, description: 'for one request (default 5s)' }),
   'connect-timeout': durationFlagOf({

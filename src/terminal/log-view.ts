@@ -162,13 +162,13 @@ interface StatisticsPicture {
   readonly lastIndex: number
   readonly commitIndex: number
   readonly entries: number
-  readonly bytes: number
-  readonly segments: number
+  readonly bytes: number | null
+  readonly segments: number | null
   readonly rate: number
   readonly snapshotIndex: number | null
   readonly behindSnapshot: number
-  readonly byType: readonly { readonly type: string; readonly entries: number; readonly bytes: number }[]
-  readonly largest: readonly LogRowPicture[]
+  readonly byType: readonly { readonly type: string; readonly entries: number; readonly bytes: number }[] | null
+  readonly largest: readonly LogRowPicture[] | null
 }
 
 export function printStatistics(out: Output, stats: StatisticsPicture): void {
@@ -180,7 +180,7 @@ export function printStatistics(out: Output, stats: StatisticsPicture): void {
     ['log', `${range} on ${stats.node}, committed up to ${format.count(stats.commitIndex)}`],
     [
       'size',
-      `${format.many(stats.entries, 'entry', 'entries')}, ${format.bytes(stats.bytes)} in ${format.many(stats.segments, 'segment')}`,
+      `${format.many(stats.entries, 'entry', 'entries')}${stats.bytes === null ? '' : `, ${format.bytes(stats.bytes)} in ${format.many(stats.segments ?? 0, 'segment')}`}`,
     ],
     ['rate', `${format.count(stats.rate)} entries/s`],
     [
@@ -191,7 +191,7 @@ export function printStatistics(out: Output, stats: StatisticsPicture): void {
     ],
   ]
   for (const [word, text] of facts) out.line(`${word.padEnd(9)} ${text}`)
-  if (stats.entries === 0) return
+  if (stats.entries === 0 || stats.byType === null || stats.largest === null) return
   out.line()
   out.table(
     [

@@ -9,7 +9,7 @@ export interface WizardPicture {
     readonly state: string
     readonly lag: number | null
   }[]
-  readonly nextName: string
+  readonly nextName: string | null
   readonly nextAddress: string
 }
 
@@ -24,10 +24,14 @@ export async function askNewMember(
   probe: (address: string) => Promise<string | null>,
 ): Promise<{ readonly id: string; readonly address: string }> {
   const { confirm, input } = await import('@inquirer/prompts')
-  const id = await input(
-    { message: 'What is it called?', default: facts.nextName, validate: (text) => nameProblem(facts, text.trim()) ?? true },
-    ON_STDERR,
-  )
+  const { nextName } = facts
+  const id =
+    nextName === null
+      ? null
+      : await input(
+          { message: 'What is it called?', default: nextName, validate: (text) => nameProblem(facts, text.trim()) ?? true },
+          ON_STDERR,
+        )
   for (;;) {
     const address = (
       await input(
@@ -42,7 +46,7 @@ export async function askNewMember(
     const found = await probe(address)
     process.stderr.write(found === null ? `  nothing answers at ${address} yet\n` : `  ${address} answers: ${found}\n`)
     if (found !== null || (await confirm({ message: 'Go on and start it later?', default: true }, ON_STDERR)))
-      return { id: id.trim(), address }
+      return { id: id?.trim() ?? address, address }
   }
 }
 

@@ -1,5 +1,6 @@
 import * as format from './format.js'
 import type { Output } from './output.js'
+import { dotted } from './wrap.js'
 
 interface NodePicture {
   readonly id: string
@@ -8,7 +9,8 @@ interface NodePicture {
   readonly state: string
   readonly role: string | null
   readonly leader: boolean
-  readonly standing: string
+  readonly kind: string
+  readonly standing: string | null
   readonly term: number
   readonly votedFor: string | null
   readonly leaderId: string | null
@@ -19,7 +21,7 @@ interface NodePicture {
     readonly last: number
     readonly lastTerm: number
     readonly durable: number
-    readonly bytes: number
+    readonly bytes: number | null
   }
   readonly commit: number
   readonly applied: number
@@ -27,17 +29,17 @@ interface NodePicture {
   readonly snapshot: {
     readonly index: number
     readonly term: number
-    readonly bytes: number
-    readonly ageMs: number
+    readonly bytes: number | null
+    readonly ageMs: number | null
     readonly state: string
   } | null
-  readonly timers: { readonly electionTimeoutMs: number; readonly heartbeatMs: number; readonly snapshotIntervalMs: number }
-  readonly disk: { readonly dataDir: string; readonly dataBytes: number; readonly syncP99Ms: number | null }
-  readonly machine: { readonly kind: string; readonly revision: number | null }
-  readonly process: { readonly pid: number; readonly version: string; readonly uptimeMs: number }
+  readonly timers: { readonly electionTimeoutMs: number; readonly heartbeatMs: number | null; readonly snapshotIntervalMs: number }
+  readonly disk: { readonly dataDir: string | null; readonly dataBytes: number | null; readonly syncP99Ms: number | null }
+  readonly machine: { readonly kind: string | null; readonly revision: number | null }
+  readonly process: { readonly pid: number | null; readonly version: string | null; readonly uptimeMs: number | null }
   readonly peers: readonly {
     readonly id: string
-    readonly match: number
+    readonly match: number | null
     readonly next: number
     readonly inflight: number
     readonly state: string
@@ -83,6 +85,10 @@ export function printNode(out: Output, node: NodePicture): void {
     )
 }
 
+function bytes(value: number | null): string | null {
+  return value === null ? null : format.bytes(value)
+}
+
 function linesOf(node: NodePicture): [string, string][] {
   const { log, snapshot, timers, disk, machine, process, catchUp } = node
   const since = node.leaderForMs === null ? '' : ` for ${format.duration(node.leaderForMs)}`
@@ -92,11 +98,15 @@ function linesOf(node: NodePicture): [string, string][] {
   const known = new Set(['group', 'data', 'election-timeout', 'snapshot-interval', 'cluster-id', 'name', 'listen'])
   const settings = Object.entries(node.settings).filter(([name, value]) => value !== '' && !known.has(name))
   return [
-    ['term', `${node.term}, voted for ${node.votedFor ?? 'nobody'}`],
+    ['term', node.kind === 'braft' ? `${node.term}` : `${node.term}, voted for ${node.votedFor ?? 'nobody'}`],
     ['leader', node.leaderId === null ? 'none known' : `${node.leaderId}${since}${heard}`],
     [
       'log',
-      `${format.count(log.first)} to ${format.count(log.last)} (term ${log.lastTerm}) · durable ${format.count(log.durable)} · ${format.bytes(log.bytes)}`,
+      dotted([
+        `${format.count(log.first)} to ${format.count(log.last)} (term ${log.lastTerm})`,
+        `durable ${format.count(log.durable)}`,
+        bytes(log.bytes),
+      ]),
     ],
     ['commit', `${format.count(node.commit)} · applied ${format.count(node.applied)}`],
     ...(catchUp === null
@@ -106,14 +116,40 @@ function linesOf(node: NodePicture): [string, string][] {
       'snapshot',
       snapshot === null
         ? `none · ${interval}`
-        : `${format.count(snapshot.index)} (term ${snapshot.term}) · ${format.bytes(snapshot.bytes)} · ${format.duration(snapshot.ageMs)} old · ${snapshot.state} · ${interval}`,
+        : dotted([
+            `${format.count(snapshot.index)} (term ${snapshot.term})`,
+            bytes(snapshot.bytes),
+            snapshot.ageMs === null ? null : `${format.duration(snapshot.ageMs)} old`,
+            snapshot.state,
+            interval,
+          ]),
     ],
-    ['timers', `election ${format.duration(timers.electionTimeoutMs)} · heartbeat ${format.duration(timers.heartbeatMs)}`],
-    ['disk', `${disk.dataDir} · ${format.bytes(disk.dataBytes)}${sync}`],
-    ['machine', machine.revision === null ? machine.kind : `${machine.kind} at revision ${format.count(machine.revision)}`],
-    ['process', `pid ${process.pid} · ${process.version} · up ${format.duration(process.uptimeMs)}`],
+    [
+      'timers',
+      dotted([
+        `election ${format.duration(timers.electionTimeoutMs)}`,
+        timers.heartbeatMs === null ? null : `heartbeat ${format.duration(timers.heartbeatMs)}`,
+      ]),
+    ],
+    ...(disk.dataDir === null ? [] : [['disk', `${disk.dataDir} · ${format.bytes(disk.dataBytes)}${sync}`] as [string, string]]),
+    ...(machine.kind === null
+      ? []
+      : [
+          ['machine', machine.revision === null ? machine.kind : `${machine.kind} at revision ${format.count(machine.revision)}`] as [
+            string,
+            string,
+          ],
+        ]),
+    [
+      'process',
+      dotted([
+        process.pid === null ? null : `pid ${process.pid}`,
+        process.version,
+        process.uptimeMs === null ? null : `up ${format.duration(process.uptimeMs)}`,
+      ]),
+    ],
     ...(settings.length === 0 ? [] : [['config', settings.map(([name, value]) => `${name}=${value}`).join(' ')] as [string, string]]),
-    ...(node.standing === 'member' ? [] : [['standing', node.standing] as [string, string]]),
+    ...(node.standing === null || node.standing === 'member' ? [] : [['standing', node.standing] as [string, string]]),
     ...node.alarms.map((alarm): [string, string] => ['alarm', alarm]),
     ...(node.error === null ? [] : [['error', node.error] as [string, string]]),
   ]

@@ -9,6 +9,7 @@ export const SETTING_NAMES = [
   'context',
   'group',
   'endpoint',
+  'engine',
   'timeout',
   'connect-timeout',
   'tls',

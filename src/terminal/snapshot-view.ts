@@ -6,10 +6,10 @@ interface SnapshotRowPicture {
   readonly snapshot: {
     readonly index: number
     readonly term: number
-    readonly bytes: number
-    readonly ageMs: number
+    readonly bytes: number | null
+    readonly ageMs: number | null
     readonly checksum: string | null
-    readonly path: string
+    readonly path: string | null
   } | null
   readonly error: { readonly message: string } | null
 }
@@ -42,7 +42,10 @@ const SHOWN = 12
 export function printTaken(out: Output, nodes: readonly (SnapshotRowPicture & { readonly tookMs: number | null })[]): void {
   for (const { id, snapshot, tookMs, error } of nodes) {
     if (snapshot === null) out.line(`${id}  ${error?.message ?? 'has no snapshot: nothing is applied yet'}`)
-    else out.line(`${id}  snapshot ${format.count(snapshot.index)} · ${format.bytes(snapshot.bytes)} · ${format.duration(tookMs)}`)
+    else {
+      const size = snapshot.bytes === null ? '' : ` · ${format.bytes(snapshot.bytes)}`
+      out.line(`${id}  snapshot ${format.count(snapshot.index)}${size} · ${format.duration(tookMs)}`)
+    }
   }
 }
 

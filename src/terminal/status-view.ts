@@ -19,6 +19,7 @@ export interface StatusPicture {
 
 export interface NodePicture {
   readonly id: string
+  readonly kind: string | null
   readonly address: string
   readonly role: string | null
   readonly leader: boolean
@@ -31,7 +32,7 @@ export interface NodePicture {
   readonly match: number | null
   readonly catchUp: { readonly by: 'snapshot' | 'log'; readonly done: number; readonly total: number } | null
   readonly lastContactMs: number | null
-  readonly log: { readonly first: number; readonly last: number; readonly bytes: number } | null
+  readonly log: { readonly first: number; readonly last: number } | null
   readonly snapshot: { readonly index: number } | null
   readonly dataBytes: number | null
   readonly version: string | null
@@ -55,13 +56,14 @@ const SIGNS = {
 
 export const STATUS_COLUMNS = {
   NODE: 'name of the member, or its address',
+  KIND: 'raftctl or braft, in a group of both',
   ROLE: 'leader, voter, learner or witness; - is not a member',
   STATE: 'ok, or what it is doing; capitals ask for attention',
   TERM: 'its current term',
   COMMIT: 'newest entry it knows to be committed',
   APPLIED: 'newest entry its state machine has applied',
   LAG: 'committed entries it has not applied; (last N) is what the leader knew',
-  CONTACT: 'since the leader last heard from it',
+  CONTACT: 'since the leader last heard from it; of a braft member: since it heard from the leader',
   SNAPSHOT: 'last entry in its newest snapshot',
   LOG: 'entries in its log',
   DATA: 'size of its data directory',
@@ -94,10 +96,12 @@ function headline(out: Output, status: StatusPicture, { title, commitRate }: Sta
 
 function columnsFor(out: Output, status: StatusPicture): Column<NodePicture>[] {
   const problems = status.nodes.some((row) => row.error !== null)
+  const kinds = new Set(status.nodes.flatMap(({ kind }) => (kind === null ? [] : [kind]))).size > 1
   const returning = status.nodes.some((row) => row.catchUp !== null)
   return [
     { name: 'node', value: (row) => row.id },
     { name: 'address', value: (row) => row.address, wide: true },
+    ...(kinds ? [{ name: 'kind', value: (row) => row.kind ?? '-', priority: 2 } satisfies Column<NodePicture>] : []),
     { name: 'role', value: (row) => (row.leader ? 'leader' : (row.role ?? '-')) },
     { name: 'state', value: (row) => out.paint(row.state === 'ok' ? 'green' : /^[A-Z ]+$/.test(row.state) ? 'red' : 'yellow', row.state) },
     { name: 'term', value: (row) => format.count(row.term), align: 'right', priority: 3 },

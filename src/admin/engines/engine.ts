@@ -28,8 +28,8 @@ export interface TransferCall extends NodeCall {
 export interface TransferAnswer {
   readonly newLeader: string
   readonly newTerm: number
-  /** When the old leader began to hand over. */
-  readonly startedAtMs: number
+  /** When the old leader began to hand over; null when nobody can say. */
+  readonly startedAtMs: number | null
   /** When it last acknowledged a write; null when it never did while it led. */
   readonly lastAcknowledgedAtMs: number | null
 }
@@ -45,6 +45,8 @@ export interface ChangeMembersCall extends NodeCall {
   readonly remove: readonly NamedPeer[]
   /** The change is refused (E_PLAN_STALE) unless the members were last changed by this entry; null: whatever they are. */
   readonly expectConfigIndex: number | null
+  /** The same for nodes that keep no such index: the voters it was planned upon; null: whoever they are. */
+  readonly expectVoters: readonly string[] | null
   /** Only the gates. */
   readonly dryRun: boolean
   readonly force: boolean
@@ -98,13 +100,14 @@ export interface LogCount {
   readonly lastIndex: number
   readonly entries: number
   /** Headers included. */
-  readonly bytes: number
-  readonly segments: number
-  readonly entriesByType: Readonly<Record<string, number>>
-  readonly bytesByType: Readonly<Record<string, number>>
+  readonly bytes: number | null
+  readonly segments: number | null
+  /** Null: the node does not say. */
+  readonly entriesByType: Readonly<Record<string, number>> | null
+  readonly bytesByType: Readonly<Record<string, number>> | null
   readonly snapshotIndex: number
   /** At most ten, the largest first. */
-  readonly largest: readonly LogRow[]
+  readonly largest: readonly LogRow[] | null
 }
 
 /**
@@ -112,7 +115,6 @@ export interface LogCount {
  * Every call goes to exactly one node and throws a CliError of the registry; reads are answered without a leader too.
  */
 export interface ClusterEngine extends Disposable {
-  readonly kind: 'raftctl' | 'braft'
   readonly snapshots: SnapshotEngine
   nodeStatus(call: NodeCall): Promise<NodeReport>
   /** Entries in order; when the end of a followed log is replaced, those come again in their new term. */

@@ -10,6 +10,7 @@ export function membershipReport(membership: raftctl.v1.Membership.$Properties):
     members: (membership.members ?? []).map(memberReport),
     oldMembers: (membership.old_members ?? []).map(memberReport),
     configIndex: fromInt64(membership.config_index as Int64),
+    entryIndex: fromInt64(membership.entry_index as Int64),
     stage: membership.stage || 'none',
     committed: membership.committed === true,
   }

@@ -25,7 +25,6 @@ type Int64 = Parameters<typeof fromInt64>[0]
 
 /** Clusters of raftctl nodes, asked over raftctl.v1.Control. Owns its channels. */
 export class RaftctlEngine implements ClusterEngine {
-  readonly kind = 'raftctl'
   readonly snapshots: SnapshotEngine
   private readonly calls: ControlCalls
 
@@ -137,6 +136,7 @@ function sentEntry(record: raftctl.v1.LogRecord.$Properties): SentEntry {
 function nodeReport(endpoint: string, status: raftctl.v1.NodeStatus): NodeReport {
   const { snapshot } = status
   return {
+    kind: 'raftctl',
     endpoint,
     group: status.group,
     peerId: status.peer_id,
@@ -181,6 +181,7 @@ function nodeReport(endpoint: string, status: raftctl.v1.NodeStatus): NodeReport
     machineRevision: numberOrNull(status.machine_revision),
     version: status.version,
     uptimeMs: fromInt64(status.uptime_ms),
+    leaderReady: status.leader_ready_for_ms != null,
     leaderReadyForMs: status.leader_ready_for_ms ?? null,
     error: orNull(status.error),
     alarms: status.alarms ?? [],
@@ -199,6 +200,7 @@ function progressReport(progress: raftctl.v1.PeerProgress.$Properties): Progress
     inflightBytes: fromInt64(progress.inflight_bytes as Int64),
     state: progress.state ?? '',
     lastContactMs: numberOrNull(progress.last_contact_ms as Int64),
+    answering: null,
     consecutiveErrors: fromInt64(progress.consecutive_errors as Int64),
     lastError: progress.last_error ?? '',
     rebuilding: progress.rebuilding === true,

@@ -9,9 +9,10 @@ type Int64 = Parameters<typeof fromInt64>[0]
 export interface SnapshotFacts {
   readonly index: number
   readonly term: number
-  readonly bytes: number
-  readonly ageMs: number
-  readonly path: string
+  /** Null where the node does not say, as the three that follow. */
+  readonly bytes: number | null
+  readonly ageMs: number | null
+  readonly path: string | null
   /** Of its files, as it was recorded when they were written; null when none was. */
   readonly checksum: string | null
 }
@@ -39,7 +40,7 @@ export interface StateHash {
 }
 
 /** Taking a snapshot is waited for, whatever it takes: the node says when it cannot. */
-const TAKE_TIMEOUT_MS = 15 * 60_000
+export const TAKE_TIMEOUT_MS = 15 * 60_000
 
 /** What a kind of cluster offers about the state of its machines. */
 export interface SnapshotEngine {

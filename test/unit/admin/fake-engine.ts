@@ -9,6 +9,8 @@ export const connection: Connection = {
   context: null,
   endpoints: [address(2)],
   group: 'kv',
+  anyGroup: false,
+  engine: 'auto',
   timeoutMs: 1000,
   connectTimeoutMs: 1000,
   direct: false,
@@ -22,7 +24,7 @@ export function fakeEngine(methods: Partial<ClusterEngine>): ClusterEngine {
   const refuse = async () => {
     throw new CliError('E_UNSUPPORTED', 'this fake does not do that')
   }
-  const known: Partial<ClusterEngine> = { kind: 'raftctl', [Symbol.dispose]: () => {}, ...methods }
+  const known: Partial<ClusterEngine> = { [Symbol.dispose]: () => {}, ...methods }
   return new Proxy(known, { get: (target, key) => Reflect.get(target, key) ?? refuse }) as ClusterEngine
 }
 

@@ -19,6 +19,7 @@ function removal(): MembershipPlan {
     add: [],
     remove: [ref(3)],
     transferTo: null,
+    leaderKind: 'raftctl',
     target: [ref(1), ref(2)],
     force: false,
     catchupTimeoutMs: 50,

@@ -11,7 +11,7 @@ export function address(at: number): string {
 
 export function membership(size: number, changes: Partial<MembershipReport> = {}): MembershipReport {
   const members = Array.from({ length: size }, (_, at) => ({ peerId: peer(at + 1), name: `n${at + 1}`, role: 'voter' as const }))
-  return { members, oldMembers: [], configIndex: 5, stage: 'stable', committed: true, ...changes }
+  return { members, oldMembers: [], configIndex: 5, entryIndex: 5, stage: 'stable', committed: true, ...changes }
 }
 
 export function progress(at: number, changes: Partial<ProgressReport> = {}): ProgressReport {
@@ -23,6 +23,7 @@ export function progress(at: number, changes: Partial<ProgressReport> = {}): Pro
     inflightBytes: 0,
     state: 'replicate',
     lastContactMs: 20,
+    answering: null,
     consecutiveErrors: 0,
     lastError: '',
     rebuilding: false,
@@ -34,6 +35,7 @@ export function progress(at: number, changes: Partial<ProgressReport> = {}): Pro
 
 export function report(at: number, changes: Partial<NodeReport> = {}): NodeReport {
   return {
+    kind: 'raftctl',
     endpoint: address(at),
     group: 'kv',
     peerId: peer(at),
@@ -46,6 +48,7 @@ export function report(at: number, changes: Partial<NodeReport> = {}): NodeRepor
     leaderId: peer(1),
     leaderContactMs: 15,
     leaderForMs: 60_000,
+    leaderReady: false,
     leaderReadyForMs: null,
     firstIndex: 1,
     lastIndex: 100,
