@@ -94,7 +94,7 @@ function peerStatus(peer: ReplicatorStat) {
     lastContactMs: peer.errors === 0 ? 0 : null,
     consecutiveErrors: peer.errors,
     lastError: '',
-    ...{ rebuilding: false, snapshotBytesSent: 0, snapshotBytesTotal: 0 },
+    ...{ rebuilding: false, isShort: false, snapshotBytesSent: 0, snapshotBytesTotal: 0 },
   }
 }
 
