@@ -11,7 +11,8 @@ export function address(at: number): string {
 
 export function membership(size: number, changes: Partial<MembershipReport> = {}): MembershipReport {
   const members = Array.from({ length: size }, (_, at) => ({ peerId: peer(at + 1), name: `n${at + 1}`, role: 'voter' as const }))
-  return { members, oldMembers: [], configIndex: 5, entryIndex: 5, stage: 'stable', committed: true, ...changes }
+  const { configIndex = 5 } = changes
+  return { members, oldMembers: [], configIndex, entryIndex: configIndex, stage: 'stable', committed: true, ...changes }
 }
 
 export function progress(at: number, changes: Partial<ProgressReport> = {}): ProgressReport {
