@@ -1,5 +1,5 @@
 // What the commands print and answer on a group of C++ braft nodes, played by nodes that answer as those do.
-// timeout: 300s
+// timeout: 480s
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
