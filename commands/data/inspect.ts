@@ -27,11 +27,10 @@ export default class DataInspect extends BaseCommand {
     const { args, flags } = await this.parse(DataInspect)
     const { openDataDirectory } = await import('../../src/admin/data-directory.js')
     const { inspectDirectory } = await import('../../src/admin/data-inspect.js')
-    const { machineCheck } = await import('../../src/admin/data-machines.js')
     const { damageError } = await import('../../src/admin/data-findings.js')
     const { printDirectory } = await import('../../src/terminal/data-view.js')
     const directory = await openDataDirectory(args.dir, flags.group ?? null)
-    const view = await inspectDirectory(directory, { machine: machineCheck(directory) })
+    const view = await inspectDirectory(directory)
     return this.result(view, (out) => printDirectory(out, view), {
       error: damageError(
         view.directory,

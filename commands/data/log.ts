@@ -20,9 +20,9 @@ export default class DataLog extends BaseCommand {
   static override flags = {
     ...logRangeFlags,
     ...logFilterFlags,
-    decode: Flags.option({ options: ['auto', 'kv', 'counter', 'none'] as const, default: 'auto' })({
+    decode: Flags.option({ options: ['auto', 'kv', 'counter', 'atomic', 'block', 'none'] as const, default: 'auto' })({
       helpValue: '<machine>',
-      description: 'whose commands they are: kv, counter or none (default: kv in a directory of raftctl)',
+      description: 'whose commands they are: kv, counter, atomic, block or none (default: as a directory of raftctl says)',
     }),
     group: Flags.string({ char: 'g', helpValue: '<name>', description: 'of this Raft group (default: the first)' }),
   }
@@ -42,7 +42,7 @@ export default class DataLog extends BaseCommand {
       ...range,
       filter,
       hex: flags.raw === 'hex',
-      decode: decoderOf(flags.decode, directory.kind),
+      decode: decoderOf(flags.decode, directory.groups[0]!.machine ?? null),
     })
     return this.result(log, (out) => printLog(out, log.entries, Date.now()), {
       exitCode: isFiltering(filter) && log.entries.length === 0 ? 3 : 0,

@@ -19,11 +19,10 @@ export default class DataVerify extends BaseCommand {
     const { args, flags } = await this.parse(DataVerify)
     const { openDataDirectory } = await import('../../src/admin/data-directory.js')
     const { verifyDirectory } = await import('../../src/admin/data-verify.js')
-    const { machineCheck } = await import('../../src/admin/data-machines.js')
     const { damageError, tornWarning } = await import('../../src/admin/data-findings.js')
     const { printFindings, verdictText } = await import('../../src/terminal/data-view.js')
     const directory = await openDataDirectory(args.dir, flags.group ?? null)
-    const found = await verifyDirectory(directory, { machine: machineCheck(directory) })
+    const found = await verifyDirectory(directory)
     const { checked, findings, verdict } = found
     return this.result(
       found,

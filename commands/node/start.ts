@@ -32,7 +32,7 @@ export default class NodeStart extends BaseCommand {
     'bootstrap-token': Flags.string({ helpValue: '<text>', description: 'makes the derived cluster id your own' }),
     join: Flags.string({ helpValue: '<host:port,…>', description: 'members of the running cluster that will add this one' }),
     rebuild: Flags.boolean({ description: 'this member lost its directory: fetch everything anew, vote only after that' }),
-    adopt: Flags.boolean({ description: 'take over a directory that braft wrote' }),
+    adopt: Flags.boolean({ description: 'take over a directory that braft wrote last; once, at the first start on it' }),
     group: Flags.string({
       char: 'g',
       default: 'kv',
@@ -52,6 +52,9 @@ export default class NodeStart extends BaseCommand {
     'snapshot-max-rate': Flags.string({
       helpValue: '<bytes/s>',
       description: 'how fast a snapshot may be sent or fetched, such as 50MB/s',
+    }),
+    checksum: Flags.option({ options: ['crc32c', 'murmur32'] as const, default: 'crc32c' })({
+      description: 'of new log entries; murmur32 as braft writes it where its processor has no CRC',
     }),
     'leader-lease': Flags.boolean({ description: 'let the leader answer `kv get --read lease` by its clock; all members alike' }),
     'max-clock-drift': Flags.string({
@@ -76,6 +79,7 @@ export default class NodeStart extends BaseCommand {
   override async run(): Promise<Result> {
     const { flags } = await this.parse(NodeStart)
     const { runNode, StartError } = await import('../../src/server/run-node.js')
+    const { adoptionProblem } = await import('../../src/admin/adoption.js')
     const { 'cluster-id': clusterId, 'bootstrap-token': bootstrapToken, 'election-timeout': electionTimeout } = flags
     const { 'snapshot-interval': snapshotInterval, 'snapshot-max-rate': snapshotMaxRate, 'enable-faults': enableFaults } = flags
     const { 'leader-lease': leaderLease, 'max-clock-drift': maxClockDrift } = flags
@@ -94,7 +98,7 @@ export default class NodeStart extends BaseCommand {
       logFile,
     }
     try {
-      const run = await runNode(nodeFlags, { exitCodeOf: (code) => ERRORS[code].exitCode })
+      const run = await runNode(nodeFlags, { exitCodeOf: (code) => ERRORS[code].exitCode, adoptionProblem })
       return this.result(run, (out) => out.line(`${run.name} stopped (${run.reason})`))
     } catch (error) {
       if (error instanceof StartError) throw new CliError(error.code, error.message, { hint: error.hint, cause: error })

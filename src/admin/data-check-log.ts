@@ -1,5 +1,5 @@
 import { type LogIndex, logIndex, plus, type Term } from '../raft/types.js'
-import { findHole, whyNotTorn } from '../storage/log-recovery.js'
+import { findHole, whyBraftRefuses, whyNotTorn } from '../storage/log-recovery.js'
 import type { SegmentFile } from '../storage/segment-file.js'
 import { filesOf, type GroupContents } from './data-contents.js'
 import type { Finding } from './data-findings.js'
@@ -109,7 +109,7 @@ function checkSegment(file: SegmentFile, contents: GroupContents, report: Report
     ]
   const why =
     contents.identity.state === 'missing'
-      ? whyBraftRefuses(file)
+      ? whyBraftRefuses(result)
       : whyNotTorn({ segment, result, fileBytes: file.fileBytes, mark: markOf(contents) })
   if (why !== null) return [report.damage({ ...at, problem, meaning: `Not the torn end of the last write: ${why}.` })]
   return [{ ...at, group: report.group, severity: 'torn', problem, meaning: tornMeaning(contents), command: remedy.torn(report) }]
@@ -122,14 +122,6 @@ function tornMeaning({ identity }: GroupContents): string {
 
 export function markOf({ durable }: GroupContents) {
   return durable.newest === null ? null : durable.values[durable.newest]!
-}
-
-/** braft has no bound of its own: it cuts what is too short, and nothing else. */
-function whyBraftRefuses({ result }: SegmentFile): string | null {
-  if (result.problem === 'short header' || result.problem === 'short data') return null
-  if (result.problem === 'data checksum')
-    return 'its header is whole and its length is there, so braft takes it for good and fails when it reads it'
-  return 'braft does not start on it'
 }
 
 const PROBLEMS: Partial<Record<string, string>> = {

@@ -113,7 +113,7 @@ function checkRaftMeta(contents: GroupContents, report: Report): Finding[] {
       ...at,
       problem: said,
       meaning: refused
-        ? `Our newest record says ${describeMeta(newest)}. ${VOTE_MATTERS} A start refuses it.`
+        ? `Our newest record says ${describeMeta(newest)}. ${VOTE_MATTERS} A start refuses it; if braft ran on it since, start it once with --adopt.`
         : `No crash leaves this: its bytes changed. ${healed}`,
     }),
   ]

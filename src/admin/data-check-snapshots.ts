@@ -3,16 +3,15 @@ import { type LogIndex, logIndex, plus } from '../raft/types.js'
 import { firstIndexOf, lastIndexOf } from './data-check-log.js'
 import type { GroupContents } from './data-contents.js'
 import type { Finding } from './data-findings.js'
+import { type MachineCheck, machineCheck } from './data-machines.js'
 import type { Report } from './data-remedies.js'
 import { crcOfFile, recordedCrc, type SnapshotContents, type SnapshotFileContents } from './data-snapshots.js'
-
-/** Looks into the files of one kind of state machine; answers what is wrong with them, with the offset. */
-export type MachineCheck = (path: string) => { readonly offset: number | null; readonly problem: string } | null
 
 const LOST = 'The state machine cannot be restored from it.'
 
 /** What is wrong with the snapshots of a group: their lists, their files, and how they fit the log. */
-export function checkSnapshots(contents: GroupContents, report: Report, machine: MachineCheck | null): Finding[] {
+export function checkSnapshots(contents: GroupContents, report: Report): Finding[] {
+  const machine = machineCheck(contents.place.machine ?? null)
   const newest = contents.snapshots.at(-1)
   return contents.snapshots.flatMap((snapshot) => {
     const findings = [

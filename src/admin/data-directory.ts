@@ -1,5 +1,8 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { type MachineKind, machineKindOf } from '../machines/machine.js'
+import { checksum } from '../storage/checksum.js'
+import { decodeIdentity, type IdentityRecord } from '../storage/identity-file.js'
 import { type LockOwner, lockHolder } from '../storage/lock.js'
 import { DEFAULT_GROUP, storagePaths } from '../storage/open-storage.js'
 import { CliError } from '../terminal/errors.js'
@@ -10,6 +13,8 @@ export interface GroupPlace {
   readonly group: string | null
   /** Holds `log`, `raft_meta` and `snapshot`. */
   readonly directory: string
+  /** What the group runs, as its identity says; null or absent where it is not known: braft does not say. */
+  readonly machine?: MachineKind | null
 }
 
 /** A data directory as it was found. Nothing here, or in what reads on from here, ever writes below it. */
@@ -28,13 +33,19 @@ const PARTS = ['log', 'raft_meta', 'snapshot', 'raftctl'] as const
 export async function openDataDirectory(path: string, wanted: string | null): Promise<DataDirectory> {
   const names = listDirectory(path)
   if (names === null) throw new CliError('E_NO_DATA_DIR', `${path} does not exist`)
-  const own: GroupPlace[] = PARTS.some((part) => names.includes(part) && hasPast(path)) ? [{ group: null, directory: path }] : []
+  const own: GroupPlace[] = PARTS.some((part) => names.includes(part) && hasPast(path))
+    ? [{ group: null, directory: path, machine: null }]
+    : []
   const kind = names.includes('raftctl') || names.includes('groups') ? 'raftctl' : 'braft'
   const others = (names.includes('groups') ? (listDirectory(join(path, 'groups')) ?? []) : []).map((name) => ({
     group: groupName(name),
     directory: join(path, 'groups', name),
+    machine: null,
   }))
-  const groups = [...own.map((place) => (kind === 'raftctl' ? { ...place, group: DEFAULT_GROUP } : place)), ...others]
+  const groups = [
+    ...own.map((place) => (kind === 'raftctl' ? { ...place, group: identityOf(path)?.group ?? DEFAULT_GROUP } : place)),
+    ...others,
+  ].map((place) => (kind === 'raftctl' ? { ...place, machine: machineKindOf(identityOf(place.directory)?.machine ?? 'kv') } : place))
   if (groups.length === 0) throw new CliError('E_NO_DATA_DIR', `${path} holds no data of a Raft node`)
   const chosen = wanted === null ? groups : groups.filter(({ group }) => group === wanted)
   if (chosen.length === 0)
@@ -43,6 +54,13 @@ export async function openDataDirectory(path: string, wanted: string | null): Pr
       `${path} holds no group "${wanted}"; its groups: ${groups.map(({ group }) => group ?? '-').join(', ')}`,
     )
   return { path, kind, groups: chosen, holder: await lockHolder(path) }
+}
+
+/** Null when it is missing or damaged, which others report. */
+function identityOf(directory: string): IdentityRecord | null {
+  const bytes = readWhole(join(storagePaths(directory).integrity, 'node.json'))
+  const decoded = bytes && decodeIdentity(bytes, checksum)
+  return typeof decoded === 'string' ? null : decoded
 }
 
 /** What a directory below `groups` stands for; its own name when that is no encoding of ours. */

@@ -5,7 +5,7 @@ import { firstIndexOf, lastIndexOf, lastTermOf, markOf } from './data-check-log.
 import { type GroupContents, newestConfiguration, readGroup } from './data-contents.js'
 import { type DataDirectory, type GroupPlace, ifThere } from './data-directory.js'
 import { type Finding, type Verdict, verdictOf } from './data-findings.js'
-import { findingsOf, settledLook, type VerifyOptions } from './data-verify.js'
+import { findingsOf, settledLook } from './data-verify.js'
 
 export interface SegmentView {
   readonly file: string
@@ -27,6 +27,8 @@ export interface SnapshotView {
 
 export interface GroupView {
   readonly group: string | null
+  /** What the group runs; null for a directory of braft, which does not say. */
+  readonly machine: string | null
   readonly directory: string
   readonly verdict: Verdict
   readonly term: number | null
@@ -77,9 +79,9 @@ export interface DirectoryView {
 }
 
 /** What a directory holds, and whether it is sound. The same checks as `data verify`. */
-export async function inspectDirectory(directory: DataDirectory, options: VerifyOptions): Promise<DirectoryView> {
+export async function inspectDirectory(directory: DataDirectory): Promise<DirectoryView> {
   const looks = []
-  for (const place of directory.groups) looks.push(await settledLook(directory, () => lookAt(directory, place, options)))
+  for (const place of directory.groups) looks.push(await settledLook(directory, () => lookAt(directory, place)))
   const groups = looks.map(({ view, findings }) => ({ ...view, findings, verdict: verdictOf(findings) }))
   return {
     directory: directory.path,
@@ -92,9 +94,9 @@ export async function inspectDirectory(directory: DataDirectory, options: Verify
   }
 }
 
-function lookAt(directory: DataDirectory, place: GroupPlace, options: VerifyOptions) {
+function lookAt(directory: DataDirectory, place: GroupPlace) {
   using contents = readGroup(place)
-  return { findings: findingsOf(directory, contents, options), view: viewOf(contents), node: nodeOf(contents) }
+  return { findings: findingsOf(directory, contents), view: viewOf(contents), node: nodeOf(contents) }
 }
 
 function nodeOf({ identity }: GroupContents): DirectoryView['node'] {
@@ -109,7 +111,7 @@ function viewOf(contents: GroupContents): Omit<GroupView, 'findings' | 'verdict'
   const configuration = newestConfiguration(contents)
   const [first, last] = [firstIndexOf(contents), lastIndexOf(contents)]
   return {
-    ...{ group: place.group, directory: place.directory },
+    ...{ group: place.group, machine: place.machine ?? null, directory: place.directory },
     term: meta?.term ?? null,
     votedFor: meta === null || meta.votedFor.isEmpty ? null : meta.votedFor.toString(),
     log: {

@@ -31,8 +31,9 @@ export interface DirectoryLogOptions extends LogRange {
 export async function readDirectoryLog(directory: DataDirectory, options: DirectoryLogOptions): Promise<DirectoryLog> {
   const place = directory.groups[0]!
   const { log } = await settledLook(directory, () => {
-    using contents = readGroup(place)
-    const all = findingsOf(directory, contents, { machine: null })
+    // What is in the snapshots is of no interest here.
+    using contents = readGroup({ ...place, machine: null })
+    const all = findingsOf(directory, contents)
     const findings = all.filter(({ severity, index }) => severity !== 'warning' && index !== null)
     const [firstIndex, lastIndex] = [firstIndexOf(contents), lastIndexOf(contents)]
     const problem = rangeProblem(options, { what: directory.path, firstIndex, lastIndex, command: `raftctl data log ${directory.path}` })

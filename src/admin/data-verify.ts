@@ -4,7 +4,7 @@ import { CliError } from '../terminal/errors.js'
 import { checkLog } from './data-check-log.js'
 import { checkMeta } from './data-check-meta.js'
 import { checkSeals } from './data-check-seals.js'
-import { checkSnapshots, type MachineCheck } from './data-check-snapshots.js'
+import { checkSnapshots } from './data-check-snapshots.js'
 import { type GroupContents, readGroup } from './data-contents.js'
 import type { DataDirectory, GroupPlace } from './data-directory.js'
 import { type Finding, findingKey, type Verdict, verdictOf } from './data-findings.js'
@@ -31,11 +31,6 @@ export interface Verification {
   readonly findings: readonly Finding[]
 }
 
-export interface VerifyOptions {
-  /** Looks into the files of snapshots; null looks at sizes and checksums only. */
-  readonly machine: MachineCheck | null
-}
-
 /** While a node runs, what is found counts only when it is found this many times in a row. */
 const LOOKS = 4
 const LOOKS_MAX = 12
@@ -43,9 +38,9 @@ const LOOKS_MAX = 12
 const BETWEEN_LOOKS_MS = 60
 
 /** Checks every byte that can be checked. Reads only; also while the node runs. */
-export async function verifyDirectory(directory: DataDirectory, options: VerifyOptions): Promise<Verification> {
+export async function verifyDirectory(directory: DataDirectory): Promise<Verification> {
   const groups: (Look & { readonly checked: Checked })[] = []
-  for (const place of directory.groups) groups.push(await settledLook(directory, () => checkGroup(directory, place, options)))
+  for (const place of directory.groups) groups.push(await settledLook(directory, () => checkGroup(directory, place)))
   const findings = groups.flatMap((group) => group.findings)
   const sum = (of: (checked: Checked) => number) => groups.reduce((total, group) => total + of(group.checked), 0)
   return {
@@ -112,18 +107,18 @@ function withoutTornTails<T extends Look>(found: T): T {
   return { ...found, findings: found.findings.filter(({ severity }) => severity !== 'torn') }
 }
 
-export function checkGroup(directory: DataDirectory, place: GroupPlace, options: VerifyOptions): Look & { readonly checked: Checked } {
+export function checkGroup(directory: DataDirectory, place: GroupPlace): Look & { readonly checked: Checked } {
   using contents = readGroup(place)
-  return { findings: findingsOf(directory, contents, options), checked: checkedOf(contents) }
+  return { findings: findingsOf(directory, contents), checked: checkedOf(contents) }
 }
 
-export function findingsOf(directory: DataDirectory, contents: GroupContents, options: VerifyOptions): Finding[] {
+export function findingsOf(directory: DataDirectory, contents: GroupContents): Finding[] {
   const report = reportOn(directory, contents.place.group)
   return [
     ...checkMeta(contents, report),
     ...checkLog(contents, report),
     ...checkSeals(contents, report),
-    ...checkSnapshots(contents, report, options.machine),
+    ...checkSnapshots(contents, report),
   ]
 }
 

@@ -1,32 +1,15 @@
-import { example } from '../generated/braft.js'
-import { describeCommand } from '../machines/kv/describe.js'
-import { fromInt64 } from '../raft/types.js'
+import { describerOf } from '../machines/describe.js'
+import { MACHINES, type MachineKind } from '../machines/machine.js'
 import { CliError } from '../terminal/errors.js'
 import type { CommandDecoder, EntryKind, LogFilter } from './entry-summary.js'
 
-/** `auto` takes the machine of the directory: kv for one of raftctl, none for one of braft. */
-export const DECODERS = ['auto', 'kv', 'counter', 'none'] as const
+/** `auto` takes the machine of the group: what its identity says, none for a directory of braft. */
+export const DECODERS = ['auto', ...MACHINES, 'none'] as const
 export type DecoderName = (typeof DECODERS)[number]
 
-export function decoderOf(name: DecoderName, kind: 'raftctl' | 'braft'): CommandDecoder | null {
-  if (name === 'none' || (name === 'auto' && kind === 'braft')) return null
-  return name === 'counter' ? decodeCounter : decodeKv
-}
-
-/** A command of the key-value machine. */
-export function decodeKv(data: Buffer) {
-  const { type, summary, timeMs } = describeCommand(data)
-  return { operation: type, summary, timeMs }
-}
-
-/** A command of braft's counter example. */
-function decodeCounter(data: Buffer) {
-  try {
-    const value = fromInt64(example.FetchAddRequest.decode(data).value)
-    return { operation: 'add', summary: String(value), timeMs: null }
-  } catch {
-    return null
-  }
+export function decoderOf(name: DecoderName, machine: MachineKind | null): CommandDecoder | null {
+  const kind = name === 'auto' ? machine : name === 'none' ? null : name
+  return kind && describerOf(kind)
 }
 
 const KINDS: Readonly<Record<string, EntryKind>> = {

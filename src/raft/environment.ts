@@ -93,6 +93,7 @@ export interface AppendStreamEvents {
 
 /** The checksum of an entry (braft's checksum_type byte). */
 export const ChecksumType = { MURMUR32: 0, CRC32C: 1 } as const
+export type ChecksumType = (typeof ChecksumType)[keyof typeof ChecksumType]
 
 export interface Checksum {
   /**
@@ -102,6 +103,8 @@ export interface Checksum {
   crc32c(bytes: Uint8Array, previous?: number, from?: number, to?: number): number
   /** MurmurHash3_x86_32, seed 0, as an unsigned number. */
   murmur32(bytes: Uint8Array): number
+  /** Which of them new entries of the log carry; every entry says which it has. */
+  readonly ofEntries: ChecksumType
 }
 
 export interface FileStat {

@@ -119,7 +119,7 @@ export class EntryBatch {
     return next <= this.lastIndex && this.offset(next) <= bytes ? next : within
   }
 
-  /** Encodes `entries` as the log from `firstIndex` on, all of `term`, with CRC-32C. The data is copied once, here. */
+  /** Encodes `entries` as the log from `firstIndex` on, all of `term`. The data is copied once, here. */
   static encode(firstIndex: LogIndex, term: Term, entries: readonly NewEntry[], checksum: Checksum): EntryBatch {
     return EntryBatch.build(firstIndex, term, entries, (i) => entries[i]!.type, checksum)
   }
@@ -140,16 +140,17 @@ export class EntryBatch {
     const offsets = new Uint32Array(entries.length + 1)
     for (let i = 0; i < entries.length; i++) offsets[i + 1] = offsets[i]! + ENTRY_HEADER_BYTES + entries[i]!.data.length
     const bytes = Buffer.allocUnsafe(offsets[entries.length]!)
+    const { ofEntries: kind } = checksum
     for (let i = 0; i < entries.length; i++) {
       const at = offsets[i]!
       const { data } = entries[i]!
       bytes.set(data, at + ENTRY_HEADER_BYTES)
       bytes.writeUInt32BE(Math.floor(term / 0x1_0000_0000), at)
       bytes.writeUInt32BE(term % 0x1_0000_0000, at + 4)
-      bytes.writeUInt32BE(((typeOf(i) << 24) | (ChecksumType.CRC32C << 16)) >>> 0, at + 8)
+      bytes.writeUInt32BE(((typeOf(i) << 24) | (kind << 16)) >>> 0, at + 8)
       bytes.writeUInt32BE(data.length, at + 12)
-      bytes.writeUInt32BE(checksum.crc32c(data), at + 16)
-      bytes.writeUInt32BE(checksum.crc32c(bytes, 0, at, at + HEADER_SUM_AT), at + HEADER_SUM_AT)
+      bytes.writeUInt32BE(sumOf(kind, data, 0, data.length, checksum), at + 16)
+      bytes.writeUInt32BE(sumOf(kind, bytes, at, at + HEADER_SUM_AT, checksum), at + HEADER_SUM_AT)
     }
     return new EntryBatch(firstIndex, entries.length, bytes, offsets, 0)
   }
@@ -206,7 +207,7 @@ export class EntryBatch {
 const HEADER_SUM_AT = 20
 
 /** The sum of a range by the kind that an entry's header names. */
-function sumOf(kind: number, bytes: Buffer, from: number, to: number, checksum: Checksum): number {
+function sumOf(kind: number, bytes: Uint8Array, from: number, to: number, checksum: Checksum): number {
   return kind === ChecksumType.CRC32C ? checksum.crc32c(bytes, 0, from, to) : checksum.murmur32(bytes.subarray(from, to))
 }
 

@@ -20,6 +20,7 @@ export interface NodeFlags {
   readonly adopt?: boolean | undefined
   readonly snapshotInterval?: string | undefined
   readonly snapshotMaxRate?: string | undefined
+  readonly checksum?: string | undefined
   readonly leaderLease?: boolean | undefined
   readonly maxClockDrift?: string | undefined
   readonly group: string
@@ -56,6 +57,8 @@ export interface NodeConfiguration {
   readonly snapshotIntervalMs: number
   /** How fast a snapshot is sent or fetched; 0: as fast as it goes. */
   readonly snapshotBytesPerSecond: number
+  /** What entries carry that this node writes to its log as leader, or receives from a braft leader. */
+  readonly checksum: ChecksumName
   /** The leader answers reads of mode lease by its clock. */
   readonly leaderLease: boolean
   readonly maxClockDriftMs: number
@@ -65,6 +68,9 @@ export interface NodeConfiguration {
   readonly logLevel: LogLevel
   readonly logFile: string | null
 }
+
+export const CHECKSUMS = ['crc32c', 'murmur32'] as const
+export type ChecksumName = (typeof CHECKSUMS)[number]
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -117,6 +123,7 @@ export function parseConfiguration(flags: NodeFlags): NodeConfiguration {
     bootstrapToken: flags.bootstrapToken ?? '',
     ...groupOf(flags.group),
     electionTimeoutMs,
+    checksum: checksumOf(flags.checksum ?? 'crc32c'),
     leaderLease: flags.leaderLease ?? false,
     maxClockDriftMs: clockDriftOf(flags.maxClockDrift, electionTimeoutMs),
     snapshotIntervalMs: snapshotIntervalOf(flags.snapshotInterval ?? SNAPSHOT_INTERVAL_DEFAULT),
@@ -269,6 +276,12 @@ function transportOf(text: string): PeerProtocol {
   return protocol
 }
 
+function checksumOf(text: string): ChecksumName {
+  const name = CHECKSUMS.find((known) => known === text)
+  if (!name) throw usage(`--checksum "${text}" is not known`, `Use one of ${CHECKSUMS.join(', ')}.`)
+  return name
+}
+
 function logLevelOf(text: string): LogLevel {
   const level = LOG_LEVELS.find((known) => known === text)
   if (!level) throw usage(`--log-level "${text}" is no log level`, `Use one of ${LOG_LEVELS.join(', ')}.`)
@@ -293,6 +306,7 @@ export function describeConfiguration(configuration: NodeConfiguration): Record<
     'election-timeout': `${configuration.electionTimeoutMs}ms`,
     'snapshot-interval': `${configuration.snapshotIntervalMs}ms`,
     'snapshot-max-rate': String(configuration.snapshotBytesPerSecond),
+    checksum: configuration.checksum,
     'leader-lease': String(configuration.leaderLease),
     'max-clock-drift': `${configuration.maxClockDriftMs}ms`,
     transport: configuration.transport,

@@ -4,6 +4,8 @@ import { dirname, join } from 'node:path'
 import type { Checksum } from '../raft/environment.js'
 import { decodeIdentity, type IdentityRecord } from '../storage/identity-file.js'
 import { DirectoryLock, DirectoryLockedError } from '../storage/lock.js'
+import { DEFAULT_GROUP, groupDirectory, storagePaths } from '../storage/open-storage.js'
+import { parseSegmentName } from '../storage/segment.js'
 import { StartError } from './start-error.js'
 
 /** Whether the directory could be used, without changing anything: nothing is left behind by a start that fails. */
@@ -100,6 +102,50 @@ export async function readIdentity(directory: string, checksum: Checksum): Promi
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENOENT' ? null : 'damaged'
   }
+}
+
+/**
+ * Where the files of a group are, or go, and who they say they are: in the data directory itself, unless they lie below its
+ * `groups`. Throws StartError when the directory is another group's.
+ */
+export async function placeOfGroup(
+  dataDir: string,
+  group: string,
+  checksum: Checksum,
+): Promise<{ readonly directory: string; readonly found: IdentityRecord | 'damaged' | null }> {
+  const below = groupDirectory(dataDir, group)
+  const isBelow = await stat(below).then(
+    () => below !== dataDir,
+    () => false,
+  )
+  const directory = isBelow ? below : dataDir
+  const found = await readIdentity(directory, checksum)
+  if (isBelow || found === null || found === 'damaged') return { directory, found }
+  const { group: holds = DEFAULT_GROUP, machine = 'kv' } = found
+  if (holds === group) return { directory, found }
+  throw new StartError(
+    'E_DATA_DIR',
+    `${dataDir} holds group ${holds}, this node is to run ${group}`,
+    `Start it with --group ${holds}=${machine}, or give another directory with --data.`,
+  )
+}
+
+/** Refuses what only braft can have written: it is taken over when that is asked for, and nothing is written before. */
+export async function refuseBraft(directory: string, group: string): Promise<void> {
+  const { log, raftMeta, snapshot, integrity } = storagePaths(directory)
+  const holds = async (path: string, isPast: (name: string) => boolean) => (await readdir(path).catch(() => [])).some(isPast)
+  if (await holds(integrity, (name) => name.startsWith('meta.') || name === 'node.json')) return
+  const past = await Promise.all([
+    holds(log, (name) => parseSegmentName(name) !== null),
+    holds(raftMeta, (name) => name === 'raft_meta'),
+    holds(snapshot, (name) => name.startsWith('snapshot_')),
+  ])
+  if (!past.includes(true)) return
+  throw new StartError(
+    'E_DATA_DIR',
+    `${directory} was written by braft: there is no raftctl/node.json beside its log`,
+    `Start this node once with --adopt to take it over as group ${group}, or give an empty directory with --data.`,
+  )
 }
 
 const REASONS: Readonly<Record<string, string>> = {

@@ -1,4 +1,4 @@
-import type { Environment, Observer, Transport } from '../raft/environment.js'
+import type { Checksum, Environment, Observer, Transport } from '../raft/environment.js'
 import { NO_FAILPOINTS } from '../raft/failpoints.js'
 import type { Faults } from '../rpc/faults.js'
 import { checksum } from '../storage/checksum.js'
@@ -18,6 +18,8 @@ export function productionEnvironment(parts: {
   transport: Transport
   observer: Observer
   faults?: Faults
+  /** That of new entries; CRC-32C when left out. */
+  checksum?: Checksum
 }): ProductionEnvironment {
   const { executor, faults } = parts
   return {
@@ -25,7 +27,7 @@ export function productionEnvironment(parts: {
     executor,
     random: new ProductionRandom(),
     transport: parts.transport,
-    checksum,
+    checksum: parts.checksum ?? checksum,
     observer: parts.observer,
     failpoints: NO_FAILPOINTS,
   }

@@ -9,7 +9,7 @@ import type { Faults } from '../rpc/faults.js'
 import type { ProcessIdentity } from '../rpc/identity.js'
 import { manualClusterId } from '../storage/cluster-id.js'
 import type { Removal } from '../storage/identity-file.js'
-import { groupDirectory, type NodeStorage, openStorage } from '../storage/open-storage.js'
+import { type NodeStorage, openStorage } from '../storage/open-storage.js'
 import { SpaceMonitor } from '../storage/space-monitor.js'
 import type { NodeConfiguration } from './configuration.js'
 import { hostMachine } from './hosted-machine.js'
@@ -19,6 +19,8 @@ import { StartError } from './start-error.js'
 const DRAIN_TIMEOUT_MS = 1000
 
 export interface GroupHostOptions {
+  /** Where the group keeps its files. */
+  readonly directory: string
   readonly configuration: NodeConfiguration
   readonly environment: Environment
   readonly fileSystem: FileSystem
@@ -40,7 +42,7 @@ export class GroupHost {
   private readonly space: SpaceMonitor
 
   constructor(private readonly options: GroupHostOptions) {
-    const { configuration, environment, fileSystem, identity, faults } = options
+    const { directory, configuration, environment, fileSystem, identity, faults } = options
     const { executor, clock, random } = environment
     const { machine } = configuration
     this.node = new Node(configuration.group, configuration.peerId)
@@ -50,10 +52,11 @@ export class GroupHost {
       executor,
       clock,
       random,
-      directory: groupDirectory(configuration.dataDir, configuration.group),
+      directory,
       peerId: configuration.peerId,
       clusterId: identity.clusterId,
       name: configuration.name,
+      group: configuration.group,
       machine,
       adopt: configuration.adopt,
     })
@@ -98,6 +101,10 @@ export class GroupHost {
     if (!status.ok) throw this.startError(status)
     environment.executor.post(() => this.space.start(), 'space')
     await this.learnClusterId()
+  }
+
+  get directory(): string {
+    return this.options.directory
   }
 
   /** Makes durable that this directory takes part in nothing any more. */

@@ -20,6 +20,8 @@ const SAY_AGAIN_MS = 5000
  * that was added, or is being rebuilt, and whose log is still empty must not take it for the configuration and elect itself.
  */
 export function configurationFor(configuration: NodeConfiguration, found: IdentityRecord | null): NodeConfiguration {
+  // What braft left has members already, and knows nothing of founding.
+  if (configuration.adopt) return { ...configuration, initialConf: new Configuration([]) }
   const founds = found === null ? configuration.standing === 'founding' : found.standing === 'founding' || found.founders !== null
   return founds ? configuration : { ...configuration, initialConf: new Configuration([]) }
 }

@@ -11,12 +11,11 @@ import { NodeManager } from '../rpc/node-manager.js'
 import { PeerService } from '../rpc/peer-service.js'
 import { ListenError, RpcServer } from '../rpc/server.js'
 import { PeerTransport } from '../rpc/transport.js'
-import { checksum } from '../storage/checksum.js'
+import { checksum as crc, murmurChecksum } from '../storage/checksum.js'
 import type { Removal } from '../storage/identity-file.js'
 import { NodeFileSystem } from '../storage/node-file-system.js'
-import { groupDirectory } from '../storage/open-storage.js'
 import type { NodeConfiguration } from './configuration.js'
-import { checkDataDirectory, type DataDirectory, readIdentity, takeDataDirectory } from './data-directory.js'
+import { checkDataDirectory, type DataDirectory, placeOfGroup, refuseBraft, takeDataDirectory } from './data-directory.js'
 import { type ProductionEnvironment, productionEnvironment } from './environment.js'
 import { EventLoopExecutor } from './executor.js'
 import { faultyFileSystem } from './faulty-file-system.js'
@@ -38,6 +37,8 @@ const STOP_DEADLINE_MS = 2000
 export interface ProcessRequests {
   /** To be stopped well. */
   requestStop(graceMs: number): void
+  /** Whether a directory that braft wrote may be taken over: throws StartError when not. Nothing was written to it yet. */
+  readonly checkAdoption: (configuration: NodeConfiguration) => Promise<void>
   /** To be stopped because it may not go on. */
   fail(error: StartError): void
 }
@@ -74,6 +75,7 @@ export class NodeProcess {
   ) {
     const { requestStop } = requests
     const { peerId, name, clusterId, faultsEnabled } = configuration
+    const checksum = configuration.checksum === 'murmur32' ? murmurChecksum : crc
     this.identity = new ProcessIdentity(peerId, name, randomBytes(16).toString('hex'), packageVersion(), clusterId)
     this.faults = new Faults(faultsEnabled)
     this.names = new MemberNames(configuration.names)
@@ -83,7 +85,7 @@ export class NodeProcess {
     const onName = (peer: Parameters<MemberNames['learn']>[0], learned: string) => names.learn(peer, learned)
     this.transport = new PeerTransport({ protocol: configuration.transport, executor, identity, faults, onName })
     const observer = { event: (event: RaftEvent) => this.observe(event) }
-    this.environment = productionEnvironment({ executor, transport: this.transport, observer, faults })
+    this.environment = productionEnvironment({ executor, transport: this.transport, observer, faults, checksum })
     const onAlive = (peer: typeof peerId) => this.transport.noteAlive(peer)
     this.peerService = new PeerService({ nodes, executor, checksum, identity, faults, onName, onAlive })
     this.server = new RpcServer({ grpcInterceptors: [callGuard({ identity, onCall: (...call) => metrics.observeCall(...call) })] })
@@ -111,7 +113,7 @@ export class NodeProcess {
 
   /** Resolves once the node takes part in its group. Throws StartError; nothing is left running or behind then. */
   async start(): Promise<void> {
-    const { configuration, log } = this
+    const { configuration, log, requests } = this
     const { listen, dataDir, electionTimeoutMs } = configuration
     try {
       await checkDataDirectory(dataDir)
@@ -120,6 +122,7 @@ export class NodeProcess {
         { listen: `${listen.host}:${listen.port}`, pid: process.pid, version: this.identity.version, data: dataDir },
         'process.listening',
       )
+      if (configuration.adopt) await requests.checkAdoption(configuration)
       this.directory = await takeDataDirectory(dataDir)
       this.stopWatchingLoop = watchEventLoop(electionTimeoutMs / 2, (gapMs) => log.warn({ gapMs: Math.round(gapMs) }, 'process.stalled'))
       const effective = await this.meetCluster()
@@ -130,7 +133,7 @@ export class NodeProcess {
       const fileSystem = timedFileSystem(faults.enabled ? faultyFileSystem(disk, faults, environment.executor) : disk, (ms) =>
         this.metrics.observeSync(ms),
       )
-      this.group = new GroupHost({ configuration: effective, environment, fileSystem, identity, faults })
+      this.group = new GroupHost({ ...effective, environment, fileSystem, identity, faults })
       await this.group.start((node) => this.nodes.add(node))
       log.info({ clusterId: this.identity.clusterId, incarnation: this.identity.incarnation }, 'process.ready')
       void this.metrics.load()
@@ -143,11 +146,12 @@ export class NodeProcess {
   }
 
   /** What the start means for the directory, and which cluster an empty one joins; null when the node was stopped meanwhile. */
-  private async meetCluster(): Promise<NodeConfiguration | null> {
+  private async meetCluster(): Promise<{ readonly directory: string; readonly configuration: NodeConfiguration } | null> {
     const { configuration, identity, giveUp, log } = this
     const { join: members, clusterId: expected, dataDir, group } = configuration
-    const found = await readIdentity(groupDirectory(dataDir, group), checksum)
-    if (found === 'damaged') return configuration
+    const { directory, found } = await placeOfGroup(dataDir, group, crc)
+    if (found === null && !configuration.adopt) await refuseBraft(directory, group)
+    if (found === 'damaged') return { directory, configuration }
     if (found) refuseOtherMachine(configuration, found)
     if (found?.removed) throw removedError(configuration, found.removed)
     if (found === null && members.length > 0) {
@@ -155,7 +159,7 @@ export class NodeProcess {
       if (clusterId === null) return null
       identity.adoptClusterId(clusterId)
     }
-    return configurationFor(configuration, found)
+    return { directory, configuration: configurationFor(configuration, found) }
   }
 
   /** Hands over leadership, answers what is under way, and lets go of everything. Always resolves; safe to call often. */

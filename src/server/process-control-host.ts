@@ -14,7 +14,7 @@ import type { GroupFacts } from '../rpc/control-status.js'
 import type { EventLog } from '../rpc/event-log.js'
 import type { Faults } from '../rpc/faults.js'
 import type { ProcessIdentity } from '../rpc/identity.js'
-import { groupDirectory, storagePaths } from '../storage/open-storage.js'
+import { storagePaths } from '../storage/open-storage.js'
 import { parseSegmentName } from '../storage/segment.js'
 import { describeConfiguration, LOG_LEVELS, type NodeConfiguration } from './configuration.js'
 import type { DataDirectory } from './data-directory.js'
@@ -86,7 +86,9 @@ export class ProcessControlHost implements ControlHost {
   }
 
   async logSegments(groupId: string): Promise<number> {
-    const { log } = storagePaths(groupDirectory(this.options.configuration.dataDir, groupId))
+    const group = this.options.groupOf(groupId)
+    if (!group) return 0
+    const { log } = storagePaths(group.directory)
     return (await readdir(log)).filter((name) => parseSegmentName(name) !== null).length
   }
 

@@ -8,6 +8,15 @@ export { StartError } from './start-error.js'
 export interface RunNodeOptions {
   /** Of the command line's registry. */
   readonly exitCodeOf: (code: StartErrorCode) => number
+  /** Whether a directory that braft wrote may be taken over; null when it may. */
+  readonly adoptionProblem: (configuration: NodeConfiguration) => Promise<AdoptionProblem | null>
+}
+
+/** Why braft's directory stays as it is. */
+export interface AdoptionProblem {
+  readonly code: StartErrorCode
+  readonly message: string
+  readonly hint: string
 }
 
 /** Why and how a node process ended well. */
@@ -31,6 +40,10 @@ export async function runNode(flags: NodeFlags, options: RunNodeOptions): Promis
   const node = new NodeProcess(configuration, log, {
     requestStop: (graceMs) => stop.request('shutdown', graceMs),
     fail: (error) => stop.fail(error),
+    checkAdoption: async (effective) => {
+      const problem = await options.adoptionProblem(effective)
+      if (problem) throw new StartError(problem.code, problem.message, problem.hint)
+    },
   })
   try {
     await Promise.race([node.start(), stop.requested])

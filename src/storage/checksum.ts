@@ -1,5 +1,5 @@
 import { crc32c as nativeCrc32c } from '@node-rs/crc32'
-import type { Checksum } from '../raft/environment.js'
+import { type Checksum, ChecksumType } from '../raft/environment.js'
 
 /** Below this many bytes the table in JavaScript beats the call into native code. */
 const NATIVE_FROM_BYTES = 200
@@ -65,4 +65,7 @@ function scramble(word: number): number {
 }
 
 /** The production checksums; pure, so the simulator uses them too. */
-export const checksum: Checksum = { crc32c, murmur32 }
+export const checksum: Checksum = { crc32c, murmur32, ofEntries: ChecksumType.CRC32C }
+
+/** The same for a log that is written as by a braft without a CRC instruction. */
+export const murmurChecksum: Checksum = { ...checksum, ofEntries: ChecksumType.MURMUR32 }

@@ -18,6 +18,8 @@ export interface IdentityRecord {
   /** PeerId with four parts. */
   readonly peerId: string
   readonly name: string | null
+  /** The group whose files lie here; absent for `kv`, and below `groups`, where the directory is named after it. */
+  readonly group?: string
   /** What the group runs; absent in directories of before there were others than the key-value store. */
   readonly machine?: string
   readonly standing: Standing
@@ -35,9 +37,9 @@ export interface IdentityRecord {
 
 /** One JSON object; its last field is the CRC-32C of the object printed without it. */
 export function encodeIdentity(record: IdentityRecord, checksum: Checksum): Buffer {
-  const { clusterId, peerId, name, machine, standing, incarnation, generation, founders, removed, settledAt, recoveries } = record
+  const { clusterId, peerId, name, group, machine, standing, incarnation, generation, founders, removed, settledAt, recoveries } = record
   const settled = { ...(settledAt === undefined ? {} : { settledAt }), ...(recoveries === undefined ? {} : { recoveries }) }
-  const kind = machine === undefined ? {} : { machine }
+  const kind = { ...(group === undefined ? {} : { group }), ...(machine === undefined ? {} : { machine }) }
   const body = { format: FORMAT, clusterId, peerId, name, ...kind, standing, incarnation, generation, founders, removed, ...settled }
   return Buffer.from(`${print({ ...body, crc32c: crcOf(body, checksum) })}\n`)
 }
@@ -62,13 +64,11 @@ export function decodeIdentity(bytes: Buffer, checksum: Checksum): IdentityRecor
 }
 
 function isIdentity(body: object): body is IdentityRecord {
-  const { clusterId, peerId, name, machine, standing, incarnation, generation, founders, removed, settledAt, recoveries } = body as Record<
-    string,
-    unknown
-  >
+  const { clusterId, peerId, name, group, machine, standing, incarnation, generation, founders, removed, settledAt, recoveries } =
+    body as Record<string, unknown>
   const textOrNull = (value: unknown) => value === null || typeof value === 'string'
   if (!textOrNull(clusterId) || !textOrNull(name) || typeof peerId !== 'string' || typeof incarnation !== 'string') return false
-  if (machine !== undefined && typeof machine !== 'string') return false
+  if ([group, machine].some((value) => value !== undefined && typeof value !== 'string')) return false
   if (typeof standing !== 'string' || !STANDINGS.includes(standing) || !Number.isSafeInteger(generation)) return false
   if (removed !== null && !isRemoval(removed)) return false
   if (settledAt !== undefined && !Number.isSafeInteger(settledAt)) return false

@@ -34,6 +34,8 @@ export interface LogRecoveryOptions {
   readonly mark: DurableMark | null
   /** What sealed segments and log_meta should hold; null when nothing is known of it. */
   readonly seals: SealFile | null
+  /** braft wrote here last. */
+  readonly adopt: boolean
 }
 
 /** A segment that does not follow: the log should go on at `expected`. Null: by its own name it ends before it starts. */
@@ -73,6 +75,14 @@ export function whyNotTorn(found: {
   if (result.problem === 'entry type' || result.problem === 'configuration does not parse' || result.problem === 'term went back')
     return 'its checksums are right'
   return tail <= tailMax ? null : `${tail} bytes follow, more than one write`
+}
+
+/** The same for a log that braft wrote last: it has no bound of its own, and cuts what is too short and nothing else. */
+export function whyBraftRefuses({ problem }: ScanResult): string | null {
+  if (problem === 'short header' || problem === 'short data') return null
+  if (problem === 'data checksum')
+    return 'its header is whole and its length is there, so braft takes it for good and fails when it reads it'
+  return 'braft does not start on it'
 }
 
 /**
@@ -226,7 +236,8 @@ export class LogRecoveryRun {
 
   /** Null when the bad entry is the half-written end of the last write. */
   private judge(segment: Segment, name: string, result: ScanResult, fileBytes: number): Status | null {
-    const why = whyNotTorn({ segment, result, fileBytes, mark: this.options.mark })
+    const { mark, adopt } = this.options
+    const why = adopt ? whyBraftRefuses(result) : whyNotTorn({ segment, result, fileBytes, mark })
     return why === null ? null : this.corrupt(`${this.describe(segment, name, result)}: ${why}`)
   }
 

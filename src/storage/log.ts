@@ -32,6 +32,8 @@ export interface SegmentLogOptions {
   readonly integrity: DurableLength | null
   /** What vouches for sealed segments and for the first index; null does without. */
   readonly seals: SealFile | null
+  /** Takes over what braft wrote here: the bound is of before it, and only what braft itself would cut is a torn end. */
+  readonly adopt?: boolean
   /** A segment larger than this is sealed before the next entry; braft's raft_max_segment_size. */
   readonly maxSegmentBytes?: number
   readonly failpoints?: Failpoints
@@ -56,6 +58,7 @@ export class SegmentLogStorage implements LogStorage {
   private readonly directory: string
   private readonly integrity: DurableLength | null
   private readonly seals: SealFile | null
+  private readonly adopt: boolean
   private readonly maxSegmentBytes: number
   private readonly failpoints: Failpoints
   private readonly metaFile: LogMetaFile
@@ -73,6 +76,7 @@ export class SegmentLogStorage implements LogStorage {
     this.directory = options.directory
     this.integrity = options.integrity
     this.seals = options.seals
+    this.adopt = options.adopt ?? false
     this.maxSegmentBytes = options.maxSegmentBytes ?? SEGMENT_BYTES_MAX
     this.failpoints = options.failpoints ?? NO_FAILPOINTS
     this.metaFile = logMetaFile(options.fileSystem, options.directory)
@@ -96,8 +100,8 @@ export class SegmentLogStorage implements LogStorage {
     const recover: Step = (next) =>
       this.loadMark((status, mark) => {
         if (!status.ok) return next(status)
-        const { fileSystem, checksum, directory, metaFile, seals } = this
-        new LogRecoveryRun({ fileSystem, checksum, directory, metaFile, mark: mark ?? null, seals }).run((recovered, log) => {
+        const { fileSystem, checksum, directory, metaFile, seals, adopt } = this
+        new LogRecoveryRun({ fileSystem, checksum, directory, metaFile, mark: mark ?? null, seals, adopt }).run((recovered, log) => {
           if (!recovered.ok) return next(recovered)
           recovery = log!.recovery
           this.segments = log!.segments
@@ -380,7 +384,7 @@ export class SegmentLogStorage implements LogStorage {
   }
 
   private loadMark(done: (status: Status, mark?: DurableMark | null) => void): void {
-    if (this.integrity) this.integrity.load(done)
+    if (this.integrity) this.integrity.load((status, mark) => done(status, this.adopt ? null : mark))
     else done(Status.OK, null)
   }
 

@@ -16,6 +16,7 @@ import { forEachInOrder, inSequence, point } from './steps.js'
 const INCARNATION_BYTES = 16
 const FIRST_GENERATION = 1
 /** Not written down, as in directories of before there were others. */
+const DEFAULT_GROUP = 'kv'
 const KEY_VALUE = 'kv'
 
 export interface NodeIdentityOptions {
@@ -29,6 +30,8 @@ export interface NodeIdentityOptions {
   readonly clusterId: string | null
   readonly peerId: PeerId
   readonly name: string | null
+  /** Which group it is; `kv` when left out. */
+  readonly group?: string
   /** What the group runs; the key-value store when left out. */
   readonly machine?: string
   /** Takes over a directory that holds a past but no node.json: one that braft wrote. */
@@ -130,7 +133,7 @@ export class NodeIdentityStorage implements IdentityStorage {
   }
 
   private create(standing: Standing, done: (status: Status, identity?: NodeIdentity) => void): void {
-    const { directory, adopt, random, clusterId, peerId, name, machine = KEY_VALUE } = this.options
+    const { directory, adopt, random, clusterId, peerId, name, group = DEFAULT_GROUP, machine = KEY_VALUE } = this.options
     this.findPast((status, past) => {
       if (!status.ok) return done(status)
       if (past && !adopt) {
@@ -146,6 +149,7 @@ export class NodeIdentityStorage implements IdentityStorage {
         clusterId,
         peerId: peerId.toString(),
         name,
+        ...(group === DEFAULT_GROUP ? {} : { group }),
         ...(machine === KEY_VALUE ? {} : { machine }),
         standing: past ? 'member' : standing,
         incarnation: random.hex(INCARNATION_BYTES),

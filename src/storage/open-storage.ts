@@ -11,10 +11,13 @@ import { SealFile } from './seal-file.js'
 import { LocalSnapshotStorage } from './snapshot.js'
 import { SnapshotSeal } from './snapshot-seal.js'
 
-/** The group whose directories lie in the data directory itself, as in braft's examples. */
+/** What a group is called when nobody says so. */
 export const DEFAULT_GROUP = 'kv'
 
-/** Where a group keeps its files: the default group at `<data>`, others at `<data>/groups/<percent-encoded name>`. */
+/**
+ * Where a group keeps its files beside others: `kv` at `<data>`, others at `<data>/groups/<percent-encoded name>`. A group that is
+ * alone may lie at `<data>` whatever it is called, as in braft's examples.
+ */
 export function groupDirectory(dataDirectory: string, groupId: string): string {
   return groupId === DEFAULT_GROUP ? dataDirectory : join(dataDirectory, 'groups', encodeURIComponent(groupId).replace(/\./g, '%2E'))
 }
@@ -39,6 +42,7 @@ export interface OpenStorageOptions {
   readonly peerId: PeerId
   readonly clusterId: string | null
   readonly name: string | null
+  readonly group?: string
   /** What the group runs; the key-value store when left out. */
   readonly machine?: string
   /** Takes over what braft wrote. */
@@ -60,7 +64,7 @@ export function openStorage(options: OpenStorageOptions): NodeStorage {
   const paths = storagePaths(directory)
   const integrity = new DurableLength({ fileSystem, clock, checksum, path: join(paths.integrity, 'durable'), failpoints })
   const seals = new SealFile({ fileSystem, checksum, path: join(paths.integrity, 'seals'), adopt: adopt ?? false })
-  const log = { fileSystem, executor, checksum, directory: paths.log, integrity, seals, failpoints }
+  const log = { fileSystem, executor, checksum, directory: paths.log, integrity, seals, adopt: adopt ?? false, failpoints }
   return {
     logStorage: new SegmentLogStorage(options.maxSegmentBytes === undefined ? log : { ...log, maxSegmentBytes: options.maxSegmentBytes }),
     metaStorage: new FileRaftMetaStorage({
@@ -90,6 +94,7 @@ export function openStorage(options: OpenStorageOptions): NodeStorage {
       clusterId,
       peerId,
       name,
+      group: options.group ?? DEFAULT_GROUP,
       machine: options.machine ?? 'kv',
       adopt: adopt ?? false,
       failpoints,

@@ -12,6 +12,7 @@ import { join, parentOf } from './paths.js'
 import { type MessageCodec, ProtoBufFile } from './protobuf-file.js'
 import { inSequence, point, type Step } from './steps.js'
 
+const IF_BRAFT_RAN = '. If braft ran on it since, start it once with --adopt'
 const FRESH: RaftMeta = { term: asTerm(1), votedFor: PeerId.EMPTY }
 const TERM_BYTES = 8
 
@@ -119,9 +120,12 @@ export class FileRaftMetaStorage implements RaftMetaStorage {
     const answer = (meta: RaftMeta) => (status: Status) => done(status, status.ok ? meta : undefined)
     // Saved again even when both agree: a process that was killed may have left them in the page cache only, and what is
     // answered here is at once told to the other members.
+    if (this.options.adopt && file.state === 'damaged') return done(this.corrupt(file.problem))
+    if (this.options.adopt && file.state === 'missing')
+      return done(this.corrupt(`${this.file.path} is missing, where braft kept its term and vote`))
     if (file.state !== 'valid' || isOlderMeta(file.meta, slot) || isSameMeta(file.meta, slot)) return this.save(slot, answer(slot))
     if (this.options.adopt) return this.save(file.meta, answer(file.meta))
-    done(this.corrupt(`${this.file.path} says ${describeMeta(file.meta)}, our newest record says ${describeMeta(slot)}`))
+    done(this.corrupt(`${this.file.path} says ${describeMeta(file.meta)}, our newest record says ${describeMeta(slot)}`, IF_BRAFT_RAN))
   }
 
   private settleWithoutSlot(stored: StoredRecord, file: MetaFile, done: (status: Status, meta?: RaftMeta) => void): void {
@@ -135,13 +139,13 @@ export class FileRaftMetaStorage implements RaftMetaStorage {
     if (file.state === 'damaged') return done(this.corrupt(file.problem))
     if (this.options.adopt) return this.save(file.meta, (status) => done(status, status.ok ? file.meta : undefined))
     const what = stored.badSlots > 0 ? 'our records of term and vote are damaged' : 'no record of ours vouches for it'
-    done(this.corrupt(`${this.file.path} says ${describeMeta(file.meta)}, but ${what}`))
+    done(this.corrupt(`${this.file.path} says ${describeMeta(file.meta)}, but ${what}`, IF_BRAFT_RAN))
   }
 
-  private corrupt(what: string): Status {
+  private corrupt(what: string, otherwise = ''): Status {
     const dataDirectory = parentOf(this.options.integrityDirectory)
     const act = `Restore ${dataDirectory} from a copy; the other members keep serving without it`
-    return Status.error(ErrorCode.ECORRUPT, `${what}. A wrong vote could elect two leaders, so nothing was changed. ${act}`)
+    return Status.error(ErrorCode.ECORRUPT, `${what}. A wrong vote could elect two leaders, so nothing was changed. ${act}${otherwise}`)
   }
 }
 

@@ -65,6 +65,15 @@ export function settleFile(
   })
 }
 
+/** Makes durable what somebody else wrote. ECORRUPT: it is missing. */
+export function syncFile(fileSystem: FileSystem, path: string, done: Done): void {
+  fileSystem.open(path, { write: true }, (opened, file) => {
+    if (opened.code === ErrorCode.ENOENT) return done(Status.error(ErrorCode.ECORRUPT, `${path} is damaged: it is missing`))
+    if (!opened.ok) return done(opened)
+    file!.datasync((status) => file!.close((closed) => done(status.ok ? closed : status)))
+  })
+}
+
 /** Every directory that holds one of the files, deepest first, without the root. */
 export function directoriesOf(root: string, names: Iterable<string>): string[] {
   const found = new Set<string>()

@@ -14,7 +14,7 @@ import {
 import { makeDirectory } from './make-directory.js'
 import { join } from './paths.js'
 import { ProtoBufFile } from './protobuf-file.js'
-import { directoriesOf, removeUnlisted, settleFile, verifyFile } from './snapshot-files.js'
+import { directoriesOf, removeUnlisted, settleFile, syncFile, verifyFile } from './snapshot-files.js'
 import { SNAPSHOT_LIST_CODEC } from './snapshot-list.js'
 import { LocalSnapshotReader } from './snapshot-reader.js'
 import type { SnapshotSeal } from './snapshot-seal.js'
@@ -91,6 +91,7 @@ export class LocalSnapshotStorage implements SnapshotStorage {
         (next) => fileSystem.syncDir(this.directory, next),
         (next) => (this.options.seal ? this.options.seal.load(next) : next(Status.OK)),
         (next) => (found[0] ? this.load(found[0], next) : next(Status.OK)),
+        (next) => (this.newest && this.options.adopt ? this.settleAdopted(this.newest, next) : next(Status.OK)),
         (next) => (found[0] ? point(this.failpoints, 'snapshot.found')(next) : next(Status.OK)),
         (next) => forEachInOrder(found.slice(1), ({ name }, removed) => fileSystem.remove(join(this.directory, name), removed), next),
         (next) => fileSystem.remove(this.temporary, next),
@@ -255,6 +256,20 @@ export class LocalSnapshotStorage implements SnapshotStorage {
       this.newest = { path, list: list!, readers: 0, replaced: false }
       done(Status.OK)
     })
+  }
+
+  /** braft syncs nothing that its state machine wrote, and no directory; from here on all of it is relied upon. */
+  private settleAdopted({ path, list }: Kept, done: Done): void {
+    const { fileSystem } = this.options
+    const names = [...list.files.keys()]
+    inSequence(
+      [
+        (next) => forEachInOrder([...names, SNAPSHOT_LIST], (name, synced) => syncFile(fileSystem, join(path, name), synced), next),
+        (next) => forEachInOrder([...directoriesOf(path, names), path], (each, synced) => fileSystem.syncDir(each, synced), next),
+        (next) => (this.options.seal ? this.options.seal.save(list, null, next) : next(Status.OK)),
+      ],
+      done,
+    )
   }
 
   /** What an interrupted copy left stays only while it can still be of use. */

@@ -40,6 +40,7 @@ export function relative(file: string, directory: string): string {
 
 interface GroupPicture {
   readonly group: string | null
+  readonly machine: string | null
   readonly directory: string
   readonly verdict: 'ok' | 'torn' | 'damaged'
   readonly term: number | null
@@ -116,7 +117,7 @@ function printGroup(out: Output, group: GroupPicture, view: DirectoryPicture): v
   const { log } = group
   const name = (peer: string) => view.names[peer.split(':').slice(0, -1).join(':')] ?? peer
   out.line()
-  if (group.group !== null) out.line(`GROUP ${group.group}`)
+  if (group.group !== null) out.line(`GROUP ${group.group}${group.machine === null || group.machine === 'kv' ? '' : ` (${group.machine})`}`)
   const facts: [string, string][] = [
     ['term', `${group.term ?? 'unknown'} · vote ${group.votedFor === null ? '-' : name(group.votedFor)}`],
     [

@@ -36,7 +36,11 @@ test.before(async () => {
   port = await freePort()
   const address = `127.0.0.1:${port}`
   const flags = { listen: address, peers: address, data: join(directory, 'n1'), group: 'kv', electionTimeout: '200ms', logLevel: 'silent' }
-  node = new NodeProcess(parseConfiguration(flags), silent, { requestStop: () => {}, fail: (error) => uncaught.push(error) })
+  node = new NodeProcess(parseConfiguration(flags), silent, {
+    requestStop: () => {},
+    checkAdoption: async () => {},
+    fail: (error) => uncaught.push(error),
+  })
   await node.start()
   const deadline = Date.now() + 20_000
   while (!(await put('before').catch(() => false))) assert.ok(Date.now() < deadline, 'it never led')

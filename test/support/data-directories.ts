@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { ConfigurationEntry } from '../../src/raft/configuration.js'
+import { EntryBatch } from '../../src/raft/log-entry.js'
 import { PeerId } from '../../src/raft/peer-id.js'
 import type { NodeIdentity, RaftMeta } from '../../src/raft/storage.js'
 import { asTerm, logIndex } from '../../src/raft/types.js'
-import { checksum, crc32c } from '../../src/storage/checksum.js'
+import { checksum, crc32c, murmurChecksum } from '../../src/storage/checksum.js'
 import { NodeIdentityStorage } from '../../src/storage/node-identity.js'
 import { frame } from '../../src/storage/protobuf-file.js'
 import { FileRaftMetaStorage } from '../../src/storage/raft-meta.js'
@@ -27,10 +28,11 @@ export class DataDirectories {
   readonly home = mkdtempSync(join(tmpdir(), 'raftctl-data-'))
   private made = 0
 
-  /** A copy of what braft left in a node's directory. */
-  braft(node: (typeof BRAFT_NODES)[number]): string {
+  /** A copy of what braft left in a node's directory; with the other checksum as a braft without a CRC instruction would have. */
+  braft(node: (typeof BRAFT_NODES)[number], sums: 'crc32c' | 'murmur32' = 'crc32c'): string {
     const path = join(this.home, `braft-${++this.made}`)
     cpSync(join(BRAFT_FIXTURES, node, 'data'), path, { recursive: true })
+    if (sums === 'murmur32') withMurmur(join(path, 'log'))
     return path
   }
 
@@ -49,6 +51,14 @@ export class DataDirectories {
       }
     }
     copy('/data')
+    return path
+  }
+
+  /** What braft's bootstrap makes: one configuration of term 1, and no raft_meta. */
+  firstTerm(): string {
+    const path = join(this.home, `first-${++this.made}`)
+    put(join(path, 'log/log_meta'), Buffer.from('000000020801', 'hex'))
+    put(join(path, 'log/log_inprogress_00000000000000000001'), batch(1, 1, [configuration(members(8100, 8101))]).bytes)
     return path
   }
 
@@ -84,6 +94,19 @@ function stoppedMember(): LogBench {
     assert.ok(bench.append(batch(index, index <= 30 ? 2 : 3, [`entry ${String(index).padStart(4, '0')}`])).ok)
   assert.ok(bench.close().ok)
   return bench
+}
+
+/** Gives every entry of a log the other checksum. */
+function withMurmur(log: string): void {
+  for (const name of readdirSync(log).filter((file) => file !== 'log_meta')) {
+    const parsed = EntryBatch.parse(logIndex(1), readFileSync(join(log, name)), checksum).batch!
+    const entries = Array.from({ length: parsed.count }, (_, i) => {
+      const index = logIndex(i + 1)
+      return EntryBatch.encode(index, parsed.termAt(index), [{ type: parsed.typeAt(index), data: parsed.dataAt(index) }], murmurChecksum)
+        .bytes
+    })
+    writeFileSync(join(log, name), Buffer.concat(entries))
+  }
 }
 
 /** Puts a snapshot of one file, with its checksum, into a directory; answers the file. */

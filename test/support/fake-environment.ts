@@ -11,6 +11,7 @@ import type {
   Timer,
   Transport,
 } from '../../src/raft/environment.js'
+import { ChecksumType } from '../../src/raft/environment.js'
 import type { Status } from '../../src/raft/errors.js'
 import type { RaftEvent } from '../../src/raft/events.js'
 import { crc32c, murmur32 } from '../../src/storage/checksum.js'
@@ -143,7 +144,7 @@ export class SeededRandom implements Random {
   }
 }
 
-export const checksum: Checksum = { crc32c, murmur32 }
+export const checksum: Checksum = { crc32c, murmur32, ofEntries: ChecksumType.CRC32C }
 
 class RecordingObserver implements Observer {
   readonly events: RaftEvent[] = []

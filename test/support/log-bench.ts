@@ -37,7 +37,8 @@ export class LogBench {
     const integrity = options.integrity === 'none' ? null : new DurableLength({ fileSystem, clock, checksum, path: SIDECAR })
     const seals = options.integrity === 'none' ? null : new SealFile({ fileSystem, checksum, path: SEALS, adopt: options.adopt ?? false })
     const { maxSegmentBytes } = this
-    this.log = new SegmentLogStorage({ fileSystem, executor, checksum, directory: LOG, integrity, seals, maxSegmentBytes })
+    const adopt = options.adopt ?? false
+    this.log = new SegmentLogStorage({ fileSystem, executor, checksum, directory: LOG, integrity, seals, adopt, maxSegmentBytes })
     return this.call<LogRecovery>((done) =>
       this.log.init((status, recovery) => {
         this.recovery = recovery

@@ -25,10 +25,10 @@ export class SnapshotBench extends LogBench {
   storage!: LocalSnapshotStorage
 
   /** A start of the process: the newest snapshot, or why there is none to be had; null when the machine stopped meanwhile. */
-  start(): { status: Status; value: SnapshotMeta | null | undefined } | null {
+  start({ adopt = false } = {}): { status: Status; value: SnapshotMeta | null | undefined } | null {
     const { disk: fileSystem, executor } = this
     const seal = new SnapshotSeal({ fileSystem, checksum, path: SEAL })
-    this.storage = new LocalSnapshotStorage({ fileSystem, executor, checksum, directory: SNAPSHOTS, seal })
+    this.storage = new LocalSnapshotStorage({ fileSystem, executor, checksum, directory: SNAPSHOTS, seal, adopt })
     return this.tryCall<SnapshotMeta | null>((done) => this.storage.init(done))
   }
 

@@ -43,9 +43,9 @@ export class AtomicMachine extends MarkedMachine {
       const lines = (rest + bytes.toString('latin1')).split('\n')
       rest = lines.pop() ?? ''
       for (const line of lines) {
-        const match = /^(-?\d{1,19}) (-?\d{1,19})$/.exec(line)
-        if (!match) return `no "id value" in a line before byte ${position + bytes.length}`
-        loaded.set(BigInt(match[1]!), BigInt(match[2]!))
+        const pair = parseLine(line)
+        if (!pair) return `no "id value" in a line before byte ${position + bytes.length}`
+        loaded.set(...pair)
       }
       return null
     }
@@ -76,6 +76,12 @@ export class AtomicMachine extends MarkedMachine {
     this.values.set(id, fits ? command.value : before)
     return { ...found, success: fits, new_value: toInt64(fits ? command.value : before) }
   }
+}
+
+/** `id value`; null for anything else. */
+export function parseLine(line: string): [id: bigint, value: bigint] | null {
+  const match = /^(-?\d{1,19}) (-?\d{1,19})$/.exec(line)
+  return match && [BigInt(match[1]!), BigInt(match[2]!)]
 }
 
 function* textOf(values: Values): Generator<Piece> {

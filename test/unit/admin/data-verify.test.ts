@@ -6,7 +6,6 @@ import { openDataDirectory } from '../../../src/admin/data-directory.js'
 import type { Finding } from '../../../src/admin/data-findings.js'
 import { inspectDirectory } from '../../../src/admin/data-inspect.js'
 import { readDirectoryLog } from '../../../src/admin/data-log.js'
-import { machineCheck } from '../../../src/admin/data-machines.js'
 import { settledLook, type Verification, verifyDirectory } from '../../../src/admin/data-verify.js'
 import { decoderOf } from '../../../src/admin/entry-decoders.js'
 import { EVERYTHING } from '../../../src/admin/entry-summary.js'
@@ -30,11 +29,10 @@ import { snapshotOf } from '../kv/snapshot-files.js'
 const directories = new DataDirectories()
 test.after(() => directories.remove())
 
-const none = { machine: null }
 const PEER = new PeerId('127.0.0.1', 7009)
 
 async function verify(path: string): Promise<Verification> {
-  return await verifyDirectory(await openDataDirectory(path, null), none)
+  return await verifyDirectory(await openDataDirectory(path, null))
 }
 
 /** `severity kind file@offset #index` of each finding. */
@@ -66,15 +64,26 @@ test('every directory that braft left is sound, and reading it changes nothing',
     assert.is(verified.verdict, 'ok')
     assert.is(verified.kind, 'braft')
     assert.ok(verified.checked.entries > 0)
-    const view = await inspectDirectory(await openDataDirectory(path, null), none)
+    const view = await inspectDirectory(await openDataDirectory(path, null))
     assert.is(view.groups[0]!.term, node === 'n2' ? 2 : 3)
     assert.equal(everyFile(path), before)
   }
 })
 
+test('a log with the other checksum is as sound, and mixed ones too', async () => {
+  const murmur = directories.braft('n0', 'murmur32')
+  assert.equal(await found(murmur), [])
+  const mixed = directories.braft('n0')
+  const name = 'log/log_00000000000000000038_00000000000000000068'
+  const at = entryOffsets(join(mixed, name))[7]!
+  const first = readFileSync(join(mixed, name)).subarray(0, at)
+  writeFileSync(join(mixed, name), Buffer.concat([first, readFileSync(join(murmur, name)).subarray(at)]))
+  assert.equal(await found(mixed), [])
+})
+
 test('what braft wrote reads as its journal says: values, terms, joint configurations', async () => {
   const directory = await openDataDirectory(directories.braft('n0'), null)
-  const options = { filter: EVERYTHING, hex: true, decode: decoderOf('counter', 'braft') }
+  const options = { filter: EVERYTHING, hex: true, decode: decoderOf('counter', null) }
   const whole = await readDirectoryLog(directory, { from: 1, to: null, last: 20, ...options })
   assert.equal([whole.entries.length, whole.firstIndex, whole.lastIndex], [82, 1, 82])
   assert.equal([whole.entries[81]!.operation, whole.entries[81]!.summary, whole.entries[81]!.term], ['add', '3', 3])
@@ -91,15 +100,17 @@ test('what braft wrote reads as its journal says: values, terms, joint configura
   )
 })
 
-test('a flipped byte in a log of braft is found in its file, at its entry: header and data, sealed and open', async () => {
-  for (const [name, firstIndex] of [
-    ['log/log_00000000000000000038_00000000000000000068', 38],
-    ['log/log_inprogress_00000000000000000069', 69],
+test('a flipped byte in a log of braft is found in its file, at its entry: header and data, sealed and open, either checksum', async () => {
+  for (const [name, firstIndex, sums] of [
+    ['log/log_00000000000000000038_00000000000000000068', 38, 'crc32c'],
+    ['log/log_00000000000000000038_00000000000000000068', 38, 'murmur32'],
+    ['log/log_inprogress_00000000000000000069', 69, 'crc32c'],
+    ['log/log_inprogress_00000000000000000069', 69, 'murmur32'],
   ] as const) {
-    const entries = entryOffsets(join(directories.braft('n0'), name))
+    const entries = entryOffsets(join(directories.braft('n0', sums), name))
     for (const at of [0, 1, 3, entries.length - 2]) {
-      for (const inEntry of [5, 20, 24]) {
-        const path = directories.braft('n0')
+      for (const inEntry of [5, 9, 20, 24]) {
+        const path = directories.braft('n0', sums)
         flip(join(path, name), entries[at]! + inEntry)
         const expected = `damage bad-entry ${name}@${entries[at]} #${firstIndex + at}`
         assert.equal(await found(path), [expected], `byte ${inEntry} of entry ${firstIndex + at}`)
@@ -261,7 +272,7 @@ test('a flipped byte in a snapshot of the key-value machine is found at the bloc
   const file = putSnapshot(path, { index: 20, term: 2, data: bytes })
   const look = async () => {
     const directory = await openDataDirectory(path, null)
-    return (await verifyDirectory(directory, { machine: machineCheck(directory) })).findings.map((finding) => placeOf(finding, path))
+    return (await verifyDirectory(directory)).findings.map((finding) => placeOf(finding, path))
   }
   assert.equal(await look(), [])
   const at = Math.floor(bytes.length / 2)
@@ -412,7 +423,7 @@ test('groups below the data directory are checked each by itself', async () => {
   flip(join(path, 'groups', 'a%2Fb', openOf(path)), 30)
   const { findings, checked } = await verify(path)
   assert.equal([checked.groups, findings.length, findings[0]!.group], [2, 1, 'a/b'])
-  const only = await verifyDirectory(await openDataDirectory(path, 'kv'), none)
+  const only = await verifyDirectory(await openDataDirectory(path, 'kv'))
   assert.equal(only.findings, [])
 })
 

@@ -42,6 +42,18 @@ test('names go along with peers, and the own one with them', () => {
   assert.is(configuration.initialConf.size, 3)
 })
 
+test('a group runs the key-value store, or the machine that is named behind it', () => {
+  const read = (group: string) => {
+    const configuration = parseConfiguration({ ...good, group })
+    return [configuration.group, configuration.machine]
+  }
+  assert.equal(read('kv'), ['kv', 'kv'])
+  assert.equal(read('Counter=counter'), ['Counter', 'counter'])
+  assert.equal(read('a.b=atomic'), ['a.b', 'atomic'])
+  assert.is(parseConfiguration(good).checksum, 'crc32c')
+  assert.is(parseConfiguration({ ...good, checksum: 'murmur32' }).checksum, 'murmur32')
+})
+
 test('durations are milliseconds or seconds', () => {
   assert.is(parseConfiguration({ ...good, electionTimeout: '1.5s' }).electionTimeoutMs, 1500)
   assert.is(parseConfiguration({ ...good, electionTimeout: '250' }).electionTimeoutMs, 250)
@@ -83,6 +95,10 @@ for (const [what, flags, says] of [
   ['the election timeout is no duration', { electionTimeout: 'soon' }, '"soon"'],
   ['the log level is none', { logLevel: 'loud' }, '"loud"'],
   ['the group leaves its directory', { group: '../x' }, '--group'],
+  ['the machine is none', { group: 'c=abacus' }, '--group "c=abacus" names no machine'],
+  ['two machines', { group: 'c=kv=counter' }, '--group'],
+  ['a machine without a group', { group: '=counter' }, '--group ""'],
+  ['the checksum is none', { checksum: 'md5' }, '--checksum "md5"'],
   ['the directory is empty', { data: ' ' }, '--data'],
   ['it founds and joins', { peers: PEERS, join: '127.0.0.1:7009' }, '--join and --peers'],
   ['it joins itself', { join: '127.0.0.1:7001' }, 'nobody but this node'],

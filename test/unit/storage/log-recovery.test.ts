@@ -234,6 +234,45 @@ test('segments of more than one read chunk are scanned whole, with entries acros
   refuses(bench, /data checksum/)
 })
 
+test('a log that braft wrote last: what was promised before does not count, and counts again from then on', () => {
+  const bench = threeEntries()
+  // braft replaced the newest entries, which were not committed.
+  bench.disk.put(OPEN, batch(1, 1, ['first']).bytes)
+  refuses(bench, /entries up to 3 were durable/)
+  assert.is(bench.open({ adopt: true }).toString(), 'OK')
+  assert.equal(bench.contents(), ['1:1:first'])
+  bench.append(batch(2, 5, ['after']))
+  bench.close()
+  assert.is(bench.open().toString(), 'OK')
+  bench.close()
+  bench.disk.put(OPEN, batch(1, 1, ['first']).bytes)
+  refuses(bench, /entries up to 2 were durable/)
+})
+
+test('a log that braft wrote last: its end is cut where braft cuts it, and nowhere else', () => {
+  const whole = threeEntries().disk.bytesOf(OPEN)
+  const start = 29 + 30
+  for (const bytes of [start + 1, start + 23, start + 24, whole.length - 1]) {
+    const bench = threeEntries()
+    bench.disk.put(OPEN, whole.subarray(0, bytes))
+    assert.is(bench.open({ adopt: true }).toString(), 'OK', `${bytes}`)
+    assert.is(bench.recovery!.tornTail?.offset, start)
+    assert.equal(bench.contents(), ['1:1:first', '2:1:second'])
+  }
+  for (const at of [start + 3, start + 20, start + 25]) {
+    const bench = threeEntries({ lazily: true })
+    bench.disk.flip(OPEN, at)
+    const before = snapshotOf(bench)
+    const status = bench.open({ adopt: true })
+    assert.is(status.code, ErrorCode.ECORRUPT)
+    assert.match(status.message, /damaged at offset 59 \(index 3\): .*braft/)
+    assert.equal(snapshotOf(bench), before)
+  }
+  const zeros = threeEntries()
+  zeros.disk.put(OPEN, Buffer.concat([whole, Buffer.alloc(24)]))
+  assert.is(zeros.open({ adopt: true }).code, ErrorCode.ECORRUPT)
+})
+
 test('what a killed process had written is made durable before it counts', () => {
   const bench = new LogBench()
   bench.open()

@@ -166,6 +166,18 @@ test('a raft_meta that no slot vouches for is refused: newer term, another vote,
   assert.is(bench.start().meta, text(meta(9, 8100)), 'adopted for good')
 })
 
+test('what braft kept is not made up for by what we kept before', () => {
+  const missing = saved(meta(4), meta(5, 8101))
+  missing.disk.drop(FILE)
+  const refused = missing.start({ adopt: true })
+  assert.is(refused.code, ErrorCode.ECORRUPT)
+  assert.match(refused.status, /raft_meta is missing, where braft kept its term and vote/)
+  const damaged = saved(meta(4), meta(5, 8101))
+  damaged.disk.put(FILE, Buffer.from('00000002087f', 'hex'))
+  assert.is(damaged.start({ adopt: true }).code, ErrorCode.ECORRUPT)
+  assert.is(damaged.start().meta, text(meta(5, 8101)), 'without braft the slot is right')
+})
+
 test('H10 damaged slots: the older one never counts, and no vote is ever guessed', () => {
   const newestGone = saved(meta(4), meta(5, 8101))
   newestGone.disk.flip(SLOTS[1], 30)

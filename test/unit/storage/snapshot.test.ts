@@ -4,8 +4,9 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ErrorCode, Status } from '../../../src/raft/errors.js'
 import { formatChecksum } from '../../../src/raft/snapshot-checksum.js'
-import { SNAPSHOT_LIST, type SnapshotReader } from '../../../src/raft/storage.js'
+import { SNAPSHOT_LIST, type SnapshotReader, type SnapshotWriter } from '../../../src/raft/storage.js'
 import { crc32c } from '../../../src/storage/checksum.js'
+import { frame } from '../../../src/storage/protobuf-file.js'
 import { problemOfName, SNAPSHOT_LIST_CODEC } from '../../../src/storage/snapshot-list.js'
 import { SEAL, SNAPSHOTS, SnapshotBench, snapshotMeta } from '../../support/snapshot-bench.js'
 
@@ -272,6 +273,45 @@ test('without a snapshot there is none to open', () => {
   assert.is(bench.openNewest().status.code, ErrorCode.ENODATA)
   assert.is(bench.start()!.value, null)
   assert.is(Status.OK.ok, true)
+})
+
+/** A snapshot as braft leaves it: nothing in it is durable yet. */
+function leftByBraft(bench: SnapshotBench, index: number): void {
+  const path = { path: `${SNAPSHOTS}/${nameOf(index)}` } as SnapshotWriter
+  const list = SNAPSHOT_LIST_CODEC.encode({ meta: snapshotMeta(index), files: new Map([['data', {}]]) }).finish()
+  bench.write(path, 'data', `state of ${index}`)
+  bench.write(path, SNAPSHOT_LIST, frame(list).toString('latin1'))
+}
+
+test('a snapshot that is taken over from braft is durable before it counts', () => {
+  const bench = new SnapshotBench()
+  leftByBraft(bench, 10)
+  assert.is(bench.start({ adopt: true })!.value!.lastIncluded.index, 10)
+  bench.disk.crash(0)
+  assert.is(bench.start()!.value!.lastIncluded.index, 10)
+  assert.equal(bench.newest(), { index: 10, files: { data: 'state of 10' } })
+})
+
+test('a snapshot that is taken over from braft is vouched for from then on', () => {
+  const bench = started()
+  assert.ok(bench.save(snapshotMeta(10), { data: 'ours of ten' })!.ok)
+  leftByBraft(bench, 10)
+  assert.is(bench.start()!.status.code, ErrorCode.ECORRUPT, 'another list than was written')
+  assert.is(bench.start({ adopt: true })!.status.toString(), 'OK')
+  assert.is(bench.start()!.status.toString(), 'OK')
+  const list = `${SNAPSHOTS}/${nameOf(10)}/${SNAPSHOT_LIST}`
+  const other = { meta: snapshotMeta(10, 3), files: new Map([['data', {}]]) }
+  bench.disk.put(list, frame(SNAPSHOT_LIST_CODEC.encode(other).finish()))
+  assert.is(bench.start()!.status.code, ErrorCode.ECORRUPT)
+})
+
+test('a snapshot of braft that misses a file is not taken over', () => {
+  const bench = new SnapshotBench()
+  leftByBraft(bench, 10)
+  bench.disk.drop(`${SNAPSHOTS}/${nameOf(10)}/data`)
+  const refused = bench.start({ adopt: true })!.status
+  assert.is(refused.code, ErrorCode.ECORRUPT)
+  assert.match(refused.message, /snapshot_0*10\/data is damaged: it is missing/)
 })
 
 test.run()
