@@ -36,7 +36,7 @@ export class Nemesis {
     else if (deed === 'snapshot') await this.snapshot()
     else if (deed.startsWith('kill ')) await this.kill(this.anyOf(kindIn(deed)))
     else if (deed.startsWith('transfer ')) await this.transfer(this.anyOf(kindIn(deed)))
-    else await this.wipe(this.anyOf(kindIn(deed)))
+    else await wipe(this.scene, group, this.anyOf(kindIn(deed)))
   }
 
   private async kill(victim: GroupMember): Promise<void> {
@@ -69,38 +69,37 @@ export class Nemesis {
     )
   }
 
-  /**
-   * A member loses its directory. braft knows no rebuilding: it must be no member when it comes back empty. Behind a log that
-   * was cut, only a snapshot of the leader gets it there: one of the other kind, where there is one.
-   */
-  private async wipe(victim: GroupMember): Promise<void> {
-    const { counts, note, random } = this.scene
-    const { group } = this
-    const others = group.members.filter((member) => member !== victim)
-    const strangers = others.filter(({ kind }) => kind !== victim.kind)
-    await group.makeLeader(random.pick(strangers.length > 0 ? strangers : others))
-    await group.remove(victim)
-    await victim.kill()
-    victim.wipe()
-    const { stat } = await group.leader()
-    await cutLog(group, stat.peerId)
-    await victim.join(stat.peers)
-    const { member: source } = await group.add(victim)
-    await group.caughtUp(victim)
-    counts.wipes += 1
-    if (victim.kind === 'braft') counts.wipesBraft += 1
-    const installed = victim.snapshots().at(-1)
-    note(
-      `${victim.name} (${victim.kind}) lost its directory; ${source.name} (${source.kind}) brought it back, snapshot ${installed ?? 'none'}`,
-    )
-    if (installed === undefined || source.kind === victim.kind) return
-    counts.snapshots += 1
-    if (victim.kind === 'braft') counts.snapshotsBraft += 1
-  }
-
   private anyOf(kind: Kind): GroupMember {
     return this.scene.random.pick(this.group.members.filter((member) => member.kind === kind))
   }
+}
+
+/**
+ * A member loses its directory. braft knows no rebuilding: it must be no member when it comes back empty. Behind a log that was
+ * cut, only a snapshot of the leader gets it there: one of the other kind, where there is one.
+ */
+export async function wipe(scene: Scene, group: InteropGroup, victim: GroupMember): Promise<void> {
+  const { counts, note, random } = scene
+  const others = group.members.filter((member) => member !== victim)
+  const strangers = others.filter(({ kind }) => kind !== victim.kind)
+  await group.makeLeader(random.pick(strangers.length > 0 ? strangers : others))
+  await group.remove(victim)
+  await victim.kill()
+  victim.wipe()
+  const { stat } = await group.leader()
+  await cutLog(group, stat.peerId)
+  await victim.join(stat.peers)
+  const { member: source } = await group.add(victim)
+  await group.caughtUp(victim)
+  counts.wipes += 1
+  if (victim.kind === 'braft') counts.wipesBraft += 1
+  const installed = victim.snapshots().at(-1)
+  note(
+    `${victim.name} (${victim.kind}) lost its directory; ${source.name} (${source.kind}) brought it back, snapshot ${installed ?? 'none'}`,
+  )
+  if (installed === undefined || source.kind === victim.kind) return
+  counts.snapshots += 1
+  if (victim.kind === 'braft') counts.snapshotsBraft += 1
 }
 
 /** What a log keeps reaches back to the snapshot before the newest: two of them, and the beginning is gone. */
