@@ -9,6 +9,8 @@ type Deed = 'kill the leader' | 'snapshot' | `kill ${Kind}` | `transfer to ${Kin
 
 const DOWN_MS_MAX = 1500
 const REST_MS_MAX = 1500
+/** The file of a block is large, and a busy disk slow. */
+const SNAPSHOT_PATIENCE_MS = 180_000
 
 /** Torments a group of both kinds, one deed after the other, each deed several times before all were done once more. */
 export class Nemesis {
@@ -105,12 +107,16 @@ export async function wipe(scene: Scene, group: InteropGroup, victim: GroupMembe
 /** What a log keeps reaches back to the snapshot before the newest: two of them, and the beginning is gone. */
 export async function cutLog(group: InteropGroup, leader: string): Promise<void> {
   const member = group.member(leader)
-  await eventually(`${member.name} to cut its log`, async () => {
-    const { firstIndex, appliedIndex, snapshotIndex } = await member.stat()
-    if (firstIndex > 1) return true
-    if (appliedIndex > snapshotIndex) await group.calls.snapshot(leader)
-    return null
-  })
+  await eventually(
+    `${member.name} to cut its log`,
+    async () => {
+      const { firstIndex, appliedIndex, snapshotIndex } = await member.stat()
+      if (firstIndex > 1) return true
+      if (appliedIndex > snapshotIndex) await group.calls.snapshot(leader)
+      return null
+    },
+    SNAPSHOT_PATIENCE_MS,
+  )
 }
 
 const DEEDS: readonly Deed[] = [
