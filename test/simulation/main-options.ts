@@ -4,6 +4,7 @@ const USAGE = `usage: npm run sim -- [options]
   --seeds N              how many seeds to run (default 100)
   --from S               the first seed (default 1)
   --size N               of those seeds only the ones whose groups are founded by N members
+  --groups N             of those seeds only the ones with N groups
   --seed S               replays one seed and prints the end of its trace and its hash
   --replay FILE          runs a script that --minimise wrote
   --trace                with --seed or --replay: prints every event
@@ -18,6 +19,7 @@ export interface Options {
   seeds: number
   from: number
   size: number | null
+  groups: number | null
   seed: number | null
   replay: string | null
   trace: boolean
@@ -34,6 +36,7 @@ export function parseOptions(args: readonly string[]): Options {
     seeds: 100,
     from: 1,
     size: null,
+    groups: null,
     seed: null,
     replay: null,
     trace: false,
@@ -60,6 +63,9 @@ export function parseOptions(args: readonly string[]): Options {
         break
       case '--size':
         options.size = number()
+        break
+      case '--groups':
+        options.groups = number()
         break
       case '--seed':
         options.seed = number()

@@ -59,7 +59,7 @@ function report(result: SwarmResult): void {
   console.log(`  replay: npm run sim -- --seed ${seed}; cut down: npm run sim -- --seed ${seed} --minimise`)
 }
 
-/** How fast the time of runs of three members passes: by the clock on the wall, and by what the processor spent on them. */
+/** How fast the time of runs of one group of three nodes passes: by the clock on the wall, and by what the processor spent on them. */
 class Speed {
   private simMs = 0
   private realMs = 0
@@ -90,11 +90,12 @@ function runSeeds(options: Options): number {
   let done = 0
   const ofThree = new Speed()
   for (let seed = options.from; seed < options.from + options.seeds; seed++) {
-    const { size } = planOf(seed).world.cluster
-    if (options.size !== null && size !== options.size) continue
+    const { world } = planOf(seed)
+    const { size } = world.cluster
+    if ((options.size ?? size) !== size || (options.groups ?? world.groups) !== world.groups) continue
     if (performance.now() - startedAt > options.timeLimitS * 1000) break
     const run = (): SwarmResult => Swarm.ofSeed(seed).run()
-    const result = size === 3 ? ofThree.of(run) : run()
+    const result = size === 3 && world.groups === 1 ? ofThree.of(run) : run()
     done++
     simMs += result.simMs
     for (const [name, value] of Object.entries(result.counters)) totals[name] = (totals[name] ?? 0) + value
