@@ -16,7 +16,7 @@ export default class Apply extends MembershipCommand {
     },
     '<%= config.bin %> apply plan.json --yes',
   ]
-  static override seeAlso = ['member add', 'member remove', 'member replace', 'leader transfer']
+  static override seeAlso = ['member add', 'member remove', 'member replace', 'leader transfer', 'recover plan']
   static override args = { plan: Args.string({ required: true, ignoreStdin: true, description: 'the file' }) }
   static override flags = { yes, confirm, wait }
 
@@ -38,6 +38,7 @@ export default class Apply extends MembershipCommand {
       save: () => {},
     })
     if (saved.members !== null) return await this.executed(saved.members, saved.parts)
+    if (saved.recovery !== null) return await this.executed(saved.recovery.plan, saved.recovery.parts)
     const { printTransfer } = await import('../src/terminal/transfer-view.js')
     const done = await saved.transfer()
     return this.result({ plan, executed: true, result: done }, (out) => printTransfer(out, done), { clusterId: file.clusterId })

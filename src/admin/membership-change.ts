@@ -52,7 +52,7 @@ export async function changeMembership(client: ClusterClient, plan: MembershipPl
   checkPlan(plan, { clusterId: client.connection.clusterId })
   await handOver(client, plan, options.signal)
   const configIndex = await new Execution(client, plan, options).run()
-  const verified = options.verify ? await verify(client, plan, configIndex) : []
+  const verified = options.verify ? await verifyMembers(client, plan.action.target, { configIndex, planId: plan.id }) : []
   return { configIndex, voters: plan.action.target, verified, tookMs: Math.round(performance.now() - startedAt) }
 }
 
@@ -157,8 +157,11 @@ function sameVoters({ members, oldMembers }: MembershipReport, target: readonly 
  * Reads the committed configuration back from every member. One that is down learns it when it comes back; with fewer than
  * a quorum nothing is proven, and that is E_OUTCOME_UNKNOWN.
  */
-async function verify(client: ClusterClient, plan: MembershipPlan, configIndex: number): Promise<readonly Verification[]> {
-  const { target } = plan.action
+export async function verifyMembers(
+  client: ClusterClient,
+  target: readonly MemberRef[],
+  { configIndex, planId }: { readonly configIndex: number; readonly planId: string },
+): Promise<readonly Verification[]> {
   const deadline = performance.now() + client.connection.timeoutMs
   let rows: readonly Verification[] = []
   for (;;) {
@@ -169,7 +172,7 @@ async function verify(client: ClusterClient, plan: MembershipPlan, configIndex: 
     const final = rows.every((row) => row.ok || row.problem !== BEHIND)
     if ((quorate && final) || performance.now() > deadline) {
       if (quorate) return rows
-      throw unproven(rows, plan)
+      throw unproven(rows, planId)
     }
     await pause(VERIFY_MS)
   }
@@ -185,10 +188,10 @@ async function verifyOne(client: ClusterClient, member: MemberRef, configIndex: 
   return { ...member, ok, problem: ok ? null : BEHIND }
 }
 
-function unproven(rows: readonly Verification[], plan: MembershipPlan): CliError {
+function unproven(rows: readonly Verification[], planId: string): CliError {
   const silent = rows.filter((row) => !row.ok).map((row) => `${row.id} ${row.problem}`)
   return new CliError('E_OUTCOME_UNKNOWN', `the leader committed it, but too few members say so: ${silent.join('; ')}`, {
     hint: 'Look before you repeat it:  raftctl member list',
-    details: { plan: plan.id, verified: rows },
+    details: { plan: planId, verified: rows },
   })
 }

@@ -6,6 +6,7 @@ import { changesNothing, type MembershipPlan, type MembershipRequest, planMember
 import { addressOf, peerKey } from './node-report.js'
 import { confirmationName } from './plan.js'
 import { writePlan } from './plan-file.js'
+import { planRecovery, type RecoveryPlan, type RecoveryRequest, recover, recoveryQuestion } from './recovery.js'
 
 export interface ExecutionSettings {
   /** False: the leader's word is enough (--no-wait). */
@@ -36,6 +37,28 @@ function wipeAdvice({ action }: MembershipPlan): string[] {
     `to use the directory of ${id} again:  raftctl node wipe DIR`,
     `then start it with --join, and:  raftctl member add ${id}=${address}`,
   ])
+}
+
+/** Everything that a command which sets the members by hand does, by `request`. */
+export function recoveryParts(client: ClusterClient, request: RecoveryRequest, settings: ExecutionSettings) {
+  return {
+    ...{ question: recoveryQuestion, name: confirmationName, save: writePlan, nothing: () => false },
+    draft: () => planRecovery(client, request),
+    ...recoveryExecution(client, settings),
+  }
+}
+
+/** The part of it that a plan from a file needs. */
+export function recoveryExecution(client: ClusterClient, settings: ExecutionSettings) {
+  return {
+    epilogue: ({ action }: RecoveryPlan) =>
+      action.remove.map(
+        ({ id, address }) => `${id}: an empty directory first, then  raftctl member add ${id === address ? '' : `${id}=`}${address}`,
+      ),
+    execute: (plan: RecoveryPlan): Promise<MembershipResult> => recover(client, plan, settings),
+    nameOf: ({ action }: RecoveryPlan, peerId: string): string =>
+      action.target.find((member) => peerKey(member.peerId) === peerKey(peerId))?.id ?? addressOf(peerId),
+  }
 }
 
 /** The part that a plan from a file needs. */

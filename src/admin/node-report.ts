@@ -53,6 +53,8 @@ export interface NodeReport {
   readonly syncP99Ms: number | null
   readonly pid: number | null
   readonly incarnation: string | null
+  /** Grows whenever its members are set by hand; null where a node knows no such thing. */
+  readonly generation: number | null
   readonly machineRevision: number | null
   readonly version: string | null
   readonly uptimeMs: number | null

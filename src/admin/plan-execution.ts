@@ -2,9 +2,10 @@ import { CliError } from '../terminal/errors.js'
 import type { ClusterClient } from './cluster-client.js'
 import { survey } from './discovery.js'
 import { findLeader } from './leader-claims.js'
-import { type ExecutionSettings, executionParts } from './membership-parts.js'
+import { type ExecutionSettings, executionParts, recoveryExecution } from './membership-parts.js'
 import { gatesOf, isAwaited, type MembershipPlan, questionOf, WAIT_STEP } from './membership-plan.js'
 import { checkPlan, confirmationName, type DraftedPlan, judged, type Plan, type PlanGate } from './plan.js'
+import { type RecoveryPlan, recheckRecovery, recoveryQuestion } from './recovery.js'
 import { refuseStale } from './stale-plan.js'
 import { statusOf } from './status.js'
 import { type TransferOutcome, transfer } from './transfer.js'
@@ -20,6 +21,8 @@ export interface SavedPlan {
   /** Null when it is of another kind. */
   readonly members: MembershipPlan | null
   readonly parts: ReturnType<typeof executionParts>
+  /** The same for one that sets the members by hand. */
+  readonly recovery: { readonly plan: RecoveryPlan; readonly parts: ReturnType<typeof recoveryExecution> } | null
   readonly transfer: () => Promise<TransferOutcome>
 }
 
@@ -30,18 +33,20 @@ export interface SavedPlan {
 export async function savedPlan(client: ClusterClient, plan: Plan, settings: ExecutionSettings): Promise<SavedPlan> {
   if (!client.connection.anyGroup) refuseGroup(plan, client.group)
   const members = isOfMembers(plan) ? plan : null
-  if (members === null && !isOfLeadership(plan))
+  const recovery = isOfRecovery(plan) ? { plan, parts: recoveryExecution(client, settings) } : null
+  if (members === null && recovery === null && !isOfLeadership(plan))
     throw new CliError('E_USAGE', `plan ${plan.id} is of kind ${plan.action.kind}, which this version does not execute`, {
       hint: `Run the command that made it: raftctl ${plan.command}`,
     })
-  const recheck = () => checked(client, plan)
+  const recheck = () => (isOfRecovery(plan) ? recheckRecovery(client, plan) : checked(client, plan))
   return {
     drafted: await recheck(),
-    question: members ? questionOf(members) : `${plan.title}?`,
+    question: members ? questionOf(members) : recovery ? recoveryQuestion(recovery.plan) : `${plan.title}?`,
     name: confirmationName(plan),
     recheck,
     members,
     parts: executionParts(client, settings),
+    recovery,
     transfer: () => transfer(client, plan as TransferPlan, { wait: settings.verify, signal: settings.signal }),
   }
 }
@@ -53,6 +58,10 @@ function refuseGroup(plan: Plan, group: string): void {
 
 function isOfMembers(plan: Plan): plan is MembershipPlan {
   return plan.action.kind === 'members.change'
+}
+
+function isOfRecovery(plan: Plan): plan is RecoveryPlan {
+  return plan.action.kind === 'members.reset'
 }
 
 function isOfLeadership(plan: Plan): plan is TransferPlan {

@@ -1,7 +1,7 @@
 import type { ProgressPicture } from './change-progress.js'
 import { ClusterCommand } from './cluster-command.js'
 import { CliError } from './errors.js'
-import type { MutationFlagValues } from './flags.js'
+import type { Impact, MutationFlagValues } from './flags.js'
 import type { MembershipPlanPicture, MembershipResultPicture } from './membership-view.js'
 import type { Drafted } from './plan-decision.js'
 import type { Result } from './result.js'
@@ -27,7 +27,7 @@ const NOT_BEGUN = 'the change had not begun: the members are what they were. To 
 
 /** A command that changes the members: plan, question, progress, outcome. */
 export abstract class MembershipCommand extends ClusterCommand {
-  static override impact = 'membership' as const
+  static override impact: Impact = 'membership'
   static override schema = 'raftctl.member.change/1'
   static override exitCodes = [4, 5, 6, 7, 8, 12, 13, 124]
 

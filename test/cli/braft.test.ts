@@ -276,6 +276,46 @@ test('a plan is good after an election, and stale once the members are others', 
   assert.match(again.stderr, 'E_PLAN_STALE')
 })
 
+test('a group whose majority is gone: planned, asked about by name, and set by hand on those that are left', async () => {
+  const alive = await run('recover', 'plan')
+  assert.equal([alive.exitCode, alive.stderr.includes('every member answers (A, B, C): nothing is lost')], [6, true])
+  cluster.kill(cluster.nodes[2]!)
+  const majority = await run('recover', 'plan')
+  assert.is(majority.exitCode, 6)
+  assert.match(majority.stderr, 'E_QUORUM_ALIVE  A, B of 3 voters answer, which is a majority: a change of members will do')
+  cluster.kill(cluster.nodes[0]!)
+  Object.assign(cluster.nodes[1]!.state, { leader: '0.0.0.0:0:0:0', committed: 80 })
+  const planned = await run('recover', 'plan')
+  assert.is(planned.exitCode, 0)
+  assert.is(
+    planned.stdout,
+    `Plan  set the members to B by hand, without A, C  impact: unsafe
+  before  3 voters  A B C  quorum 2  reachable 1 (A down, C down)  writes stop
+  after  1 voter  B  quorum 1  reachable 1  tolerates 0 more failures
+  B holds the log up to 82 (term 3), and knows it to be committed up to 80
+  becomes final: entries 81 to 82, committed or not
+  lost: whatever A, C held above 82, which nobody can know
+  ✓ 1 of 3 voters answer, no majority  ✓ B answers
+  ! what only the lost members held is gone for good, acknowledged or not
+  ! A, C must not come back with what they hold: they could elect a leader of their own
+  steps  1 tell B that the members are B  2 wait until they have elected a leader  3 verify on B  4 empty the directories of A, C before they run again, then raftctl member add
+`,
+  )
+  const wrong = await run('recover', 'apply', '--lost', b!, '--confirm=Counter')
+  assert.equal([wrong.exitCode, wrong.stderr.includes('B is not lost: it answers')], [2, true])
+  const asked = await run('recover', 'apply', '--lost', `${a},${c}`)
+  assert.equal([asked.exitCode, asked.stderr.includes('Add --confirm=Counter.')], [12, true])
+  const half = await run('recover', 'apply', '--lost', a!, '--confirm=Counter')
+  assert.equal([half.exitCode, half.stderr.includes('C does not answer, and is not among the lost')], [6, true])
+  const file = join(home.directory, 'recover.json')
+  assert.is((await run('recover', 'plan', '--plan-out', file)).exitCode, 0)
+  assert.is(cluster.nodes[1]!.asked.includes('reset_peer'), false)
+  const document = await json('apply', file, '--confirm=Counter')
+  assert.equal([document.data.executed, document.data.result.configIndex, document.data.result.verified.length], [true, 83, 1])
+  assert.equal(cluster.nodes[1]!.state.peers, [cluster.nodes[1]!.peerId])
+  assert.is((await run('recover', 'apply', '--confirm=Counter')).exitCode, 6)
+})
+
 test('a snapshot is taken; that one is being taken already is exit 6', async () => {
   assert.match((await run('snapshot', 'create', '--node', a!)).stdout, /^A {2}snapshot 82 · \d/)
   assert.is((await json('snapshot', 'create', '--all')).data.nodes.length, 3)

@@ -39,6 +39,8 @@ const commands = [
   ['member', 'replace'],
   ['member', 'apply'],
   ['apply'],
+  ['recover', 'plan'],
+  ['recover', 'apply'],
   ['kv', 'get'],
   ['kv', 'put'],
   ['kv', 'del'],

@@ -321,6 +321,12 @@ export class FakeBraftCluster {
       Object.assign(node.state, { snapshotIndex: node.state.applied, snapshotTerm: node.state.term })
       return braft.SnapshotResponse.encode({}).finish()
     })
+    node.answers.set('reset_peer', (bytes) => {
+      const { peer_id, new_peers } = braft.ResetPeerRequest.decode(bytes)
+      this.mustBe(node, peer_id)
+      this.reset(node, [...new_peers])
+      return braft.ResetPeerResponse.encode({}).finish()
+    })
     node.answers.set('transfer_leader', (bytes) => this.transfer(node, bytes))
   }
 
@@ -363,6 +369,18 @@ export class FakeBraftCluster {
     leader.state.replicators = new Map(peers.filter((peer) => peer !== leader.peerId).map((peer) => [peer, idle(index + 1)]))
     if (!peers.includes(leader.peerId)) Object.assign(leader.state, { state: 'FOLLOWER', leader: '0.0.0.0:0:0:0', confIndex: index })
     resolve()
+  }
+
+  /** It gives up its term; the best of those that have the same members leads soon. */
+  private reset(node: FakeBraftNode, peers: string[]): void {
+    Object.assign(node.state, { peers, state: 'FOLLOWER', leader: '0.0.0.0:0:0:0', term: node.state.term + 1 })
+    const left = this.nodes.filter((one) => peers.includes(one.peerId))
+    if (!left.every((one) => one.state.peers.length === peers.length)) return
+    setTimeout(() => {
+      const index = Math.max(...left.map(({ state }) => state.last)) + 1
+      for (const one of left) Object.assign(one.state, { last: index, committed: index, applied: index, confIndex: index })
+      this.lead(left.sort((a, b) => b.state.last - a.state.last)[0]!, node.state.term + 1)
+    }, 50)
   }
 
   private transfer(node: FakeBraftNode, bytes: Uint8Array): Uint8Array {

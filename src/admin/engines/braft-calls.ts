@@ -13,6 +13,7 @@ const CliService = defineService('braft.CliService', {
   add_peer: unary(braft.AddPeerRequest, rawCodec),
   remove_peer: unary(braft.RemovePeerRequest, rawCodec),
   change_peers: unary(braft.ChangePeersRequest, rawCodec),
+  reset_peer: unary(braft.ResetPeerRequest, rawCodec),
   snapshot: unary(braft.SnapshotRequest, rawCodec),
   transfer_leader: unary(braft.TransferLeaderRequest, rawCodec),
 })
@@ -55,6 +56,12 @@ export class BraftCalls implements Disposable {
       },
       settings,
     )
+  }
+
+  /** Has the node believe that these are all members; it gives up its term. */
+  async reset({ endpoint, group, node }: OnNode, peers: readonly string[], settings: WriteSettings): Promise<void> {
+    const request = { group_id: group, peer_id: node, new_peers: [...peers] }
+    await this.calls.write(endpoint, (client, options) => client.call('reset_peer', request, options), settings)
   }
 
   /** Answers when the snapshot is taken. */

@@ -30,7 +30,16 @@ export function braftReport(endpoint: string, stat: RaftStat, process: ProcessFa
     progress: leads ? stat.replicators.map(progressOf) : [],
     electionTimeoutMs: stat.electionTimeoutMs ?? 0,
     heartbeatMs: null,
-    ...{ logBytes: null, dataBytes: null, dataDir: null, syncP99Ms: null, pid: process.pid, incarnation: null, machineRevision: null },
+    ...{
+      logBytes: null,
+      dataBytes: null,
+      dataDir: null,
+      syncP99Ms: null,
+      pid: process.pid,
+      incarnation: null,
+      generation: null,
+      machineRevision: null,
+    },
     version: process.revision === null ? 'braft' : `braft ${process.revision.slice(0, 12)}`,
     ...{ uptimeMs: process.uptimeMs, error: null, alarms: [], readOnly: stat.readOnly, machine: null, mixed: false },
   }

@@ -15,6 +15,7 @@ import type {
   LogCall,
   LogCount,
   NodeCall,
+  ResetMembersCall,
   SentEntry,
   TransferAnswer,
   TransferCall,
@@ -83,6 +84,13 @@ export class BraftEngine implements ClusterEngine {
   async changeMembers(call: ChangeMembersCall, listener: (progress: ChangeProgress) => void): Promise<ChangeProgress> {
     const { BraftMemberChange } = await import('./braft-members.js')
     return await new BraftMemberChange(await this.braftCalls(), this.pages, call, listener).run()
+  }
+
+  /** In memory only, as braft does it: durable once the node was elected upon it. */
+  async resetMembers({ endpoint, group, node, members }: ResetMembersCall): Promise<void> {
+    const calls = await this.braftCalls()
+    const peers = members.map(({ peerId }) => peerId)
+    await calls.reset({ endpoint, group, node }, peers, { check: 'raftctl member list' })
   }
 
   /** braft answers when it has begun to hand over: who leads then is looked up at those who know. */

@@ -2,7 +2,16 @@ import type { Connection } from '../../terminal/connection.js'
 import { CliError } from '../../terminal/errors.js'
 import type { NodeKind, NodeReport } from '../node-report.js'
 import { BraftEngine } from './braft.js'
-import type { ChangeMembersCall, ChangeProgress, ClusterEngine, LogCall, NodeCall, SentEntry, TransferCall } from './engine.js'
+import type {
+  ChangeMembersCall,
+  ChangeProgress,
+  ClusterEngine,
+  LogCall,
+  NodeCall,
+  ResetMembersCall,
+  SentEntry,
+  TransferCall,
+} from './engine.js'
 import { RaftctlEngine } from './raftctl.js'
 import type { SnapshotCopyCall, SnapshotEngine, SnapshotPiece } from './snapshots.js'
 
@@ -68,6 +77,10 @@ export class EitherEngine implements ClusterEngine {
 
   async roundTrips(call: NodeCall, timeoutMs: number) {
     return (await this.at(call)).roundTrips(call, timeoutMs)
+  }
+
+  async resetMembers(call: ResetMembersCall) {
+    return (await this.at(call)).resetMembers(call)
   }
 
   async changeMembers(call: ChangeMembersCall, listener: (progress: ChangeProgress) => void) {

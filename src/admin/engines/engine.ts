@@ -55,6 +55,17 @@ export interface ChangeMembersCall extends NodeCall {
   readonly signal?: AbortSignal
 }
 
+/** The members of a node set by hand, past every quorum. */
+export interface ResetMembersCall extends NodeCall {
+  /** PeerId of the node. */
+  readonly node: string
+  /** Who is left, the node among them. */
+  readonly members: readonly NamedPeer[]
+  /** What the node said of itself when it was planned; null where it knows no such thing. */
+  readonly expectGeneration: number | null
+  readonly expectConfigIndex: number | null
+}
+
 /** How far a change of members is. */
 export interface ChangeProgress {
   /** gates, catching_up, joint, stable, done */
@@ -116,6 +127,8 @@ export interface LogCount {
  */
 export interface ClusterEngine extends Disposable {
   readonly snapshots: SnapshotEngine
+  /** For a group whose majority is gone for good: has one of those that are left believe that they are all. */
+  resetMembers(call: ResetMembersCall): Promise<void>
   nodeStatus(call: NodeCall): Promise<NodeReport>
   /** Entries in order; when the end of a followed log is replaced, those come again in their new term. */
   readLog(call: LogCall, signal: AbortSignal): AsyncGenerator<SentEntry>

@@ -5,7 +5,7 @@ import { CliError } from '../../terminal/errors.js'
 import type { LogRow } from '../entry-summary.js'
 import { isEmptyPeer, type NodeReport, type ProgressReport } from '../node-report.js'
 import { changeMembers } from './change-members.js'
-import { ControlCalls } from './control-calls.js'
+import { type CallOptions, ControlCalls, type ControlClient } from './control-calls.js'
 import type {
   ChangeMembersCall,
   ChangeProgress,
@@ -14,6 +14,7 @@ import type {
   LogCall,
   LogCount,
   NodeCall,
+  ResetMembersCall,
   SentEntry,
   TransferAnswer,
   TransferCall,
@@ -22,6 +23,9 @@ import { membershipReport } from './membership-report.js'
 import { ControlSnapshots, type SnapshotEngine } from './snapshots.js'
 
 type Int64 = Parameters<typeof fromInt64>[0]
+
+/** Before a node sets its members by hand it asks every voter, and makes it durable. */
+const RESET_TIMEOUT_MS = 15_000
 
 /** Clusters of raftctl nodes, asked over raftctl.v1.Control. Owns its channels. */
 export class RaftctlEngine implements ClusterEngine {
@@ -94,6 +98,15 @@ export class RaftctlEngine implements ClusterEngine {
 
   changeMembers(call: ChangeMembersCall, listener: (progress: ChangeProgress) => void): Promise<ChangeProgress> {
     return changeMembers(this.calls, call, listener)
+  }
+
+  async resetMembers({ endpoint, group, members, expectGeneration, expectConfigIndex }: ResetMembersCall): Promise<void> {
+    const request = {
+      ...{ group, expect_generation: expectGeneration ?? 0, expect_config_index: expectConfigIndex ?? 0 },
+      members: members.map(({ id, peerId }) => ({ peer_id: peerId, name: id, role: 'voter' })),
+    }
+    const send = (client: ControlClient, options: CallOptions) => client.call('ResetPeers', request, options)
+    await this.calls.write(endpoint, send, { timeoutMs: RESET_TIMEOUT_MS, check: 'raftctl member list' })
   }
 
   async settings({ endpoint }: NodeCall) {
@@ -178,6 +191,7 @@ function nodeReport(endpoint: string, status: raftctl.v1.NodeStatus): NodeReport
     syncP99Ms: status.sync_p99_ms ?? null,
     pid: status.pid,
     incarnation: status.incarnation,
+    generation: fromInt64(status.generation),
     machineRevision: numberOrNull(status.machine_revision),
     version: status.version,
     uptimeMs: fromInt64(status.uptime_ms),

@@ -72,6 +72,7 @@ export function report(at: number, changes: Partial<NodeReport> = {}): NodeRepor
     syncP99Ms: 1.5,
     pid: 4242,
     incarnation: 'i1',
+    generation: 0,
     machineRevision: 7,
     version: '0.1.0',
     uptimeMs: 1000,
