@@ -20,9 +20,11 @@ import { decodeMark } from '../../src/storage/durable-length.js'
 import { decodeIdentity, encodeIdentity, type IdentityRecord } from '../../src/storage/identity-file.js'
 import { decodeFramed, frame, type MessageCodec } from '../../src/storage/protobuf-file.js'
 import { META_CODEC } from '../../src/storage/raft-meta.js'
+import { decodeSeals } from '../../src/storage/seal-file.js'
 import { Segment } from '../../src/storage/segment.js'
 import { SegmentScan } from '../../src/storage/segment-scan.js'
 import { SNAPSHOT_LIST_CODEC } from '../../src/storage/snapshot-list.js'
+import { decodeListSeals } from '../../src/storage/snapshot-seal.js'
 import { batch, configuration, members } from '../support/entries.js'
 import { snapshotMeta } from '../support/snapshot-bench.js'
 import { b, encode } from '../unit/kv/commands.js'
@@ -308,8 +310,28 @@ const kvSnapshots: Decoder = {
     }),
 }
 
+/** Records of 32 bytes, the last four of which are the checksum of the others. What is damaged is said to be, never read. */
+const seals: Decoder = {
+  name: 'seals',
+  covers: ['src/storage/seal-file.ts decodeSeals', 'src/storage/snapshot-seal.ts decodeListSeals'],
+  samples: () => [1, 2].map((count) => resealRecords(Buffer.alloc(32 * count, 1))),
+  reseal: resealRecords,
+  run: (bytes) => {
+    const { starts, segments, badRecords } = decodeSeals(bytes, checksum)
+    if (starts.length + segments.length + badRecords.length !== Math.ceil(bytes.length / 32)) throw new Error('a record was passed over')
+    decodeListSeals(bytes)
+    return badRecords.length > 0 ? { refused: `damaged at ${badRecords}` } : { value: [...starts, ...segments] }
+  },
+}
+
+function resealRecords(bytes: Buffer): Buffer {
+  const sealed = Buffer.from(bytes)
+  for (let at = 0; at + 32 <= sealed.length; at += 32) sealed.writeUInt32BE(checksum.crc32c(sealed.subarray(at, at + 28)), at + 28)
+  return sealed
+}
+
 export const DISK: readonly Decoder[] = [
-  ...[entries, segment, configurations, slots, identity, archives, kvCommands, kvSnapshots],
+  ...[entries, segment, configurations, slots, identity, archives, kvCommands, kvSnapshots, seals],
   framed('raft-meta', ['src/storage/raft-meta.ts META_CODEC'], META_CODEC, [
     { term: asTerm(5), votedFor: new PeerId('127.0.0.1', 1) },
     { term: asTerm(2 ** 40), votedFor: PeerId.EMPTY },
