@@ -51,7 +51,10 @@ test('a saved context is read back, private to its owner, and leaves no other fi
     playground: true,
     env: null,
     readOnly: false,
+    engine: null,
   })
+  saveContext({ name: 'dev', endpoints: ['127.0.0.1:7001'], engine: 'braft' })
+  assert.is(currentContext()!.engine, 'braft', 'what was found out there is remembered')
   assert.is(statSync(contextFile('dev')).mode & 0o777, 0o600)
   assert.is(contextFile('dev'), join(home, '.config/raftctl/contexts/dev.json'))
   assert.equal(readdirSync(contextsDirectory()), ['dev.json'])
