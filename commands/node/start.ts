@@ -61,6 +61,7 @@ export default class NodeStart extends BaseCommand {
       helpValue: '<duration>',
       description: 'how far two clocks may drift apart in an election timeout (default: a tenth of it)',
     }),
+    mixed: Flags.boolean({ description: 'let braft nodes be members of the group' }),
     transport: Flags.string({
       default: 'grpc',
       helpValue: '<protocol>',

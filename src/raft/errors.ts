@@ -24,6 +24,8 @@ export const ErrorCode = {
   EHOSTUNREACH: 113,
   ESTALE: 116,
   ECANCELED: 125,
+  /** The peer knows no such call: it is of another kind (brpc). */
+  ENOMETHOD: 1002,
   EREQUEST: 1003,
   ERPCTIMEDOUT: 1008,
   EINTERNAL: 2001,

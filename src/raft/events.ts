@@ -69,6 +69,8 @@ export type RaftEvent = EventOrigin &
     | { readonly name: 'configuration.stage'; readonly stage: MembershipStage; readonly target: string; readonly reason: Status }
     | { readonly name: 'configuration.reset'; readonly peers: string }
     | { readonly name: 'alarm.raised' | 'alarm.cleared'; readonly alarm: 'NOSPACE' }
+    /** What runs at its address may not take part: a braft node, where none are taken. */
+    | { readonly name: 'peer.refused'; readonly peer: PeerId; readonly reason: string }
     | { readonly name: 'peer.up'; readonly peer: PeerId }
     | { readonly name: 'peer.down'; readonly peer: PeerId; readonly status: Status }
   )

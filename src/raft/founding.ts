@@ -5,9 +5,13 @@ import type { Answer, HelloRequest, HelloResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
 import type { PeerId } from './peer-id.js'
 import type { NodeIdentity } from './storage.js'
+import { isFresh, Survey } from './survey.js'
 
 const ASK_AGAIN_MS = 100
 const ASK_TIMEOUT_MS = 1000
+
+/** A founder of braft's: it has no incarnation. */
+const BRAFT = 'braft'
 
 /**
  * Founds a group: an empty directory becomes a member only when every founder is known to be as empty as it is.
@@ -17,6 +21,9 @@ const ASK_TIMEOUT_MS = 1000
  * votes only once each has answered 'founding' or shows a founding record with this very incarnation. The record (the
  * incarnation of every founder) is durable before the first vote. A peer whose record does not name this incarnation
  * knew an earlier life of this directory: then it must be rebuilt and nothing else.
+ *
+ * A braft founder waits for nobody and tells no lives apart. It is as empty when nobody has voted there and nothing was written.
+ * Where it is not, the group began without this directory, or with an earlier life of it: it is rebuilt (survey.ts).
  */
 export class Founding {
   private readonly known = new Map<string, string>()
@@ -65,8 +72,9 @@ export class Founding {
     const request = { groupId: this.node.groupId, serverId: this.node.serverId, peerId: peer, incarnation, standing }
     const call = this.node.env.transport.call(peer, 'hello', request, ASK_TIMEOUT_MS, (status, response) => {
       this.calls.delete(peer.key)
-      if (this.stopped || !status.ok) return
-      this.hear(peer, response!)
+      if (this.stopped) return
+      if (status.ok) this.hear(peer, response!)
+      else if (status.code === ErrorCode.ENOMETHOD) this.askBraft(peer)
     })
     this.calls.set(peer.key, call)
   }
@@ -75,10 +83,28 @@ export class Founding {
     const { incarnation } = this.identity
     const namesUs = answer.founders?.get(this.node.serverId.key) === incarnation
     if (answer.standing !== 'founding' && !namesUs) {
+      if (this.node.options.askStanding) return this.beRebuilt()
       return this.finish(Status.error(ErrorCode.EREBUILD, `${peer} belongs to a group that knew an earlier life of this directory`))
     }
     this.known.set(peer.key, answer.incarnation)
     if (this.missing().length === 0) this.found()
+  }
+
+  private askBraft(peer: PeerId): void {
+    const call = this.node.options.askStanding?.(peer, ASK_TIMEOUT_MS, (status, standing) => {
+      this.calls.delete(peer.key)
+      if (this.stopped || !status.ok) return
+      if (!isFresh(standing!)) return this.beRebuilt()
+      this.known.set(peer.key, BRAFT)
+      if (this.missing().length === 0) this.found()
+    })
+    if (call) this.calls.set(peer.key, call)
+  }
+
+  private beRebuilt(): void {
+    const identity: NodeIdentity = { ...this.identity, standing: 'rebuilding' }
+    this.stop()
+    this.node.options.identityStorage!.save(identity, (status) => this.finish(status, identity))
   }
 
   private found(): void {
@@ -104,8 +130,7 @@ export function establishIdentity(node: NodeImpl, done: Done): void {
     if (!status.ok) return done(status)
     node.identity = identity!
     if (node.isStopping()) return done(Status.error(ErrorCode.ESHUTDOWN, 'the node is stopping'))
-    // Who the members are it hears from a leader; a list given at the start may be long out of date.
-    if (identity!.standing === 'rebuilding') node.log.configurations.forgetInitial()
+    if (identity!.standing === 'rebuilding') beRebuilt(node)
     if (identity!.standing !== 'founding') return done(Status.OK)
     node.founding = new Founding(node, identity!, (founded, next) => {
       node.founding = null
@@ -114,11 +139,18 @@ export function establishIdentity(node: NodeImpl, done: Done): void {
         return done(founded)
       }
       node.identity = next!
-      node.observe({ name: 'node.founded', founders: next!.founders!.size })
+      if (next!.founders) node.observe({ name: 'node.founded', founders: next!.founders.size })
+      else beRebuilt(node)
       done(Status.OK)
     })
     node.founding.start()
   })
+}
+
+/** Who the members are it hears from a leader; a list given at the start may be long out of date. */
+function beRebuilt(node: NodeImpl): void {
+  node.log.configurations.forgetInitial()
+  if (node.options.askStanding) new Survey(node).start()
 }
 
 /** Says who this directory is: also while its node starts, so that founders find each other. */

@@ -266,7 +266,9 @@ export class Membership {
 
   /** Of the entry that last changed the members; null where repeating them is what makes them known. */
   private get repeatedIndex(): LogIndex | null {
-    const { configuration, log } = this.node
+    const { configuration, log, options } = this.node
+    // braft's followers write down the members alone: the logs stay the same.
+    if (options.askStanding) return null
     return configuration.id.index === NO_INDEX || log.configurations.isByHand ? null : configuration.configIndex
   }
 

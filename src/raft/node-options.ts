@@ -2,6 +2,7 @@ import type { Configuration } from './configuration.js'
 import type { Environment } from './environment.js'
 import type { StateMachine } from './raft.js'
 import type { IdentityStorage, LogStorage, RaftMetaStorage, SnapshotStorage } from './storage.js'
+import type { AskStanding } from './survey.js'
 
 /** What a node is made of. */
 export interface NodeOptions {
@@ -39,6 +40,11 @@ export interface NodeOptions {
   readonly leaderLease?: boolean
   /** With leases: by how much two clocks may differ T after they were read together; above 0, below T. Default T / 10. */
   readonly maxClockDriftMs?: number
+  /**
+   * Braft nodes may be members: this asks any member, of either kind, for its standing. Configurations are written as braft writes
+   * them, and an empty directory votes after a survey (survey.ts). Absent: all members are raftctl's.
+   */
+  readonly askStanding?: AskStanding
   /** An added member that lacks no more entries than this may become a member. Default 1000. */
   readonly catchupMargin?: number
   /** For changes of the members that name none. Absent: as braft, for as long as an added member answers once per T. */

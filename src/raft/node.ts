@@ -139,6 +139,11 @@ export class Node {
     this.impl.membership.repeat(done)
   }
 
+  /** A braft leader, which knows nothing of rebuilding, may count what this node acknowledges (survey.ts). */
+  get countsForBraft(): boolean {
+    return !this.impl.isRebuilding || !this.impl.meta.mayHaveForgotten
+  }
+
   /** The voters, on the leader; null elsewhere. While joint the new ones. */
   listPeers(): Configuration | null {
     return this.isLeader() ? this.impl.configuration.conf : null

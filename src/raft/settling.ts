@@ -83,7 +83,7 @@ export class Settling {
     const { node } = this
     const { term } = node.meta
     const { configuration } = node
-    const index = node.proposeConfiguration(configuration, configuration.configIndex)
+    const index = node.proposeConfiguration(configuration, node.options.askStanding ? null : configuration.configIndex)
     node.env.failpoints.hit('settle.marker-proposed')
     node.fsmCaller.whenApplied(index, (status) => this.ready(work, incarnation, status.ok ? { index, term } : null))
   }

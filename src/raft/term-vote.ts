@@ -16,6 +16,8 @@ import type { Term } from './types.js'
  *   before responding). After a failed save nothing leaves any more.
  */
 export class TermVote {
+  /** The directory is new or was lost, and it is not known yet that no later term had begun before that (survey.ts). */
+  mayHaveForgotten = false
   private current: RaftMeta = { term: 1 as Term, votedFor: PeerId.EMPTY }
   private version = 0
   private durableVersion = 0

@@ -1,6 +1,7 @@
 import type { AppendStream, AppendStreamEvents, Executor } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
 import type { AppendEntriesRequest } from '../raft/messages.js'
+import { isUnknownService } from './braft-error.js'
 import { DelayedLink } from './delayed-link.js'
 import type { Faults } from './faults.js'
 import { MAX_MESSAGE_BYTES } from './grpc.js'
@@ -18,6 +19,8 @@ export interface AppendStreamContext {
   readonly faults: Faults
   /** The peer must have taken the stream by then. */
   readonly connectTimeoutMs: number
+  /** What answered is no raftctl node. */
+  readonly onStranger: () => void
 }
 
 /** Opens the stream of append frames of one group to one peer. */
@@ -95,6 +98,7 @@ class PeerAppendStream implements AppendStream {
 
   private break(status: Status): void {
     if (this.over) return
+    if (isUnknownService(status)) this.context.onStranger()
     clearTimeout(this.opening)
     this.stream?.cancel()
     // What was received before is answered first; nothing is after.

@@ -1,9 +1,10 @@
-import { ErrorCode, Status } from '../raft/errors.js'
+import { Status } from '../raft/errors.js'
 import { BaiduStdClient, type BaiduStdDone } from './baidu-std-client.js'
-import { BrpcCode, undecorated } from './braft-error.js'
+import { BaiduStdPinger } from './baidu-std-pinger.js'
+import { plainStatus } from './braft-error.js'
 import type { CallHeaders, ChannelCall, ChannelEvents, ChannelOptions, ChannelStream, PeerChannel } from './peer-channel.js'
 import { GRPC_PREFIX_BYTES } from './peer-codec.js'
-import { Peer, PING, StreamMethod } from './peer-definition.js'
+import { Peer, StreamMethod } from './peer-definition.js'
 
 const NO_BYTES = Buffer.alloc(0)
 
@@ -18,18 +19,19 @@ export class BaiduStdPeerChannel implements PeerChannel {
   private readonly client: BaiduStdClient
   private readonly streams = new Set<AppendStreamCalls>()
   private lastStream = 0n
-  private pinging: NodeJS.Timeout | null = null
+  private readonly pinger: BaiduStdPinger
 
-  constructor(private readonly options: ChannelOptions) {
-    const { host, port, connectTimeoutMs } = options
+  constructor({ host, port, connectTimeoutMs, pingIntervalMs: intervalMs, pingTimeoutMs: timeoutMs }: ChannelOptions) {
     this.client = new BaiduStdClient(host, port, { connectTimeoutMs, onDisconnected: (status) => this.lost(status) })
+    const isInUse = () => this.client.pendingCalls > 0 || this.streams.size > 0
+    this.pinger = new BaiduStdPinger(this.client, { intervalMs, timeoutMs, isInUse })
   }
 
   call(method: string, request: Buffer, { fields }: CallHeaders, events: ChannelEvents): ChannelCall {
-    this.keepPinging()
+    this.pinger.start()
     const userFields = new Map(Object.entries(fields))
     return this.client.call({ service: Peer.name, method, message: request, userFields }, (status, response) => {
-      if (!response) return events.ended(plain(status))
+      if (!response) return events.ended(plainStatus(status))
       events.opened((key) => response.userFields.get(key))
       events.message(response.message)
       events.ended(Status.OK)
@@ -37,7 +39,7 @@ export class BaiduStdPeerChannel implements PeerChannel {
   }
 
   openAppend(fields: Readonly<Record<string, string>>, events: ChannelEvents): ChannelStream {
-    this.keepPinging()
+    this.pinger.start()
     const stream = new AppendStreamCalls(this.client, ++this.lastStream, events, (gone) => this.streams.delete(gone))
     this.streams.add(stream)
     stream.open(new Map(Object.entries(fields)))
@@ -54,36 +56,9 @@ export class BaiduStdPeerChannel implements PeerChannel {
   }
 
   private lost(status: Status): void {
-    if (this.pinging) clearInterval(this.pinging)
-    this.pinging = null
-    for (const stream of [...this.streams]) stream.finish(plain(status))
+    this.pinger.stop()
+    for (const stream of [...this.streams]) stream.finish(plainStatus(status))
   }
-
-  /** Until the connection is lost, which pings find out. */
-  private keepPinging(): void {
-    this.pinging ??= setInterval(() => this.ping(), this.options.pingIntervalMs).unref()
-  }
-
-  private ping(): void {
-    if (!this.client.isConnected || (this.client.pendingCalls === 0 && this.streams.size === 0)) return
-    const { pingTimeoutMs } = this.options
-    const late = Status.error(ErrorCode.EHOSTDOWN, `no answer to a ping within ${pingTimeoutMs} ms`)
-    let answered = false
-    const timer = setTimeout(() => {
-      // After a turn in which this process may have stood still, what has arrived meanwhile is read first.
-      setImmediate(() => answered || this.client.hangUp(late))
-    }, pingTimeoutMs).unref()
-    this.client.call({ service: Peer.name, method: PING, message: NO_BYTES }, () => {
-      answered = true
-      clearTimeout(timer)
-    })
-  }
-}
-
-/** How a failed call reads to the engine: the peer's own words, and one number for each way to lose a connection. */
-function plain(status: Status): Status {
-  if (status.code === BrpcCode.EEOF || status.code === BrpcCode.EFAILEDSOCKET) return Status.error(ErrorCode.ECONNRESET, status.message)
-  return new Status(status.code, undecorated(status.message))
 }
 
 class AppendStreamCalls implements ChannelStream {
@@ -104,7 +79,7 @@ class AppendStreamCalls implements ChannelStream {
     this.call({ method: StreamMethod.open, userFields }, (status, response) => {
       if (this.finished) return
       if (response) this.events.opened((key) => response.userFields.get(key))
-      else this.finish(plain(status))
+      else this.finish(plainStatus(status))
     })
   }
 
@@ -114,7 +89,7 @@ class AppendStreamCalls implements ChannelStream {
     this.call({ method: StreamMethod.frame, message, ...(entries ? { messageRest: entries } : {}) }, (status, response) => {
       if (this.finished) return
       if (response) this.events.message(response.message)
-      else this.finish(plain(status))
+      else this.finish(plainStatus(status))
     })
   }
 

@@ -1,5 +1,5 @@
 import { status as GrpcStatus } from '@grpc/grpc-js'
-import { ErrorCode, type Status } from '../raft/errors.js'
+import { ErrorCode, Status } from '../raft/errors.js'
 
 /** brpc's own error numbers, as they appear on the wire. */
 export const BrpcCode = {
@@ -79,6 +79,18 @@ export function decorate(status: Status, serverAddress: string): string {
 /** What the handler said, without what `decorate` and brpc's clients (`[E<code>]`, `[R<n>]`) put before it. */
 export function undecorated(text: string): string {
   return text.replace(/^(?:\[[ER]-?\d+\]|\[[^\][]*:\d+\](?=\[E))+/, '')
+}
+
+/** How a failed call reads to the engine: the peer's own words, and one number for each way to lose a connection or an answer. */
+export function plainStatus(status: Status): Status {
+  if (status.code === BrpcCode.EEOF || status.code === BrpcCode.EFAILEDSOCKET) return Status.error(ErrorCode.ECONNRESET, status.message)
+  if (status.code === BrpcCode.ERPCTIMEDOUT) return Status.error(ErrorCode.ETIMEDOUT, status.message)
+  return new Status(status.code, undecorated(status.message))
+}
+
+/** No raftctl node answers so to its own service. */
+export function isUnknownService({ code }: Status): boolean {
+  return code === BrpcCode.ENOSERVICE || code === BrpcCode.ENOMETHOD
 }
 
 /** The error number inside a decorated text (all that gRPC leaves of it); null when there is none. */

@@ -12,6 +12,7 @@ import type { EventLog } from './event-log.js'
 import type { Faults } from './faults.js'
 import type { ProcessIdentity } from './identity.js'
 import type { ManagedNode, NodeManager } from './node-manager.js'
+import type { PeerKind } from './peer-kinds.js'
 
 /** A command of a state machine in words. */
 export interface CommandText {
@@ -53,6 +54,8 @@ export interface ControlHost {
   logSegments(groupId: string): Promise<number>
   facts(groupId: string): Promise<GroupFacts>
   nameOf(peer: PeerId): string
+  /** What runs at the address of a peer; null while nothing was heard of it. */
+  kindOf(peer: PeerId): PeerKind | null
   /** A member is called so from now on; '' changes nothing. */
   learnName(peer: PeerId, name: string): void
   /** Makes durable that the members of a group were set by hand, with a new generation, which it answers. */

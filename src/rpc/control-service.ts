@@ -69,19 +69,21 @@ export class ControlService {
   }
 
   private async nodeStatus(group: string): Promise<raftctl.v1.NodeStatus.$Properties> {
-    const { identity, faults, uptimeMs, nameOf } = this.viewParts()
+    const { identity, faults, ...view } = this.viewParts()
     const facts = await this.host.facts(group || DEFAULT_GROUP)
     const node = nodeOf(this.host, group)
     const snapshot = await this.snapshotInfos.newest(node)
     return {
-      ...nodeStatusOf(node.status(), { identity, facts, nameOf, uptimeMs, faultsEnabled: faults.enabled }),
+      ...nodeStatusOf(node.status(), { identity, facts, ...view, faultsEnabled: faults.enabled }),
       ...(snapshot ? { snapshot } : {}),
     }
   }
 
   private viewParts() {
     const { identity, faults } = this.host
-    return { identity, faults, uptimeMs: this.host.uptimeMs(), nameOf: (peer: PeerId) => this.host.nameOf(peer) }
+    const nameOf = (peer: PeerId) => this.host.nameOf(peer)
+    const kindOf = (peer: PeerId) => this.host.kindOf(peer)
+    return { identity, faults, uptimeMs: this.host.uptimeMs(), nameOf, kindOf }
   }
 
   private async listGroups(): Promise<raftctl.v1.ListGroupsResponse.$Properties> {

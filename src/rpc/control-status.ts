@@ -2,6 +2,7 @@ import type { raftctl } from '../generated/raftctl.js'
 import type { NodeStatus } from '../raft/node-status.js'
 import type { PeerId } from '../raft/peer-id.js'
 import type { ProcessIdentity } from './identity.js'
+import type { PeerKind } from './peer-kinds.js'
 
 /** What a process knows of a group beyond what the engine says. */
 export interface GroupFacts {
@@ -17,6 +18,8 @@ export interface GroupFacts {
   readonly alarms: readonly string[]
   /** A snapshot is taken every so often; 0: only on demand. */
   readonly snapshotIntervalMs: number
+  /** Braft nodes may be members. */
+  readonly mixed: boolean
 }
 
 /** Labels of members; '' for one without a name. */
@@ -49,6 +52,8 @@ export interface ProcessView {
   readonly identity: ProcessIdentity
   readonly facts: GroupFacts
   readonly nameOf: NameOf
+  /** What the peer runs; null while nobody knows. */
+  readonly kindOf: (peer: PeerId) => PeerKind | null
   readonly uptimeMs: number
   readonly faultsEnabled: boolean
 }
@@ -93,6 +98,7 @@ export function nodeStatusOf(status: NodeStatus, view: ProcessView): raftctl.v1.
       rebuilding: peer.rebuilding,
       snapshot_bytes_sent: peer.snapshotBytesSent,
       snapshot_bytes_total: peer.snapshotBytesTotal,
+      kind: view.kindOf(peer.peerId) ?? '',
     })),
     election_timeout_ms: status.electionTimeoutMs,
     heartbeat_ms: Math.round(status.heartbeatMs),
@@ -109,7 +115,7 @@ export function nodeStatusOf(status: NodeStatus, view: ProcessView): raftctl.v1.
     faults_enabled: view.faultsEnabled,
     machine: facts.machine,
     ...whole('machine_revision', facts.machineRevision),
-    mixed: false,
+    mixed: facts.mixed,
     snapshot_state: status.snapshot.state,
     snapshot_bytes_done: status.snapshot.bytesDone,
     snapshot_bytes_total: status.snapshot.bytesTotal,

@@ -1,6 +1,7 @@
 import http2 from 'node:http2'
 import net from 'node:net'
 import { ErrorCode, Status } from '../raft/errors.js'
+import { BrpcCode } from './braft-error.js'
 import { ConnectBackoff } from './connect-backoff.js'
 import { MAX_MESSAGE_BYTES } from './grpc.js'
 import { MetadataKey } from './identity.js'
@@ -253,6 +254,7 @@ export class MessageReader {
   }
 }
 
+const GRPC_UNIMPLEMENTED = '12'
 const GRPC_UNAVAILABLE = '14'
 const GRPC_DEADLINE_EXCEEDED = '4'
 
@@ -264,6 +266,7 @@ function statusOf(trailers: http2.IncomingHttpHeaders): Status {
   const errno = Number(trailers[MetadataKey.errno])
   if (Number.isInteger(errno) && errno > 0) return new Status(errno, message)
   if (code === GRPC_DEADLINE_EXCEEDED) return Status.error(ErrorCode.ETIMEDOUT, message)
+  if (code === GRPC_UNIMPLEMENTED) return new Status(BrpcCode.ENOMETHOD, message)
   if (code === GRPC_UNAVAILABLE) return Status.error(ErrorCode.EHOSTDOWN, message)
   return Status.error(ErrorCode.EREQUEST, `gRPC status ${code}: ${message}`)
 }

@@ -9,6 +9,8 @@ export interface ManagedNode {
   readonly groupId: string
   readonly peerId: PeerId
   readonly handler: PeerHandler
+  /** A braft leader, which knows nothing of rebuilding, may count what this node acknowledges. */
+  readonly countsForBraft: boolean
   status(): NodeStatus
   /** PeerId.EMPTY when unknown. */
   leaderId(): PeerId

@@ -5,11 +5,13 @@ import type { HelloRequest, PeerCalls, PeerMethod } from '../raft/messages.js'
 import type { PeerId } from '../raft/peer-id.js'
 import { openAppendStream } from './append-stream.js'
 import { BaiduStdPeerChannel } from './baidu-std-peer-channel.js'
+import { isUnknownService } from './braft-error.js'
 import type { Faults } from './faults.js'
 import { GrpcPeerChannel } from './grpc-peer-channel.js'
 import { MetadataKey, type ProcessIdentity } from './identity.js'
 import type { PeerChannel, PeerProtocol } from './peer-channel.js'
 import { decodeHelloResponse, encodeHelloRequest, peerMethodCodecs } from './peer-messages.js'
+import { type Settle, timedCall } from './timed-call.js'
 
 export interface PeerTransportOptions {
   /** What the nodes of this cluster speak to each other; every node listens to both. Default grpc. */
@@ -19,6 +21,8 @@ export interface PeerTransportOptions {
   readonly faults: Faults
   /** A peer said what it is called. */
   readonly onName: (peer: PeerId, name: string) => void
+  /** What answers at a peer's address is no raftctl node. */
+  readonly onStranger?: (peer: PeerId) => void
   /** Between 200 and 1,000 ms. */
   readonly connectTimeoutMs?: number
   /** How often a connection in use is pinged, and how long the answer may take. */
@@ -69,8 +73,9 @@ export class PeerTransport implements Transport {
 
   openAppendStream(groupId: string, from: PeerId, to: PeerId, events: AppendStreamEvents): AppendStream {
     const { executor, identity, faults } = this.options
+    const onStranger = () => this.options.onStranger?.(to)
     return openAppendStream(
-      { channel: this.channel(to), executor, identity, faults, connectTimeoutMs: this.connectTimeoutMs },
+      { channel: this.channel(to), executor, identity, faults, connectTimeoutMs: this.connectTimeoutMs, onStranger },
       { groupId, from, to },
       events,
     )
@@ -141,36 +146,21 @@ export class PeerTransport implements Transport {
     return { name: codec.name, body, decode: (bytes: Buffer) => codec.decodeResponse(bytes) }
   }
 
-  /** One request, one completion. A fault may hold it back or let it run into its deadline. */
   private unary(
     to: PeerId,
     { name, body }: { readonly name: string; readonly body: Buffer },
     timeoutMs: number,
     done: (status: Status, bytes?: Buffer) => void,
   ): Call {
-    const { executor, identity, faults } = this.options
-    let settled = false
-    let underWay: Call | null = null
-    let delay: NodeJS.Timeout | null = null
-    const settle = (status: Status, bytes?: Buffer) => {
-      if (settled) return
-      settled = true
-      clearTimeout(deadline)
-      if (delay) clearTimeout(delay)
-      underWay?.cancel()
-      executor.post(() => !cancelled && done(status, bytes), name)
-    }
-    const deadline = setTimeout(() => settle(Status.error(ErrorCode.ETIMEDOUT, `no answer from ${to} within ${timeoutMs} ms`)), timeoutMs)
-    let cancelled = false
-    const start = () => {
+    const { identity, onStranger } = this.options
+    const start = (settle: Settle<Buffer>) => {
       let answer: Buffer | null = null
-      underWay = this.channel(to).call(
+      return this.channel(to).call(
         name,
         body,
         { fields: identity.peerMetadata(), timeoutMs },
         {
           opened: (fields) => {
-            if (faults.isCutFrom(to)) return
             const mismatch = identity.clusterMismatch(fields(MetadataKey.clusterId))
             if (mismatch) settle(Status.error(ErrorCode.EINVAL, `${to} is of another cluster: ${mismatch}`))
           },
@@ -178,22 +168,12 @@ export class PeerTransport implements Transport {
             answer = bytes
           },
           ended: (status) => {
-            if (faults.isCutFrom(to)) return
+            if (isUnknownService(status)) onStranger?.(to)
             settle(status.ok && !answer ? Status.error(ErrorCode.EREQUEST, `an empty answer from ${to}`) : status, answer ?? undefined)
           },
         },
       )
     }
-    const delayMs = faults.delayTo(to)
-    if (!faults.isCutTo(to) && !faults.loses(to)) {
-      if (delayMs > 0) delay = setTimeout(() => settled || start(), delayMs)
-      else start()
-    }
-    return {
-      cancel: () => {
-        cancelled = true
-        settle(Status.error(ErrorCode.ECANCELED, 'cancelled'))
-      },
-    }
+    return timedCall(this.options, { to, label: name, timeoutMs }, start, done)
   }
 }

@@ -26,6 +26,7 @@ export interface NodeFlags {
   readonly group: string
   readonly electionTimeout: string
   readonly transport?: string | undefined
+  readonly mixed?: boolean | undefined
   readonly enableFaults?: boolean | undefined
   readonly logLevel: string
   readonly logFile?: string | undefined
@@ -64,6 +65,8 @@ export interface NodeConfiguration {
   readonly maxClockDriftMs: number
   /** What this node speaks to the other members; it listens to both. */
   readonly transport: PeerProtocol
+  /** Braft nodes may be members of the group. */
+  readonly mixed: boolean
   readonly faultsEnabled: boolean
   readonly logLevel: LogLevel
   readonly logFile: string | null
@@ -128,6 +131,7 @@ export function parseConfiguration(flags: NodeFlags): NodeConfiguration {
     maxClockDriftMs: clockDriftOf(flags.maxClockDrift, electionTimeoutMs),
     snapshotIntervalMs: snapshotIntervalOf(flags.snapshotInterval ?? SNAPSHOT_INTERVAL_DEFAULT),
     snapshotBytesPerSecond: rateOf(flags.snapshotMaxRate ?? '0'),
+    mixed: mixedOf(flags, [peerId, ...members, ...join]),
     transport: transportOf(flags.transport ?? 'grpc'),
     faultsEnabled: flags.enableFaults ?? false,
     logLevel: logLevelOf(flags.logLevel),
@@ -270,6 +274,22 @@ function rateOf(text: string): number {
   return Math.round(Number(match[1]) * RATE_UNITS[match[2] ?? 'B']!)
 }
 
+/** What braft cannot do is refused where it may be a member. */
+function mixedOf({ mixed, rebuild, leaderLease }: NodeFlags, peers: readonly PeerId[]): boolean {
+  if (!mixed) return false
+  const refuse = (what: string, hint: string) => new StartError('E_MIXED', `a group with braft members ${what}`, hint)
+  if (rebuild) {
+    throw refuse(
+      'cannot rebuild a member: braft counts the acknowledgements of one that lost its directory',
+      'Remove the member and add it again: braft_cli remove_peer or raftctl member remove, start it with --mixed --join HOST:PORT, then add it.',
+    )
+  }
+  if (leaderLease) throw refuse('has no leader leases: braft promises none to them', 'Leave --leader-lease out.')
+  const bad = peers.find((peer) => !peer.isIpv4)
+  if (bad) throw refuse(`knows its members by IPv4 address, not as ${bad.address}`, 'Give the IPv4 address of every member.')
+  return true
+}
+
 function transportOf(text: string): PeerProtocol {
   const protocol = PEER_PROTOCOLS.find((known) => known === text)
   if (!protocol) throw usage(`--transport "${text}" is no transport`, `Use one of ${PEER_PROTOCOLS.join(', ')}.`)
@@ -309,6 +329,7 @@ export function describeConfiguration(configuration: NodeConfiguration): Record<
     checksum: configuration.checksum,
     'leader-lease': String(configuration.leaderLease),
     'max-clock-drift': `${configuration.maxClockDriftMs}ms`,
+    mixed: String(configuration.mixed),
     transport: configuration.transport,
     'enable-faults': String(configuration.faultsEnabled),
     'log-level': configuration.logLevel,

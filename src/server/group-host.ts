@@ -4,9 +4,11 @@ import type { Environment, FileSystem } from '../raft/environment.js'
 import { ErrorCode, type Status } from '../raft/errors.js'
 import { Node } from '../raft/node.js'
 import type { IdentityStorage } from '../raft/storage.js'
+import type { AskStanding } from '../raft/survey.js'
 import type { Recovery } from '../rpc/control-recovery.js'
 import type { Faults } from '../rpc/faults.js'
 import type { ProcessIdentity } from '../rpc/identity.js'
+import { askStanding } from '../rpc/raft-stat-reader.js'
 import { manualClusterId } from '../storage/cluster-id.js'
 import type { Removal } from '../storage/identity-file.js'
 import { type NodeStorage, openStorage } from '../storage/open-storage.js'
@@ -90,6 +92,7 @@ export class GroupHost {
             standing: configuration.standing,
             bootId: identity.bootId,
             electionTimeoutMs: configuration.electionTimeoutMs,
+            ...(configuration.mixed ? { askStanding: this.askStanding() } : {}),
             leaderLease: configuration.leaderLease,
             maxClockDriftMs: configuration.maxClockDriftMs,
           },
@@ -105,6 +108,12 @@ export class GroupHost {
 
   get directory(): string {
     return this.options.directory
+  }
+
+  private askStanding(): AskStanding {
+    const { configuration, environment, faults } = this.options
+    const context = { executor: environment.executor, faults }
+    return (peer, timeoutMs, done) => askStanding(context, configuration.group, { peer, timeoutMs }, done)
   }
 
   /** Makes durable that this directory takes part in nothing any more. */

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { status } from '@grpc/grpc-js'
 import { Configuration } from '../raft/configuration.js'
 import type { PeerId } from '../raft/peer-id.js'
 import { Channels } from '../rpc/channel.js'
@@ -39,7 +40,7 @@ export function refuseOtherMachine({ dataDir, group, machine }: NodeConfiguratio
 
 /** Why a member that was removed does not run, and how it comes back: with an empty directory, as a new member. */
 export function removedError(configuration: NodeConfiguration, { reason, members }: Removal): StartError {
-  const { name, peerId, dataDir, listen, group, machine } = configuration
+  const { name, peerId, dataDir, listen, group, machine, mixed } = configuration
   const { address } = peerId
   const label = name === address ? 'NAME' : name
   const join = members.length > 0 ? members.join(',') : 'HOST:PORT'
@@ -47,6 +48,7 @@ export function removedError(configuration: NodeConfiguration, { reason, members
   const more = [
     ...(where === address ? [] : [`--advertise ${address}`]),
     ...(group === DEFAULT_GROUP && machine === 'kv' ? [] : [`--group ${group}${machine === 'kv' ? '' : `=${machine}`}`]),
+    ...(mixed ? ['--mixed'] : []),
   ]
   const start = ['raftctl node start', `--name ${label}`, `--listen ${where}`, ...more, `--join ${join}`, `--data ${dataDir}`].join(' ')
   return new StartError(
@@ -61,21 +63,33 @@ export function removedError(configuration: NodeConfiguration, { reason, members
   )
 }
 
+export interface LearnOptions {
+  readonly expected: string | null
+  /** Braft nodes may be members; they know of no cluster id. */
+  readonly mixed: boolean
+  readonly signal: AbortSignal
+  readonly log: Logger
+}
+
 /**
- * Asks the members that `--join` names which cluster they are, until one says so; null when `signal` ends the waiting first.
- * Throws StartError E_CLUSTER_MISMATCH when they are of several clusters, or not of the `expected` one.
+ * Asks the members that `--join` names which cluster they are, until one says so. Null when `signal` ends the waiting first; no
+ * `clusterId` when none but braft nodes answered. Throws StartError E_CLUSTER_MISMATCH when they are of several clusters, or not
+ * of the `expected` one, and E_MIXED when one is a braft node and this one was not told to expect that.
  */
 export async function learnClusterId(
   peers: readonly PeerId[],
-  { expected, signal, log }: { readonly expected: string | null; readonly signal: AbortSignal; readonly log: Logger },
-): Promise<string | null> {
+  { expected, mixed, signal, log }: LearnOptions,
+): Promise<{ readonly clusterId: string | null } | null> {
   const channels = new Channels({ reconnectBackoffMaxMs: 500 })
   let saidAt = Number.NEGATIVE_INFINITY
   try {
     while (!signal.aborted) {
       const answers = await Promise.all(peers.map((peer) => ask(channels, peer, signal)))
       const known = answers.filter((answer) => answer.clusterId !== '')
-      if (known.length > 0) return agreed(known, expected)
+      const braft = answers.find((answer) => answer.isBraft)
+      if (braft && !mixed) throw strangerError(braft.address)
+      if (known.length > 0) return { clusterId: agreed(known, expected) }
+      if (braft) return { clusterId: null }
       if (performance.now() - saidAt > SAY_AGAIN_MS) {
         saidAt = performance.now()
         log.warn({ members: answers.map(({ address, problem }) => `${address}: ${problem}`) }, 'join.waiting')
@@ -92,6 +106,7 @@ interface Answer {
   readonly address: string
   /** '' while it is not known. */
   readonly clusterId: string
+  readonly isBraft: boolean
   readonly problem: string
 }
 
@@ -99,11 +114,15 @@ async function ask(channels: Channels, { address }: PeerId, signal: AbortSignal)
   try {
     const client = new ServiceClient(Control, channels.grpc(address))
     const { cluster_id: clusterId } = await client.call('Probe', {}, { timeoutMs: ASK_TIMEOUT_MS, signal })
-    return { address, clusterId, problem: 'it does not know its cluster yet' }
+    return { address, clusterId, isBraft: false, problem: 'it does not know its cluster yet' }
   } catch (error) {
-    const { details = '', message } = error as Error & { details?: string }
-    return { address, clusterId: '', problem: details || message }
+    const { code, details = '', message } = error as Error & { code?: status; details?: string }
+    return { address, clusterId: '', isBraft: code === status.UNIMPLEMENTED, problem: details || message }
   }
+}
+
+function strangerError(address: string): StartError {
+  return new StartError('E_MIXED', `${address} is a braft node`, 'Start this node with --mixed to join a group that has braft members.')
 }
 
 function agreed(answers: readonly Answer[], expected: string | null): string {

@@ -65,6 +65,7 @@ const LEVELS: Partial<Record<RaftEvent['name'], 'info' | 'warn' | 'error'>> = {
   'configuration.reset': 'warn',
   'alarm.raised': 'error',
   'alarm.cleared': 'info',
+  'peer.refused': 'warn',
   'peer.up': 'info',
   'peer.down': 'warn',
 }

@@ -10,7 +10,6 @@ import { ProcessIdentity } from '../rpc/identity.js'
 import { NodeManager } from '../rpc/node-manager.js'
 import { PeerService } from '../rpc/peer-service.js'
 import { ListenError, RpcServer } from '../rpc/server.js'
-import { PeerTransport } from '../rpc/transport.js'
 import { checksum as crc, murmurChecksum } from '../storage/checksum.js'
 import type { Removal } from '../storage/identity-file.js'
 import { NodeFileSystem } from '../storage/node-file-system.js'
@@ -26,6 +25,7 @@ import { watchEventLoop } from './loop-monitor.js'
 import { MemberNames } from './member-names.js'
 import { Metrics } from './metrics.js'
 import { addNodeServices } from './node-services.js'
+import { Peers } from './peers.js'
 import { ProcessControlHost } from './process-control-host.js'
 import { StartError } from './start-error.js'
 import { timedFileSystem } from './timed-file-system.js'
@@ -57,7 +57,7 @@ export class NodeProcess {
   private readonly faults: Faults
   private readonly names: MemberNames
   private readonly metrics: Metrics
-  private readonly transport: PeerTransport
+  private readonly peers: Peers
   private readonly environment: ProductionEnvironment
   private readonly peerService: PeerService
   private readonly server: RpcServer
@@ -83,14 +83,14 @@ export class NodeProcess {
     const executor = new EventLoopExecutor()
     const { identity, faults, nodes, names, metrics } = this
     const onName = (peer: Parameters<MemberNames['learn']>[0], learned: string) => names.learn(peer, learned)
-    this.transport = new PeerTransport({ protocol: configuration.transport, executor, identity, faults, onName })
-    const observer = { event: (event: RaftEvent) => this.observe(event) }
-    this.environment = productionEnvironment({ executor, transport: this.transport, observer, faults, checksum })
-    const onAlive = (peer: typeof peerId) => this.transport.noteAlive(peer)
+    const observe = (event: RaftEvent) => this.observe(event)
+    this.peers = new Peers({ configuration, executor, checksum, identity, faults, onName, observe })
+    this.environment = productionEnvironment({ executor, transport: this.peers.transport, observer: { event: observe }, faults, checksum })
+    const onAlive = (peer: typeof peerId) => this.peers.noteAlive(peer)
     this.peerService = new PeerService({ nodes, executor, checksum, identity, faults, onName, onAlive })
     this.server = new RpcServer({ grpcInterceptors: [callGuard({ identity, onCall: (...call) => metrics.observeCall(...call) })] })
     const groupOf = (groupId: string) => (this.group?.node.groupId === groupId ? this.group : null)
-    const { environment, events } = this
+    const { environment, events, peers } = this
     const directory = () => this.directory
     const host = new ProcessControlHost({
       configuration,
@@ -100,6 +100,7 @@ export class NodeProcess {
       events,
       faults,
       names,
+      peers,
       metrics,
       log,
       directory,
@@ -108,7 +109,19 @@ export class NodeProcess {
     })
     const isStarting = (groupId: string) => this.group === null && groupId === configuration.group
     const { peerService } = this
-    addNodeServices(this.server, { configuration, host, nodes, executor, checksum, peerService, metrics, groupOf, isStarting })
+    addNodeServices(this.server, {
+      configuration,
+      host,
+      nodes,
+      executor,
+      checksum,
+      faults,
+      peers,
+      peerService,
+      metrics,
+      groupOf,
+      isStarting,
+    })
   }
 
   /** Resolves once the node takes part in its group. Throws StartError; nothing is left running or behind then. */
@@ -148,16 +161,16 @@ export class NodeProcess {
   /** What the start means for the directory, and which cluster an empty one joins; null when the node was stopped meanwhile. */
   private async meetCluster(): Promise<{ readonly directory: string; readonly configuration: NodeConfiguration } | null> {
     const { configuration, identity, giveUp, log } = this
-    const { join: members, clusterId: expected, dataDir, group } = configuration
+    const { join: members, clusterId: expected, dataDir, group, mixed } = configuration
     const { directory, found } = await placeOfGroup(dataDir, group, crc)
     if (found === null && !configuration.adopt) await refuseBraft(directory, group)
     if (found === 'damaged') return { directory, configuration }
     if (found) refuseOtherMachine(configuration, found)
     if (found?.removed) throw removedError(configuration, found.removed)
     if (found === null && members.length > 0) {
-      const clusterId = await learnClusterId(members, { expected, signal: giveUp.signal, log })
-      if (clusterId === null) return null
-      identity.adoptClusterId(clusterId)
+      const learned = await learnClusterId(members, { expected, mixed, signal: giveUp.signal, log })
+      if (learned === null) return null
+      if (learned.clusterId !== null) identity.adoptClusterId(learned.clusterId)
     }
     return { directory, configuration: configurationFor(configuration, found) }
   }
@@ -176,7 +189,7 @@ export class NodeProcess {
     this.peerService.close()
     await this.server.close({ deadlineMs: graceMs })
     if (group) this.nodes.remove(group.node)
-    this.transport.close()
+    this.peers.transport.close()
     this.environment.clock.stop()
     this.stopWatchingLoop()
     await this.names.saved()

@@ -1,9 +1,11 @@
 import { Kv, kvHandlers } from '../machines/kv/grpc-service.js'
 import type { Checksum, Executor } from '../raft/environment.js'
+import type { PeerId } from '../raft/peer-id.js'
 import { addBraftServices, addPages, addPeerService } from '../rpc/builtin.js'
 import type { AdministeredNode } from '../rpc/cli-service.js'
 import { Control } from '../rpc/control-definition.js'
 import { type ControlHost, ControlService } from '../rpc/control-service.js'
+import type { Faults } from '../rpc/faults.js'
 import type { NodeManager } from '../rpc/node-manager.js'
 import type { PeerService } from '../rpc/peer-service.js'
 import type { RpcServer } from '../rpc/server.js'
@@ -11,6 +13,7 @@ import type { NodeConfiguration } from './configuration.js'
 import type { GroupHost } from './group-host.js'
 import { HostedKv, servicesOf } from './hosted-machine.js'
 import type { Metrics } from './metrics.js'
+import type { Peers } from './peers.js'
 
 export interface NodeServicesOptions {
   readonly configuration: NodeConfiguration
@@ -18,6 +21,8 @@ export interface NodeServicesOptions {
   readonly nodes: NodeManager<AdministeredNode>
   readonly executor: Executor
   readonly checksum: Checksum
+  readonly faults: Faults
+  readonly peers: Peers
   readonly peerService: PeerService
   readonly metrics: Metrics
   readonly groupOf: (groupId: string) => GroupHost | null
@@ -27,8 +32,8 @@ export interface NodeServicesOptions {
 
 /** Everything that the one port of a node answers. */
 export function addNodeServices(server: RpcServer, options: NodeServicesOptions): void {
-  const { group, machine } = options.configuration
-  const { host, nodes, executor, checksum, peerService, metrics, groupOf, isStarting } = options
+  const { group, machine, mixed } = options.configuration
+  const { host, nodes, executor, checksum, faults, peers, peerService, metrics, groupOf, isStarting } = options
   addPeerService(server, peerService)
   server.addGrpcService(Control, new ControlService(host).handlers)
   const serviceOf = (groupId: string) => {
@@ -38,6 +43,7 @@ export function addNodeServices(server: RpcServer, options: NodeServicesOptions)
   }
   server.addGrpcService(Kv, kvHandlers({ serviceOf }))
   for (const service of servicesOf(machine, () => groupOf(group)?.machine ?? null)) server.addService(service)
-  addBraftServices(server, { nodes, executor, checksum })
+  const onBraftPeer = (groupId: string, peer: PeerId, taken: boolean) => peers.noteBraft(groupId, peer, taken)
+  addBraftServices(server, { nodes, executor, checksum, faults, allowBraftPeers: () => mixed, onBraftPeer })
   addPages(server, { nodes, metrics: () => metrics.text() })
 }

@@ -14,6 +14,7 @@ import type { GroupFacts } from '../rpc/control-status.js'
 import type { EventLog } from '../rpc/event-log.js'
 import type { Faults } from '../rpc/faults.js'
 import type { ProcessIdentity } from '../rpc/identity.js'
+import type { PeerKind } from '../rpc/peer-kinds.js'
 import { storagePaths } from '../storage/open-storage.js'
 import { parseSegmentName } from '../storage/segment.js'
 import { describeConfiguration, LOG_LEVELS, type NodeConfiguration } from './configuration.js'
@@ -23,6 +24,7 @@ import { LatencyWindow } from './latency-window.js'
 import type { Logger } from './logging.js'
 import type { MemberNames } from './member-names.js'
 import type { Metrics } from './metrics.js'
+import type { Peers } from './peers.js'
 
 const SAMPLE_BYTES = 4096
 const DIAL_TIMEOUT_MS = 1000
@@ -37,6 +39,7 @@ export interface ProcessControlHostOptions {
   readonly events: EventLog
   readonly faults: Faults
   readonly names: MemberNames
+  readonly peers: Peers
   readonly metrics: Metrics
   readonly log: Logger
   readonly directory: () => DataDirectory | null
@@ -104,7 +107,12 @@ export class ProcessControlHost implements ControlHost {
       machineRevision: groupOf(groupId)?.machine.revision ?? null,
       alarms: groupOf(groupId)?.alarms ?? [],
       snapshotIntervalMs: configuration.snapshotIntervalMs,
+      mixed: configuration.mixed,
     }
+  }
+
+  kindOf(peer: PeerId): PeerKind | null {
+    return this.options.peers.kindOf(peer)
   }
 
   nameOf(peer: PeerId): string {

@@ -6,6 +6,7 @@ export type StartErrorCode =
   | 'E_NO_SPACE'
   | 'E_NEEDS_REBUILD'
   | 'E_REMOVED_FROM_CLUSTER'
+  | 'E_MIXED'
   | 'E_CORRUPT'
   | 'E_CLUSTER_MISMATCH'
   | 'E_INTERNAL'

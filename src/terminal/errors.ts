@@ -110,6 +110,11 @@ export const ERRORS = {
     meaning: 'This member has been removed from its group.',
     act: 'To make it a member again, put its directory aside (raftctl node wipe DIR), start it with --join and add it: raftctl member add NAME=HOST:PORT.',
   },
+  E_MIXED: {
+    exitCode: 6,
+    meaning: 'Braft nodes may be members of this group, and braft cannot do what was asked for.',
+    act: 'Do what the message says instead; docs/wire.md lists what a mixed group lacks.',
+  },
   E_STILL_MEMBER: {
     exitCode: 6,
     meaning: 'The node whose directory is to be put aside is still in the committed configuration of its cluster.',

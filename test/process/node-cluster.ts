@@ -87,6 +87,11 @@ export class TestNode {
     return join(this.home, `${this.name}.log`)
   }
 
+  /** What it has written to its log so far. */
+  logLines(): string[] {
+    return readFileSync(this.logFile, 'utf8').split('\n')
+  }
+
   /** `more` are flags of this start only. */
   start(...more: readonly string[]): this {
     const log = openSync(this.logFile, this.keepsLog ? 'a' : 'w')

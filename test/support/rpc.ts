@@ -101,6 +101,7 @@ export function nodeStatus(overrides: Partial<NodeStatus> = {}): NodeStatus {
 /** A node without an engine: status and handler are the test's. */
 export class FakeNode implements AdministeredNode {
   readonly transfers: (PeerId | null)[] = []
+  countsForBraft = true
   /** `change`, `reset` and the peers, or `snapshot`. */
   readonly asked: string[] = []
   /** What comes of changes, resets and snapshots. */

@@ -49,7 +49,7 @@ export async function closeAll(): Promise<void> {
 }
 
 /** A process with one node whose answers the test decides. */
-export async function startPeer(handler: Partial<PeerHandler>, clusterId: string | null = CLUSTER) {
+export async function startPeer(handler: Partial<PeerHandler>, clusterId: string | null = CLUSTER, listenOn = 0) {
   const executor = new EventLoopExecutor()
   const nodes = new NodeManager()
   const faults = new Faults(true)
@@ -66,7 +66,7 @@ export async function startPeer(handler: Partial<PeerHandler>, clusterId: string
     onAlive: () => {},
   })
   addPeerService(server, service)
-  const { port } = await server.listen()
+  const { port } = await server.listen({ port: listenOn })
   const peerId = new PeerId('127.0.0.1', port)
   const addGroup = (groupId: string) =>
     nodes.add({ groupId, peerId, handler: { handleStreamBroken: () => {}, ...handler } as PeerHandler } as ManagedNode)

@@ -10,7 +10,9 @@ import { asTerm, type LogIndex, logIndex, plus } from '../../../src/raft/types.j
 import { BaiduStdClient, BaiduStdError, callBaiduStd } from '../../../src/rpc/baidu-std-client.js'
 import { BrpcCode } from '../../../src/rpc/braft-error.js'
 import { addBraftServices } from '../../../src/rpc/builtin.js'
+import { Faults } from '../../../src/rpc/faults.js'
 import { NodeManager } from '../../../src/rpc/node-manager.js'
+import type { RaftServiceOptions } from '../../../src/rpc/raft-service.js'
 import { RpcServer } from '../../../src/rpc/server.js'
 import { EventLoopExecutor } from '../../../src/server/executor.js'
 import { checksum } from '../../../src/storage/checksum.js'
@@ -24,11 +26,11 @@ test.after.each(async () => {
 const APPENDED: AppendEntriesResponse = { term: asTerm(3), success: true, lastLogIndex: logIndex(9), readonly: false, rebuilding: false }
 
 /** A server with the four captured members as nodes of this process, and a braft peer connected to it. */
-async function start(handler: Partial<PeerHandler>, allowBraftPeers: ((groupId: string) => boolean) | null = () => true) {
+async function start(handler: Partial<PeerHandler>, options: Partial<Omit<RaftServiceOptions, 'nodes'>> = {}) {
   const nodes = new NodeManager<FakeNode>()
   for (const port of [8500, 8501, 8502, 8503]) nodes.add(new FakeNode('Counter', peer(`127.0.0.1:${port}`), silentHandler(handler)))
   const server = new RpcServer()
-  addBraftServices(server, { nodes, executor: new EventLoopExecutor(), checksum, ...(allowBraftPeers ? { allowBraftPeers } : {}) })
+  addBraftServices(server, { nodes, executor: new EventLoopExecutor(), checksum, allowBraftPeers: () => true, ...options })
   const { port } = await server.listen()
   const client = new BaiduStdClient('127.0.0.1', port, { connectTimeoutMs: 5000 })
   closers.push(
@@ -49,6 +51,12 @@ const VOTE = {
   method: 'request_vote',
   request: braft.RequestVoteRequest,
   response: braft.RequestVoteResponse,
+}
+const INSTALL = {
+  ...VOTE,
+  method: 'install_snapshot',
+  request: braft.InstallSnapshotRequest,
+  response: braft.InstallSnapshotResponse,
 }
 const ADDRESS = { group_id: 'Counter', server_id: '127.0.0.1:8501:0:0', peer_id: '127.0.0.1:8500:0:0' }
 const HEARTBEAT = { ...ADDRESS, term: 3, prev_log_term: 2, prev_log_index: 7, entries: [], committed_index: 7 }
@@ -139,7 +147,7 @@ test('every captured request of braft, replayed, gets one answer with its correl
 })
 
 test('a request is refused as braft refuses it: bad peer, unknown node, then a group without braft members', async () => {
-  const { client } = await start({}, (group) => group === 'Mixed')
+  const { client } = await start({}, { allowBraftPeers: (group) => group === 'Mixed' })
   await refused(callBaiduStd(client, VOTE, { ...vote, peer_id: 'nonsense' }), ErrorCode.EINVAL, 'peer_id invalid')
   await refused(callBaiduStd(client, VOTE, { ...vote, peer_id: '127.0.0.1:1:0:0' }), ErrorCode.ENOENT, 'peer_id not exist')
   await refused(callBaiduStd(client, VOTE, vote), ErrorCode.EPERM, 'takes no braft members')
@@ -147,7 +155,7 @@ test('a request is refused as braft refuses it: bad peer, unknown node, then a g
 })
 
 test('without a say on braft members every group refuses them', async () => {
-  const { client } = await start({ handleRequestVote: () => assert.unreachable('reached the engine') }, null)
+  const { client } = await start({ handleRequestVote: () => assert.unreachable('reached the engine') }, { allowBraftPeers: undefined! })
   await refused(callBaiduStd(client, VOTE, vote), ErrorCode.EPERM, 'takes no braft members')
 })
 
@@ -262,9 +270,86 @@ test('answers carry what braft needs: the log’s end after a probe and a failur
   assert.is(failure.readonly, null)
 })
 
-test('a member that is being rebuilt answers an error: braft would count its success', async () => {
-  const { client } = await start({ handleAppendEntries: (_request, answer) => answer(Status.OK, { ...APPENDED, rebuilding: true }) })
-  await refused(callBaiduStd(client, APPEND, HEARTBEAT), ErrorCode.EAGAIN, 'being rebuilt')
+test('a directory that may have forgotten a term acknowledges nothing to braft, and still hears its heartbeats', async () => {
+  const { client, nodes } = await start({
+    handleAppendEntries: (_request, answer) => answer(Status.OK, { ...APPENDED, rebuilding: true }),
+    handleInstallSnapshot: (_request, answer) => answer(Status.OK, { term: asTerm(3), success: true }),
+  })
+  const node = nodes.get('Counter', peer(ADDRESS.peer_id))!
+  const entries = [{ term: 3, type: EntryType.DATA, data_len: 1 }]
+  const append = () => callBaiduStd(client, APPEND, { ...HEARTBEAT, entries }, { attachment: Buffer.from('a') })
+  const meta = { last_included_index: 5, last_included_term: 2, peers: [ADDRESS.peer_id] }
+  const install = () => callBaiduStd(client, INSTALL, { ...ADDRESS, term: 3, meta, uri: 'remote://127.0.0.1:1/1' })
+  node.countsForBraft = false
+  await refused(append(), ErrorCode.EAGAIN, 'no past that it knows of')
+  await refused(install(), ErrorCode.EAGAIN, 'no past that it knows of')
+  assert.is((await callBaiduStd(client, APPEND, HEARTBEAT)).response.success, true)
+  node.countsForBraft = true
+  assert.is((await append()).response.success, true)
+  assert.is((await install()).response.success, true)
+})
+
+test('the process hears of every braft node that calls, and whether it was taken', async () => {
+  const called: string[] = []
+  const { client } = await start(
+    { handleAppendEntries: (_request, answer) => answer(Status.OK, APPENDED) },
+    {
+      allowBraftPeers: (group) => group !== 'Counter' || called.length > 0,
+      onBraftPeer: (group, from, taken) => called.push(`${group} ${from.address} ${taken}`),
+    },
+  )
+  await refused(callBaiduStd(client, APPEND, HEARTBEAT), ErrorCode.EPERM, 'takes no braft members')
+  await callBaiduStd(client, APPEND, HEARTBEAT)
+  assert.equal(called, ['Counter 127.0.0.1:8501 false', 'Counter 127.0.0.1:8501 true'])
+})
+
+test('a node is told when the connection breaks by which a braft leader appends, once, and not by one that only asked for votes', async () => {
+  const broken: string[] = []
+  let told: () => void = () => {}
+  const both = new Promise<void>((resolve) => (told = resolve))
+  const { client, port } = await start({
+    handleAppendEntries: (_request, answer) => answer(Status.OK, APPENDED),
+    handleRequestVote: (_request, answer) => answer(Status.error(ErrorCode.EAGAIN, 'not now')),
+    handleStreamBroken: (from) => void (broken.push(from.address) === 2 && told()),
+  })
+  const other = new BaiduStdClient('127.0.0.1', port, { connectTimeoutMs: 5000 })
+  await statusOf(callBaiduStd(other, VOTE, vote))
+  other.close()
+  await callBaiduStd(client, APPEND, HEARTBEAT)
+  await callBaiduStd(client, APPEND, HEARTBEAT)
+  await callBaiduStd(client, APPEND, { ...HEARTBEAT, peer_id: '127.0.0.1:8502:0:0' })
+  client.close()
+  await both
+  assert.equal(broken, ['127.0.0.1:8501', '127.0.0.1:8501'])
+})
+
+test('faults on the link to a braft node hold there too', async () => {
+  const faults = new Faults(true)
+  let reached = 0
+  const { client } = await start(
+    {
+      handleAppendEntries: (_request, answer) => {
+        reached++
+        answer(Status.OK, APPENDED)
+      },
+    },
+    { faults },
+  )
+  const timed = (timeoutMs: number) =>
+    new Promise<number>((resolve) => {
+      const message = braft.AppendEntriesRequest.encode(HEARTBEAT).finish()
+      client.call({ ...APPEND, message, timeoutMs }, (status) => resolve(status.code))
+    })
+  for (const [direction, count] of [
+    ['in', 0],
+    ['out', 1],
+  ] as const) {
+    faults.add('cut', { kind: 'cut', peers: new Set(['127.0.0.1:8501']), direction }, 60_000)
+    assert.is(await timed(100), BrpcCode.ERPCTIMEDOUT)
+    assert.is(reached, count)
+  }
+  faults.remove(['cut'])
+  assert.is(await timed(5000), 0)
 })
 
 test('install_snapshot goes to the node, and its refusal comes back', async () => {
@@ -275,10 +360,9 @@ test('install_snapshot goes to the node, and its refusal comes back', async () =
       answer(Status.error(ErrorCode.EINVAL, 'Not support snapshot'))
     },
   })
-  const install = { ...VOTE, method: 'install_snapshot', request: braft.InstallSnapshotRequest, response: braft.InstallSnapshotResponse }
   const meta = { last_included_index: 5, last_included_term: 2, peers: ['127.0.0.1:8500:0:0'] }
   await refused(
-    callBaiduStd(client, install, { ...ADDRESS, term: 3, meta, uri: 'remote://127.0.0.1:1/-5' }),
+    callBaiduStd(client, INSTALL, { ...ADDRESS, term: 3, meta, uri: 'remote://127.0.0.1:1/-5' }),
     ErrorCode.EINVAL,
     'Not support snapshot',
   )

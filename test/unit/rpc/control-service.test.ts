@@ -118,6 +118,7 @@ async function serve(initial: NodeStatus, options: { readonly faultsEnabled?: bo
     machineRevision: 7,
     alarms: [],
     snapshotIntervalMs: 3_600_000,
+    mixed: true,
   }
   const host: ControlHost = {
     identity: new ProcessIdentity(n1, 'n1', 'boot', '0.1.0', 'c'.repeat(32)),
@@ -129,6 +130,7 @@ async function serve(initial: NodeStatus, options: { readonly faultsEnabled?: bo
     sinceLastAckMs: () => state.sinceLastAckMs,
     facts: async () => facts,
     nameOf: (peer) => (peer.equals(n2) ? 'n2' : ''),
+    kindOf: (peer) => (peer.equals(n2) ? 'braft' : null),
     learnName: () => {},
     shutdown: (graceMs) => (state.stopped = graceMs),
     setLogLevel: (level) => (level === 'debug' ? level : null),

@@ -2,6 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type NodeFlags, parseConfiguration } from '../../../src/server/configuration.js'
 import { StartError } from '../../../src/server/start-error.js'
+import { ERRORS } from '../../../src/terminal/errors.js'
 
 const good: NodeFlags = {
   listen: '127.0.0.1:7001',
@@ -52,6 +53,34 @@ test('a group runs the key-value store, or the machine that is named behind it',
   assert.equal(read('a.b=atomic'), ['a.b', 'atomic'])
   assert.is(parseConfiguration(good).checksum, 'crc32c')
   assert.is(parseConfiguration({ ...good, checksum: 'murmur32' }).checksum, 'murmur32')
+})
+
+test('what braft cannot do is refused where its nodes may be members, with exit code 6', () => {
+  const refused = (flags: Partial<NodeFlags>): string => {
+    try {
+      parseConfiguration({ ...good, mixed: true, ...flags })
+    } catch (error) {
+      assert.is((error as StartError).code, 'E_MIXED')
+      assert.ok((error as StartError).hint.length > 0)
+      return (error as StartError).message
+    }
+    return ''
+  }
+  assert.match(refused({ rebuild: true }), 'cannot rebuild a member')
+  assert.match(refused({ leaderLease: true }), 'no leader leases')
+  assert.match(refused({ listen: '[::1]:7001' }), 'not as [::1]:7001')
+  assert.match(refused({ listen: 'db1:7001' }), 'not as db1:7001')
+  assert.match(refused({ peers: `${PEERS},db4:7001` }), 'not as db4:7001')
+  assert.match(refused({ join: 'db4:7001' }), 'not as db4:7001')
+  assert.is(ERRORS.E_MIXED.exitCode, 6)
+  assert.is(parseConfiguration({ ...good, mixed: true, peers: PEERS }).mixed, true)
+  assert.is(parseConfiguration({ ...good, peers: `${PEERS},db4:7001`, leaderLease: true }).mixed, false)
+})
+
+test('members speak gRPC unless they are told otherwise', () => {
+  assert.is(parseConfiguration(good).transport, 'grpc')
+  assert.is(parseConfiguration({ ...good, transport: 'baidu_std' }).transport, 'baidu_std')
+  assert.match(refusal({ transport: 'tcp' }), '--transport "tcp" is no transport')
 })
 
 test('durations are milliseconds or seconds', () => {

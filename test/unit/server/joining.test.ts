@@ -30,7 +30,8 @@ test('a member that was added or is being rebuilt never elects itself from the f
 test('a removed member says how it comes back, in commands that can be typed', () => {
   const flags = {
     listen: '0.0.0.0:7004',
-    advertise: 'db4:7004',
+    advertise: '127.0.0.1:7004',
+    mixed: true,
     name: 'n4',
     data: '/d/n4',
     group: 'g',
@@ -44,8 +45,8 @@ test('a removed member says how it comes back, in commands that can be typed', (
   assert.match(head, 'To make it a member again')
   assert.equal(commands, [
     'raftctl node wipe /d/n4',
-    'raftctl node start --name n4 --listen 0.0.0.0:7004 --advertise db4:7004 --group g --join db1:7001,db2:7002 --data /d/n4',
-    'raftctl member add n4=db4:7004',
+    'raftctl node start --name n4 --listen 0.0.0.0:7004 --advertise 127.0.0.1:7004 --group g --mixed --join db1:7001,db2:7002 --data /d/n4',
+    'raftctl member add n4=127.0.0.1:7004',
   ])
 })
 
