@@ -79,10 +79,11 @@ export class Survey {
     this.later()
   }
 
-  /** Its leader leads on, and nobody became a member who was not asked. */
-  private holdsFor({ term, leader, asked }: Goal): boolean {
-    const { meta, leaderId, configuration, serverId } = this.node
+  /** Its leader leads on, what it wrote then is not replaced, and nobody became a member who was not asked. */
+  private holdsFor({ term, leader, upTo, asked }: Goal): boolean {
+    const { meta, leaderId, log, configuration, serverId } = this.node
     if (meta.term !== term || !leaderId.equals(leader)) return false
+    if (upTo.index >= log.firstIndex && upTo.index <= log.lastIndex && log.termAt(upTo.index) !== upTo.term) return false
     return configuration.voters.every((peer) => peer.equals(serverId) || asked.has(peer.key))
   }
 

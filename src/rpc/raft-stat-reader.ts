@@ -5,6 +5,7 @@ import { ErrorCode, Status } from '../raft/errors.js'
 import { PeerId } from '../raft/peer-id.js'
 import type { MemberStanding } from '../raft/survey.js'
 import { asTerm, logIndex } from '../raft/types.js'
+import { parseRaftStat, type RaftStat, RaftStatError } from './raft-stat-text.js'
 import { type Settle, type TimedCallContext, timedCall } from './timed-call.js'
 
 /** A page is a few kilobytes; more than this is none. */
@@ -42,32 +43,27 @@ export function askStanding(
   return timedCall(context, { to: peer, label: 'standing', timeoutMs }, start, done)
 }
 
-/** What a page says of one node; null when it does not mention it, or not all of it. */
+/** What a page says of one node; null when it does not mention it, or the node does not run. */
 export function standingIn(page: string, peer: PeerId): MemberStanding | null {
-  const lines = page.split(/\r?\n/)
-  const at = lines.findIndex((line) => line === `peer_id: ${peer}` || line.startsWith(`peer_id: ${peer.key}:`))
-  if (at < 0) return null
-  const next = lines.findIndex((line, i) => i > at && line.startsWith('peer_id: '))
-  const own = lines.slice(at, next < 0 ? undefined : next)
-  const field = (name: string) => own.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2)
-  const state = field('state')
-  const term = /^\d+$/.exec(field('term') ?? '')
-  const last = /^\(index=(\d+),term=(\d+)\)$/.exec(field('last_log_id') ?? '')
-  const members = ['peers', 'new_peers', 'old_peers'].flatMap((name) => peersIn(field(name) ?? ''))
-  if (!state || !term || !last || !ACTIVE.has(state) || members.includes(null)) return null
+  const stat = nodesOn(page).find(({ peerId }) => PeerId.parse(peerId)?.equals(peer))
+  if (!stat || !ACTIVE.has(stat.state)) return null
+  const members = [...stat.peers, ...(stat.newPeers ?? []), ...(stat.oldPeers ?? [])].map((text) => PeerId.parse(text))
+  if (members.includes(null)) return null
   return {
-    term: asTerm(Number(term[0])),
-    leads: state === 'LEADER',
+    term: asTerm(stat.term),
+    leads: stat.state === 'LEADER',
+    lastId: { index: logIndex(stat.lastIndex), term: asTerm(stat.lastTerm) },
     members: new Configuration(members as PeerId[]).peers,
-    lastId: { index: logIndex(Number(last[1])), term: asTerm(Number(last[2])) },
   }
 }
 
-function peersIn(text: string): (PeerId | null)[] {
-  return text
-    .split(' ')
-    .filter((peer) => peer !== '')
-    .map((peer) => PeerId.parse(peer))
+function nodesOn(page: string): readonly RaftStat[] {
+  try {
+    return parseRaftStat(page)
+  } catch (error) {
+    if (error instanceof RaftStatError) return []
+    throw error
+  }
 }
 
 /** Others do not know yet, or not any more. */

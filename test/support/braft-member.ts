@@ -301,11 +301,17 @@ export class BraftMember {
       `state: ${this.state}`,
       'readonly: 0',
       `term: ${this.term}`,
+      'conf_index: 0',
       `peers: ${this.members.join(' ')}`,
-      `leader: ${this.leader}`,
+      ...(this.state === 'LEADER' ? ['changing_conf: NO    stage: STAGE_NONE'] : [`leader: ${this.leader}`]),
       `storage: [1, ${this.log.length}]`,
+      `disk_index: ${this.log.length}`,
+      `known_applied_index: ${this.committed}`,
       `last_log_id: (index=${this.log.length},term=${this.lastTerm})`,
       `last_committed_index: ${this.committed}`,
+      'last_snapshot_index: 0',
+      'last_snapshot_term: 0',
+      'snapshot_status: IDLE',
     ]
     return `[${this.group}]\r\n${lines.join('\r\n')}\r\n`
   }

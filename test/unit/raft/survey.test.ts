@@ -164,6 +164,21 @@ test('a member that was not asked, because it came later, begins the survey anew
   assert.is(one.standing, 'member')
 })
 
+test('what the leader wrote at the end of its log then may be another entry here: it asks again', () => {
+  const one = new Surveyed()
+  one.hear(3)
+  one.answer(2, { leads: true, lastId: { index: logIndex(3), term: asTerm(4) } })
+  one.answer(3)
+  one.bench.advance(T / 2)
+  assert.is(one.standing, 'rebuilding')
+  one.heartbeat()
+  one.answer(2, { leads: true })
+  one.answer(3)
+  one.heartbeat()
+  one.bench.advance(T / 2)
+  assert.is(one.standing, 'member')
+})
+
 test('while it is in no configuration it asks, and does not become a member', () => {
   const one = new Surveyed()
   one.bench.append(2, 5, { entries: batch(1, 5, [configuration(members(2, 3)), 'a', 'b']), committed: 3 })
