@@ -83,7 +83,7 @@ export class BraftFileReader {
       if (!status.ok) return done(plainStatus(status))
       let piece: ReturnType<typeof decodeFile>
       try {
-        piece = decodeFile(answer!.message, answer!.attachment, offset)
+        piece = decodeFile(answer!.message, answer!.attachment, { offset, count })
       } catch (error) {
         piece = Status.error(ErrorCode.EREQUEST, `unreadable answer: ${(error as Error).message}`)
       }

@@ -14,7 +14,7 @@ import type {
   TimeoutNowRequest,
 } from '../raft/messages.js'
 import { fromInt64, type LogIndex, plus } from '../raft/types.js'
-import type { Codec } from './grpc.js'
+import { type Codec, MAX_MESSAGE_BYTES } from './grpc.js'
 import { indexOf, snapshotMetaMessage, termOf } from './raft-messages.js'
 
 /** The engine's requests as braft's messages, and braft's answers as the engine's. Required fields are always written. */
@@ -143,8 +143,15 @@ export function decodeAppend(bytes: Uint8Array): AppendEntriesResponse {
 
 const SEGMENT_HEADER_BYTES = 12
 
-/** What get_file gave: FileSegData with holes where blocks were all zero. `offset` is what was asked for. */
-export function decodeFile(bytes: Uint8Array, attachment: Buffer, offset: number): Omit<GetFileResponse, 'crc32c'> | Status {
+/**
+ * What get_file gave: FileSegData with holes where blocks were all zero. No more than was asked for is ever allocated, however large the
+ * answer says that it is.
+ */
+export function decodeFile(
+  bytes: Uint8Array,
+  attachment: Buffer,
+  { offset, count }: { readonly offset: number; readonly count: number },
+): Omit<GetFileResponse, 'crc32c'> | Status {
   const { eof, read_size } = braft.GetFileResponse.decode(bytes)
   const bad = (why: string) => Status.error(ErrorCode.EREQUEST, `a piece of a file that cannot be read: ${why}`)
   const segments: { at: number; data: Buffer }[] = []
@@ -159,11 +166,8 @@ export function decodeFile(bytes: Uint8Array, attachment: Buffer, offset: number
   const size = Math.max(fromInt64(read_size), ...segments.map((segment) => segment.at + segment.data.length))
   const [only] = segments
   if (only && segments.length === 1 && only.at === 0 && only.data.length === size) return { eof, data: only.data }
-  if (size > attachment.length + MAX_HOLE_BYTES || segments.some((segment) => segment.at < 0)) return bad('segments out of its range')
+  if (size > Math.min(count, MAX_MESSAGE_BYTES) || segments.some((segment) => segment.at < 0)) return bad('segments out of its range')
   const data = Buffer.alloc(size)
   for (const segment of segments) segment.data.copy(data, segment.at)
   return { eof, data }
 }
-
-/** A piece is never larger than what was asked for; nothing is allocated for more. */
-const MAX_HOLE_BYTES = 64 * 1024 * 1024

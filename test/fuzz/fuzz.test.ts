@@ -83,6 +83,7 @@ const COVERED_OTHERWISE: Readonly<Record<string, string>> = {
   'src/storage/protobuf-file.ts readWholeFile': 'reads bytes, of which others make sense',
   'src/storage/protobuf-file.ts readAndClose': 'reads bytes, of which others make sense',
   'src/storage/snapshot-reader.ts LocalSnapshotReader': 'hands out files that others decode',
+  'src/rpc/braft-file-reader.ts BraftFileReader': 'asks for bytes, of which others make sense',
   'src/rpc/http.ts readBody': 'reads bytes, of which others make sense',
   'src/rpc/log-record.ts readFailure': 'words for an error',
   'src/rpc/health.ts readinessOf': 'says of a node, reads no bytes',
