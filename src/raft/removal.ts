@@ -9,9 +9,9 @@ import { compareLogId, type LogIndex, NO_INDEX } from './types.js'
  * Finds out that this node was removed from its group, and tells others that they were. A removed node that went on would
  * ask for votes for ever and serve nobody (braft leaves it at that).
  *
- * Its own log says so once the configuration without it is committed and the leader has fallen silent: a member that is
- * added again at the same address passes through its earlier removal while the leader still speaks to it. Where its log ends
- * before that, the others say so, when it asks whether they would elect it.
+ * The others say so: when it asks whether they would elect it, or, once its own log holds a committed configuration without it
+ * and the leader has fallen silent, when it asks just that. Its log alone proves nothing: it may have been added again and cut off
+ * before it heard of that. Nobody is asked where braft members would have to answer, who cannot.
  */
 export class Removal {
   private wasMember = false
@@ -47,19 +47,33 @@ export class Removal {
   onSilence(): void {
     const { node } = this
     const heardAt = Math.max(node.stickiness.lastContactAt, this.startedAt)
-    if (node.env.clock.now() - heardAt >= node.electionTimeoutMs) this.concludeFromLog()
+    if (node.env.clock.now() - heardAt >= node.electionTimeoutMs) this.askOthers()
   }
 
-  /** The log of this node says for good that it is no member, and that it was one. */
-  concludeFromLog(): void {
-    const { log, configuration, ballotBox, serverId } = this.node
+  /** Asks the members that the log of this node ends with whether it is really none of them, when that is what the log says. */
+  askOthers(): void {
+    const { node } = this
+    if (!this.isLastKnown) return
+    const { configuration, groupId, serverId, meta, env, electionTimeoutMs } = node
+    if (node.options.askStanding) return this.conclude(`the members are ${configuration.conf} since entry ${configuration.configIndex}`)
+    const { term: lastLogTerm, index: lastLogIndex } = configuration.id
+    for (const peerId of configuration.voters) {
+      const request = { groupId, serverId, peerId, term: meta.term, lastLogTerm, lastLogIndex, disruptedLeader: null }
+      env.transport.call(peerId, 'preVote', request, electionTimeoutMs, (status) => {
+        const isTold = status.code === ErrorCode.EREMOVED && node.isActive() && this.isLastKnown
+        if (isTold && node.configuration.id.index === lastLogIndex) this.onToldBy(peerId)
+      })
+    }
+  }
+
+  /** The newest configuration in the log of this node is committed and lacks it, and an earlier one did not. */
+  private get isLastKnown(): boolean {
+    const { log, configuration, ballotBox, serverId, isRebuilding } = this.node
     const { index } = configuration.id
     // Who is being rebuilt has its log from others: what it says of this address may be of another life.
-    if (this.node.isRebuilding) return
-    if (log.configurations.isByHand || !configuration.isStable || configuration.contains(serverId)) return
-    if (configuration.learners.some((learner) => learner.equals(serverId)) || index > ballotBox.lastCommittedIndex) return
-    if (this.wasMember || log.configurations.everContained(serverId, this.settledAt))
-      this.conclude(`the members are ${configuration.conf} since entry ${configuration.configIndex}`)
+    if (isRebuilding || log.configurations.isByHand || !configuration.isStable || configuration.contains(serverId)) return false
+    if (configuration.learners.some((learner) => learner.equals(serverId)) || index > ballotBox.lastCommittedIndex) return false
+    return this.wasMember || log.configurations.everContained(serverId, this.settledAt)
   }
 
   /** `peer` answers that this node is no member. Believed when a majority of the others in its configuration say so. */
@@ -82,15 +96,15 @@ export class Removal {
   }
 
   /**
-   * EREMOVED for a candidate that is no member as far as is committed here, and whose log ends before the entry that says
-   * so; null for everybody else.
+   * EREMOVED for a candidate that is no member as far as is committed here, whose log goes no further than the entry that says
+   * so, and whom nobody adds; null for everybody else.
    */
   refusalOf({ serverId, lastLogTerm, lastLogIndex }: RequestVoteRequest): Status | null {
-    const { log, ballotBox, configuration } = this.node
+    const { log, ballotBox, configuration, replicators } = this.node
     const committed = log.configurations.at(ballotBox.lastCommittedIndex)
     if (committed.id.index === NO_INDEX || committed.id.index > ballotBox.lastCommittedIndex || !committed.isStable) return null
-    if (committed.contains(serverId) || configuration.contains(serverId)) return null
-    if (compareLogId({ term: lastLogTerm, index: lastLogIndex }, committed.id) >= 0) return null
+    if (committed.contains(serverId) || configuration.contains(serverId) || replicators.get(serverId)) return null
+    if (compareLogId({ term: lastLogTerm, index: lastLogIndex }, committed.id) > 0) return null
     return Status.error(ErrorCode.EREMOVED, `${serverId} is no member since entry ${committed.configIndex}: ${committed.conf}`)
   }
 }

@@ -114,7 +114,7 @@ export class LeadershipTransfer {
     const removed = Status.error(ErrorCode.ELEADERREMOVED, 'this leader is no member any more')
     this.handOver(removed, () => {
       this.resign(removed)
-      node.removal.concludeFromLog()
+      node.removal.askOthers()
     })
   }
 

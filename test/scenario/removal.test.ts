@@ -1,6 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Configuration } from '../../src/raft/configuration.js'
+import { errorName } from '../../src/raft/errors.js'
 import type { RequestVoteResponse } from '../../src/raft/messages.js'
 import type { NodeImpl } from '../../src/raft/node-impl.js'
 import { PeerId } from '../../src/raft/peer-id.js'
@@ -24,6 +25,7 @@ scenario(
     story.await('another leads', () => story.cluster.leader() !== null && story.cluster.leader() !== n1, story.T / 10)
 
     assert.is(votersOf(story, story.leader), 'n2,n3')
+    story.await('it hears that it is out', () => removed.length > 0)
     assert.equal(removed, ['n1'])
     const { term } = story.leader.node!.status()
     story.wait(5 * story.T)
@@ -199,6 +201,54 @@ scenario(
     assert.equal(removed, [])
   },
 )
+
+scenario(
+  'E08 a member that is removed, added again and cut off before it hears of that goes on',
+  { size: 3, killedBy: 'removed-by-its-own-log' },
+  (story) => {
+    const { cluster } = story
+    const [n1, n2, n3] = story.start('n1').members as [SimMember, SimMember, SimMember]
+    story.write(3)
+    const removed: string[] = []
+    changed(story, [n1, n2])
+    story.await('it knows', () => votersOf(story, n3) === 'n1,n2')
+    cluster.onEvent = (member, event) => {
+      if (event.name === 'node.removed') removed.push(member.name)
+      if (event.name === 'configuration.stage' && event.stage === 'stable') cluster.isolate(n3)
+    }
+    changed(story, [n1, n2, n3])
+    assert.is(votersOf(story, n3), 'n1,n2')
+    story.wait(5 * story.T)
+    cluster.heal()
+    story.expectConverged()
+    assert.equal(removed, [])
+  },
+)
+
+scenario('E08 who is being added again is not told that it is removed', { size: 3, killedBy: 'told-while-it-is-added' }, (story) => {
+  const [n1, n2, n3] = story.start('n1').members as [SimMember, SimMember, SimMember]
+  story.write(3)
+  changed(story, [n1, n2])
+  const { id } = n1.node!.status().configuration
+  const question = { groupId: (n1.node!.handler as NodeImpl).groupId, serverId: n3.peerId, peerId: n1.peerId, disruptedLeader: null }
+  const codes: number[] = []
+  const ask = () => {
+    const request = { ...question, term: n1.node!.status().term, lastLogTerm: id.term, lastLogIndex: id.index }
+    n1.run('story:ask', (node) => node.handler.handlePreVote(request, (status) => codes.push(status.code)))
+    story.await('it answers', () => codes.length > 0)
+    return errorName(codes.pop()!)
+  }
+
+  story.await('n1 is done with n3', () => (n1.node!.handler as NodeImpl).replicators.get(n3.peerId) === null)
+  assert.is(ask(), 'EREMOVED')
+  story.cluster.isolate(n3)
+  const record = change(story, [n1, n2, n3])
+  story.await('it begins', () => n1.node!.status().membership.stage === 'catching_up')
+  assert.is(ask(), 'OK')
+  story.cluster.heal()
+  story.await('it is a member again', () => record.outcome === 'OK')
+  story.expectConverged()
+})
 
 scenario(
   'E06 who removed itself and alone has the entry that says so leads once more, until it is committed',
