@@ -24,7 +24,9 @@ export default class LeaderShow extends ClusterCommand {
         const since = view.leaderForMs === null ? '' : ` for ${out.duration(view.leaderForMs)}`
         const proof = view.confirmed ? 'confirmed by a round of heartbeats' : 'named by a majority'
         const followers = view.followers.length > 0 ? `, followed by ${view.followers.join(' ')}` : ''
-        out.line(`${view.leader.id}${since}  ${view.leader.address}  term ${view.term}, ${proof}${followers}`)
+        const { id, address } = view.leader
+        const where = id === address ? '' : `  ${address}`
+        out.prose(`${id}${since}${where}  term ${view.term}, ${proof}${followers}`)
       },
       { clusterId },
     )

@@ -100,8 +100,10 @@ function membershipChanges({ membership: before }: NodeReport, { membership: aft
 function peerChanges(before: NodeReport, after: NodeReport): Change[] {
   return after.progress.flatMap(({ peerId, answering, lastError }): Change[] => {
     const was = before.progress.find((one) => peerKey(one.peerId) === peerKey(peerId))
-    if (!was || was.answering === answering) return []
-    return [answering ? { name: 'peer.up', fields: { peer: peerId } } : { name: 'peer.down', fields: { peer: peerId, status: lastError } }]
+    if (!was || (was.answering === false) === (answering === false)) return []
+    return answering === false
+      ? [{ name: 'peer.down', fields: { peer: peerId, status: lastError } }]
+      : [{ name: 'peer.up', fields: { peer: peerId } }]
   })
 }
 

@@ -63,34 +63,40 @@ function heardBy(survey: Survey, leader: NodeReport): Set<string> {
     (peer) =>
       !peer.rebuilding &&
       survey.reports.get(peerKey(peer.peerId))?.standing !== 'rebuilding' &&
-      isHeard(peer, leader, survey.direct || survey.reports.has(peerKey(peer.peerId))),
+      isHeard(peer, leader, { report: survey.reports.get(peerKey(peer.peerId)), direct: survey.direct }),
   )
   const self = leader.standing === 'rebuilding' ? [] : [peerKey(leader.peerId)]
   return new Set([...self, ...heard.map((peer) => peerKey(peer.peerId))])
 }
 
-function isHeard(peer: ProgressReport, leader: NodeReport, answersHere: boolean): boolean {
+function isHeard(
+  peer: ProgressReport,
+  leader: NodeReport,
+  { report, direct }: { readonly report: NodeReport | undefined; readonly direct: boolean },
+): boolean {
   if (peer.answering !== null) return peer.answering
+  if (leader.kind === 'braft') return report !== undefined && follows(report, peerKey(leader.peerId), leader.term)
   if (peer.lastContactMs === null) return false
-  if (answersHere) return peer.lastContactMs <= FRESH_TIMEOUTS * leader.electionTimeoutMs
+  if (direct || report !== undefined) return peer.lastContactMs <= FRESH_TIMEOUTS * leader.electionTimeoutMs
   return peer.consecutiveErrors === 0 && peer.lastContactMs <= FRESH_HEARTBEATS * (leader.heartbeatMs ?? 0)
 }
 
 /** The leader is out of our reach: those who follow it in its term speak for it, and it for itself. */
 function followersOf(survey: Survey, leaderKey: string, term: number): Set<string> {
   const followers = [...survey.reports].filter(
-    ([key, report]) =>
-      key !== leaderKey &&
-      report.term === term &&
-      report.leaderId !== null &&
-      peerKey(report.leaderId) === leaderKey &&
-      report.standing !== 'rebuilding',
+    ([key, report]) => key !== leaderKey && follows(report, leaderKey, term) && report.standing !== 'rebuilding',
   )
-  const fresh = followers.filter(
-    ([, report]) => report.leaderContactMs === null || report.leaderContactMs <= FRESH_TIMEOUTS * report.electionTimeoutMs,
-  )
-  const leaderSpeaks = fresh.length > 0 && !survey.reports.has(leaderKey)
-  return new Set([...fresh.map(([key]) => key), ...(leaderSpeaks ? [leaderKey] : [])])
+  const leaderSpeaks = followers.length > 0 && !survey.reports.has(leaderKey)
+  return new Set([...followers.map(([key]) => key), ...(leaderSpeaks ? [leaderKey] : [])])
+}
+
+function follows({ term, leaderId, ...report }: NodeReport, leaderKey: string, leaderTerm: number): boolean {
+  return term === leaderTerm && leaderId !== null && peerKey(leaderId) === leaderKey && hearsLeader(report)
+}
+
+/** It names a leader only for as long as it may still be there. */
+export function hearsLeader({ leaderContactMs, electionTimeoutMs }: Pick<NodeReport, 'leaderContactMs' | 'electionTimeoutMs'>): boolean {
+  return leaderContactMs === null || leaderContactMs <= FRESH_TIMEOUTS * electionTimeoutMs
 }
 
 /** What a member is called: its label in the configuration, its own, or its address. */

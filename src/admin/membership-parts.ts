@@ -31,7 +31,7 @@ export function declaredParts(client: ClusterClient, request: DeclaredRequest, s
 function wipeAdvice({ action }: MembershipPlan): string[] {
   if (action.leaderKind === 'braft')
     return action.remove.map(
-      ({ id }) => `stop the process of ${id}: a braft member is not told that it was removed, and goes on asking for votes`,
+      ({ id }) => `stop the process of ${id}: a braft member need not hear that it was removed, and would go on asking for votes`,
     )
   return action.remove.flatMap(({ id, address }) => [
     `to use the directory of ${id} again:  raftctl node wipe DIR`,

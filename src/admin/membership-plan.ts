@@ -290,9 +290,9 @@ function stepsOf({ add, remove, target, transferTo, voters, claim, request, lead
   ]
 }
 
-/** A member of braft is not told that it was removed: it goes on asking for votes. */
+/** A member of braft need not hear that it was removed: it would go on asking for votes. */
 function afterRemoval(id: string, { isUp, isBraft }: { readonly isUp: boolean; readonly isBraft: boolean }): string {
-  if (isBraft) return isUp ? `stop the process of ${id}: it is not told` : `do not start ${id} again`
+  if (isBraft) return isUp ? `stop the process of ${id}: it may not hear of it` : `do not start ${id} again`
   return isUp ? `${id} stops by itself` : `${id} is refused if it comes back`
 }
 

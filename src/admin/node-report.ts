@@ -103,7 +103,7 @@ export interface ProgressReport {
   readonly inflightBytes: number
   readonly state: string
   readonly lastContactMs: number | null
-  /** Whether it answers the leader, where the leader counts failures and no times; null: `lastContactMs` says it. */
+  /** Whether it answers the leader, where the leader counts failures and no times; null: `lastContactMs` says it, or nobody knows yet. */
   readonly answering: boolean | null
   readonly consecutiveErrors: number
   readonly lastError: string

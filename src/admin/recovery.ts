@@ -3,7 +3,7 @@ import { grouped } from '../rpc/words.js'
 import { CliError } from '../terminal/errors.js'
 import type { ClusterClient } from './cluster-client.js'
 import { type Survey, survey } from './discovery.js'
-import { findLeader, quorumOf } from './leader-claims.js'
+import { findLeader, hearsLeader, nameOf, quorumOf } from './leader-claims.js'
 import { findMember, type MemberRef, refOf } from './member-lookup.js'
 import { type ChangeOptions, type MembershipResult, verifyMembers } from './membership-change.js'
 import { type NodeReport, peerKey } from './node-report.js'
@@ -155,6 +155,7 @@ function gatesOf(found: Survey, left: readonly Voter[]): PlanGate[] {
   const rebuilding = left.filter((row) => row.standing === 'rebuilding')
   const majority = up.length >= quorumOf(voters.length)
   const instead = 'raftctl member replace OLD NEW=HOST:PORT'
+  const led = ledElsewhere(found, left)
   return [
     majority
       ? gate(
@@ -163,7 +164,9 @@ function gatesOf(found: Survey, left: readonly Voter[]): PlanGate[] {
           `${names(up)} of ${voters.length} voters answer, which is a majority: a change of members will do`,
           instead,
         )
-      : passed('R1', `${up.length} of ${voters.length} voters answer, no majority`),
+      : led !== null
+        ? gate('R1', 'E_QUORUM_ALIVE', `${led}: the majority lives on where it is not reached from here`, null)
+        : passed('R1', `${up.length} of ${voters.length} voters answer, no majority`),
     silent.length > 0 || left.length === 0
       ? gate(
           'R2',
@@ -174,6 +177,19 @@ function gatesOf(found: Survey, left: readonly Voter[]): PlanGate[] {
       : passed('R2', `${names(left)} answers`),
     ...(rebuilding.length > 0 ? [gate('R3', 'E_NOT_CAUGHT_UP', `${names(rebuilding)} is being rebuilt: it may lack anything`, null)] : []),
   ]
+}
+
+/** A leader that those who answer still hear, or that hears its quorum: the others are cut off from us, not lost. */
+function ledElsewhere(found: Survey, left: readonly Voter[]): string | null {
+  const claim = findLeader(found)
+  if (claim?.confirmed && claim.report) return `${nameOf(found, claim.leaderId)} leads, and a quorum answers it`
+  for (const row of left) {
+    const report = reportOf(found, row)
+    if (!report || report.leaderId === null || peerKey(report.leaderId) === peerKey(row.peerId) || !hearsLeader(report)) continue
+    const since = report.leaderContactMs === null ? '' : ` (${grouped(report.leaderContactMs)} ms ago)`
+    return `${row.id} hears ${nameOf(found, report.leaderId)} lead${since}`
+  }
+  return null
 }
 
 function passed(name: string, message: string): PlanGate {

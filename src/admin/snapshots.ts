@@ -149,5 +149,6 @@ async function each<T, R extends SnapshotRow>(
 function partial(failed: readonly SnapshotRow[], what: string): CliError | null {
   if (failed.length === 0) return null
   const names = failed.map((row) => row.id)
-  return new CliError('E_PARTIAL', `${names.join(', ')} ${what}: ${failed[0]!.error!.message}`, { details: { failed: names } })
+  const why = failed[0]!.error!.message.replace(`${names[0]}: `, '')
+  return new CliError('E_PARTIAL', `${names.join(', ')} ${what}: ${why}`, { details: { failed: names } })
 }

@@ -1,7 +1,7 @@
 import { CliError } from '../terminal/errors.js'
 import type { ClusterClient } from './cluster-client.js'
 import { membersOf, type Survey, survey } from './discovery.js'
-import { FRESH_TIMEOUTS, findLeader, LEADING, type LeaderClaim, nameOf, quorumOf, votersOf } from './leader-claims.js'
+import { findLeader, LEADING, type LeaderClaim, nameOf, quorumOf, votersOf } from './leader-claims.js'
 import {
   addressOf,
   calledAt,
@@ -217,7 +217,7 @@ function rowOf(found: Survey, claim: LeaderClaim | null, { peerId, role, commit 
     standing,
     member: role !== null,
     following: report !== undefined && report.leaderId !== null,
-    heard: progress === undefined || isFresh(progress, claim?.report),
+    heard: progress === undefined || claim === null || claim.voters.has(key),
     installing: progress?.state === 'snapshot' || report?.snapshotState === 'downloading' || report?.snapshotState === 'loading',
   })
   const base = {
@@ -239,7 +239,7 @@ function rowOf(found: Survey, claim: LeaderClaim | null, { peerId, role, commit 
     ...{ reachable: true, raftState, term, commit: report.commitIndex, applied: report.appliedIndex },
     lag: commit === null ? null : Math.max(0, commit - report.appliedIndex),
     catchUp: catchUpOf(state, report, { progress, commit }),
-    lastContactMs: leader ? null : contactOf(report, progress),
+    lastContactMs: leader ? null : contactOf(report, progress, claim?.report),
     log: { first: report.firstIndex, last: report.lastIndex, bytes: report.logBytes },
     ...{ snapshot, dataBytes, version, uptimeMs, alarms },
   }
@@ -264,13 +264,12 @@ function matchOf(progress: ProgressReport | undefined): number | null {
   return progress === undefined || (progress.lastContactMs === null && progress.matchIndex === 0) ? null : progress.matchIndex
 }
 
-function isFresh(progress: ProgressReport, leader: NodeReport | null | undefined): boolean {
-  if (progress.answering !== null) return progress.answering
-  return progress.lastContactMs !== null && progress.lastContactMs <= FRESH_TIMEOUTS * (leader?.electionTimeoutMs ?? 0)
-}
-
-function contactOf(report: NodeReport, progress: ProgressReport | undefined): number | null {
-  return progress && progress.answering === null ? progress.lastContactMs : report.leaderContactMs
+function contactOf(
+  report: NodeReport,
+  progress: ProgressReport | undefined,
+  leader: NodeReport | null | undefined,
+): number | null {
+  return progress && leader?.kind === 'raftctl' ? progress.lastContactMs : report.leaderContactMs
 }
 
 const blankRow = {
@@ -368,7 +367,8 @@ function changeUnderWay(found: Survey, claim: LeaderClaim | null): string[] {
   if (!report || stage === undefined || !CHANGING.has(stage)) return []
   const members = new Set(membersOf(report.membership).map((member) => peerKey(member.peerId)))
   const coming = report.progress.filter((peer) => !members.has(peerKey(peer.peerId)))
-  const parts = coming.map(({ peerId, matchIndex }) => `${nameOf(found, peerId)} catches up (${matchIndex} of ${report.lastIndex} entries)`)
+  const held = ({ matchIndex }: ProgressReport) => (matchIndex === null ? 'nobody knows how many' : matchIndex)
+  const parts = coming.map((peer) => `${nameOf(found, peer.peerId)} catches up (${held(peer)} of ${report.lastIndex} entries)`)
   return [`a change of the members is under way: ${parts.length > 0 ? parts.join(', ') : stage.replace('_', ' ')}`]
 }
 

@@ -66,7 +66,8 @@ export const PEER_COLUMNS = {
 export function printNode(out: Output, node: NodePicture): void {
   const sign = node.state === 'ok' ? 'ok' : 'warning'
   const role = node.leader ? 'leader' : (node.role ?? 'not a member')
-  out.line(`${out.symbol(sign)} ${node.id}  ${node.address}  ${role} of group ${node.group}  ${node.state}`)
+  const where = node.id === node.address ? '' : `  ${node.address}`
+  out.line(`${out.symbol(sign)} ${node.id}${where}  ${role} of group ${node.group}  ${node.state}`)
   const rows = linesOf(node)
   const width = Math.max(...rows.map(([name]) => name.length))
   for (const [name, text] of rows) out.prose(`  ${name.padEnd(width)}  ${text}`, width + 4)

@@ -60,10 +60,15 @@ export function printSnapshots(out: Output, nodes: readonly SnapshotRowPicture[]
       { name: 'age', value: (row) => format.duration(row.snapshot?.ageMs), align: 'right', priority: 1 },
       { name: 'checksum', value: (row) => row.snapshot?.checksum ?? format.UNKNOWN, priority: 3 },
       { name: 'path', value: (row) => row.snapshot?.path ?? format.UNKNOWN, wide: true },
-      ...(failed ? [{ name: 'error', value: (row: SnapshotRowPicture) => row.error?.message ?? '' }] : []),
+      ...(failed ? [{ name: 'error', value: errorText }] : []),
     ],
     nodes,
   )
+}
+
+/** The row says already whose it is. */
+function errorText({ id, error }: SnapshotRowPicture): string {
+  return error === null ? '' : error.message.replace(`${id}: `, '')
 }
 
 export function savedLine(saved: ArchivePicture & { readonly node: { readonly id: string }; readonly tookMs: number }): string {

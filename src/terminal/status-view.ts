@@ -140,5 +140,6 @@ function progressText({ catchUp }: NodePicture): string {
 
 function errorText(row: NodePicture): string {
   if (row.error === null) return ''
-  return `${row.error.stage === null ? '' : `${row.error.stage}: `}${row.error.message} ${row.address}`
+  const where = row.id === row.address ? '' : ` ${row.address}`
+  return `${row.error.stage === null ? '' : `${row.error.stage}: `}${row.error.message}${where}`
 }

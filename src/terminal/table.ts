@@ -58,18 +58,16 @@ function draw<Row>(column: Column<Row>, rows: readonly Row[], options: TableOpti
   return { header, cells, right: column.align === 'right', width, priority: column.priority ?? 0 }
 }
 
+/** Columns by their priority, each while there is room: one that is too wide does not keep narrower ones out. */
 function fit(drawn: readonly Drawn[], width: number): readonly Drawn[] {
-  const kept = [...drawn]
-  const total = () => kept.reduce((sum, column) => sum + column.width + GAP, -GAP)
-  while (total() > width) {
-    const lowest = Math.max(...kept.map((column) => column.priority))
-    if (lowest <= 0) break
-    kept.splice(
-      kept.findLastIndex((column) => column.priority === lowest),
-      1,
-    )
+  const kept = new Set(drawn.filter(({ priority }) => priority === 0))
+  let room = width + GAP - [...kept].reduce((sum, column) => sum + column.width + GAP, 0)
+  for (const column of drawn.filter(({ priority }) => priority > 0).sort((a, b) => a.priority - b.priority)) {
+    if (column.width + GAP > room) continue
+    kept.add(column)
+    room -= column.width + GAP
   }
-  return kept
+  return drawn.filter((column) => kept.has(column))
 }
 
 function withSpaces(columns: readonly Drawn[], rowCount: number, options: TableOptions): string {

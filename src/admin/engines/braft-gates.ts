@@ -8,7 +8,7 @@ import type { RaftStat, ReplicatorStat } from '../../rpc/raft-stat-text.js'
 import { grouped } from '../../rpc/words.js'
 import { isEmptyPeer, peerKey } from '../node-report.js'
 import type { PlanGate } from '../plan.js'
-import { matchOf } from './braft-report.js'
+import { answersLeader, matchOf } from './braft-report.js'
 import type { NamedPeer } from './engine.js'
 
 /** What runs at the address of a member to be: its page, or why there is none. */
@@ -91,7 +91,7 @@ function peerStatus(peer: ReplicatorStat) {
     matchIndex: logIndex(matchOf(peer) ?? 0),
     nextIndex: logIndex(peer.nextIndex),
     ...{ inflightRequests: peer.flying, inflightBytes: 0, state: 'replicate' as const },
-    lastContactMs: peer.errors === 0 ? 0 : null,
+    lastContactMs: answersLeader(peer) === true ? 0 : null,
     consecutiveErrors: peer.errors,
     lastError: '',
     ...{ rebuilding: false, isShort: false, snapshotBytesSent: 0, snapshotBytesTotal: 0 },
@@ -100,7 +100,7 @@ function peerStatus(peer: ReplicatorStat) {
 
 function silenceOf(leader: RaftStat, peer: PeerId): string | null {
   const errors = leader.replicators.find((one) => peerKey(one.peerId) === peer.key)?.errors ?? 0
-  return errors === 0 ? 'has never been called by this leader' : `does not answer the leader (${grouped(errors)} requests in a row failed)`
+  return errors === 0 ? 'has not answered this leader yet' : `does not answer the leader (${grouped(errors)} requests in a row failed)`
 }
 
 /** Whether what runs at the address can become a member. braft knows no clusters: a log is ours if its last members were some of ours. */

@@ -61,7 +61,7 @@ function progressOf(peer: ReplicatorStat): ProgressReport {
       inflightBytes: 0,
       state,
     },
-    ...{ lastContactMs: null, answering: peer.errors === 0, consecutiveErrors: peer.errors },
+    ...{ lastContactMs: null, answering: answersLeader(peer), consecutiveErrors: peer.errors },
     lastError: peer.errors === 0 ? '' : 'requests in a row failed',
     ...{ rebuilding: false, snapshotBytesSent: 0, snapshotBytesTotal: 0 },
   }
@@ -71,6 +71,12 @@ function stateOf({ activity, appending, errors }: ReplicatorStat): string {
   if (errors > 0 || activity === 'blocking') return 'blocked'
   if (activity === 'installing') return 'snapshot'
   return isProbe(appending) ? 'probe' : 'replicate'
+}
+
+/** Whether its last request was answered; null while the first one, which asks what the peer holds, still waits: nobody knows yet. */
+export function answersLeader({ appending, errors }: ReplicatorStat): boolean | null {
+  if (errors > 0) return false
+  return isProbe(appending) ? null : true
 }
 
 /** Until a peer has answered, the next index is the leader's guess, not what the peer holds. */

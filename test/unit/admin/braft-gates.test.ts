@@ -44,6 +44,13 @@ test('G2: too few answer the leader', () => {
   assert.equal(failing(gates({ removed: [cluster.nodes[2]!] }))[0], ['G2', 'E_NO_QUORUM', false])
 })
 
+test('G2: peers that have not answered a new leader yet count for nothing', () => {
+  for (const replicator of cluster.leader.state.replicators.values()) replicator.activity = 'appending [83, 82]'
+  const all = gates({ removed: [cluster.nodes[2]!] })
+  assert.equal(failing(all)[0], ['G2', 'E_NO_QUORUM', false])
+  assert.match(all.find(({ gate }) => gate === 'G3')!.message, `${cluster.nodes[1]!.address} has not answered this leader yet`)
+})
+
 test('G3: too few would answer afterwards; who is silent is named with the requests that failed', () => {
   cluster.kill(cluster.nodes[2]!)
   const all = gates({ removed: [cluster.nodes[1]!] })

@@ -62,6 +62,20 @@ test('a peer answers unless requests to it fail, and its times are not known', (
   ])
 })
 
+test('whether a peer answers is not known before it answered the first time', () => {
+  const { replicators } = cluster.leader.state
+  const [second, third] = [...replicators.values()]
+  Object.assign(second!, { activity: 'appending [83, 82]', flying: 0 })
+  Object.assign(third!, { activity: 'appending [75, 82]', flying: 8 })
+  assert.equal(
+    reportOf(0).progress.map(({ answering, matchIndex, state }) => [answering, matchIndex, state]),
+    [
+      [null, null, 'probe'],
+      [true, 74, 'replicate'],
+    ],
+  )
+})
+
 test('what a peer holds is known once it has answered; before, the next index is a guess', () => {
   const peer: ReplicatorStat = { peerId: 'a', nextIndex: 83, flying: 0, activity: 'idle', appending: null, installing: null, errors: 0 }
   assert.is(matchOf(peer), 82)

@@ -51,6 +51,8 @@ test('peers that stop answering the leader and begin again', () => {
   const silent = leader({ leaderReady: true, progress: [progress(2, { answering: false, lastError: 'failed' })] })
   assert.equal(changesBetween(braft(heard), braft(silent)), [{ name: 'peer.down', fields: { peer: peer(2), status: 'failed' } }])
   assert.equal(names(braft(silent), braft(heard)), ['peer.up'])
+  const unknown = leader({ leaderReady: true, progress: [progress(2, { answering: null })] })
+  assert.equal([names(braft(unknown), braft(heard)), names(braft(heard), braft(unknown))], [[], []])
 })
 
 test('a snapshot within its log was taken, one beyond came from the leader', () => {

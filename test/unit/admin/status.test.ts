@@ -48,6 +48,29 @@ test('a change under way is said, with who catches up and how far, for no row te
   assert.equal(read([up(leader()), up(report(2)), up(report(3))]).warnings, [])
 })
 
+test('of one that a braft leader has no answer from yet nobody says how much it holds', () => {
+  const catching = { ...membership(3), stage: 'catching_up' }
+  const coming = progress(4, { matchIndex: null, lastContactMs: null, answering: null })
+  const members = [2, 3].map((at) => progress(at, { lastContactMs: null, answering: true }))
+  const braft = leader({ kind: 'braft', membership: catching, progress: [...members, coming] })
+  const { warnings } = read([up(braft), up(report(2)), up(report(3))])
+  assert.equal(warnings, ['a change of the members is under way: 10.0.0.4:7001 catches up (nobody knows how many of 100 entries)'])
+})
+
+test('whether a peer answers a braft leader that has just begun the peer itself says, or nobody', () => {
+  const unknown = { lastContactMs: null, answering: null, matchIndex: null }
+  const braft = leader({ kind: 'braft', progress: [progress(2, unknown), progress(3, unknown)] })
+  const both = read([up(braft), up(report(2)), down(3)]).status
+  assert.equal([both.verdict, both.reachableVoters, both.tolerates], ['degraded', 2, 0])
+  assert.equal(both.nodes[1]?.state, 'ok')
+  const alone = read([up(braft), down(2), down(3)]).status
+  assert.equal([alone.verdict, alone.reachableVoters], ['no-quorum', 1])
+  const elsewhere = report(2, { leaderId: null, leaderContactMs: null })
+  assert.is(read([up(braft), up(elsewhere), down(3)]).status.verdict, 'no-quorum')
+  const longAgo = report(2, { leaderContactMs: 2001 })
+  assert.is(read([up(braft), up(longAgo), down(3)]).status.verdict, 'no-quorum')
+})
+
 test('who waits to be added is outside, and the command that adds it is next', () => {
   const { status } = read([up(leader()), up(report(2)), up(report(3)), up(report(4, { standing: 'rebuilding' }))])
   const row = status.nodes[3]!

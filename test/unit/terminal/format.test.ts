@@ -86,6 +86,12 @@ test('a narrow terminal loses the least important column first, and the first ne
   assert.is(renderTable(columns, rows, { style: terminal(3) }), 'NAME\na\nbcd')
 })
 
+test('a column that is too wide for the terminal does not keep narrower ones out', () => {
+  const withNote = [...columns, { name: 'note', value: () => 'longer than the terminal', priority: 1 } satisfies Column<Row>]
+  assert.is(renderTable(withNote, rows, { style: terminal(19) }), renderTable(columns, rows, { style: pipe }))
+  assert.match(renderTable(withNote, rows, { style: terminal(38) }), /SIZE {2}NOTE/)
+})
+
 test('--columns chooses and orders, --wide shows all, --no-headers drops the headers', () => {
   assert.is(renderTable(columns, rows, { style: pipe, columns: ['size', 'NAME'] }).split('\n')[0], ' SIZE  NAME')
   assert.match(renderTable(columns, rows, { style: pipe, wide: true }), 'SECRET')
