@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { CliError } from '../terminal/errors.js'
-import { type NodeReport, peerKey } from './node-report.js'
+import { type MemberReport, type NodeReport, peerKey } from './node-report.js'
 
 /** Something that happened to a node, seen from outside. */
 export interface Change {
@@ -86,13 +86,19 @@ function isAnotherProcess(before: NodeReport, after: NodeReport): boolean {
   return before.pid !== null && after.pid !== null && before.pid !== after.pid
 }
 
-function membershipChanges({ membership: before }: NodeReport, { membership: after, raftState }: NodeReport): Change[] {
+function peers(list: readonly MemberReport[]): string {
+  return list.map(({ peerId }) => peerId).join(',')
+}
+
+function membershipChanges({ membership: before }: NodeReport, { membership: after, raftState, snapshot }: NodeReport): Change[] {
   if (!before || !after) return []
-  const peers = (list: typeof after.members) => list.map(({ peerId }) => peerId).join(',')
+  // A node that cut its log says that its members are of the last entry of its snapshot.
+  const isOfSnapshot = (index: number) => index === snapshot?.index && peers(before.members) === peers(after.members)
   const changes: Change[] = []
   if (before.stage !== after.stage && raftState === 'LEADER')
     changes.push({ name: 'configuration.stage', fields: { stage: after.stage, target: peers(after.members) } })
-  if (after.committed && (!before.committed || after.entryIndex > before.entryIndex) && after.members.length > 0)
+  const isNewer = after.entryIndex > before.entryIndex && !isOfSnapshot(after.entryIndex)
+  if (after.committed && (!before.committed || isNewer) && after.members.length > 0)
     changes.push({ name: 'configuration.committed', fields: { index: String(after.entryIndex), peers: peers(after.members) } })
   return changes
 }

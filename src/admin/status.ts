@@ -264,11 +264,7 @@ function matchOf(progress: ProgressReport | undefined): number | null {
   return progress === undefined || (progress.lastContactMs === null && progress.matchIndex === 0) ? null : progress.matchIndex
 }
 
-function contactOf(
-  report: NodeReport,
-  progress: ProgressReport | undefined,
-  leader: NodeReport | null | undefined,
-): number | null {
+function contactOf(report: NodeReport, progress: ProgressReport | undefined, leader: NodeReport | null | undefined): number | null {
   return progress && leader?.kind === 'raftctl' ? progress.lastContactMs : report.leaderContactMs
 }
 

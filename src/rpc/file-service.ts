@@ -3,12 +3,21 @@ import type { Executor } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
 import { SNAPSHOT_LIST } from '../raft/storage.js'
 import { fromInt64 } from '../raft/types.js'
+import { optional, required } from './json-message.js'
 import type { NodeManager } from './node-manager.js'
 import { type Reply, type RpcService, rpcMethod } from './service.js'
 
 /** Copies that are remembered; the oldest is forgotten, and starts its next file at 0 like any new one. */
 const COPIES_MAX = 1024
 const SEGMENT_HEADER_BYTES = 12
+
+const FILE_REQUEST = {
+  reader_id: required('int64'),
+  filename: required('string'),
+  count: required('int64'),
+  offset: required('int64'),
+  read_partly: optional('bool'),
+}
 
 /** How far a braft member is with copying one snapshot: it reads one file after the other, from its start to its end. */
 interface Copy {
@@ -21,7 +30,7 @@ type Piece = { readonly data: Buffer; readonly eof: boolean }
 
 /**
  * braft.FileService: braft members fetch snapshots by it. The bytes travel in the attachment as FileSegData, one segment:
- * u64 offset, u32 length, bytes.
+ * u64 offset, u32 length, bytes. Where there is no attachment, over HTTP, they are the whole answer, and JSON when there are none.
  *
  * As braft: a reader is asked for one piece at a time (EAGAIN), a file from offset 0 on and to its end before
  * the next one (EINVAL). The list of files comes whole, whatever range is asked for, and disturbs nothing.
@@ -34,6 +43,7 @@ export function fileService(nodes: NodeManager, executor: Executor): RpcService 
       get_file: rpcMethod({
         request: braft.GetFileRequest,
         response: braft.GetFileResponse,
+        json: { request: FILE_REQUEST, response: { eof: required('bool'), read_size: optional('int64') } },
         handle: (request, _context, done) => executor.post(() => getFile(nodes, copies, request, done), 'get_file'),
       }),
     },

@@ -20,7 +20,7 @@ export interface HttpRequest {
 export interface HttpReply {
   readonly status: number
   readonly contentType: string
-  readonly body: string
+  readonly body: string | Buffer
   readonly headers?: Readonly<Record<string, string>>
 }
 
@@ -94,7 +94,7 @@ export class HttpServer {
       reply = textReply(`${(error as Error).message}\n`, 500)
     }
     if (response.destroyed) return
-    const body = Buffer.from(reply.body)
+    const body = typeof reply.body === 'string' ? Buffer.from(reply.body) : reply.body
     response.writeHead(reply.status, {
       ...reply.headers,
       Server: SERVER_HEADER,
@@ -168,8 +168,10 @@ function callByJson(method: RpcMethod, body: Buffer, context: CallContext, serve
         errorReply(new Status(BrpcCode.EREQUEST, `Fail to parse http body as JSON: ${(error as Error).message}`), serverAddress),
       )
     }
-    handleDecoded(method, request, context, (status, response) => {
+    handleDecoded(method, request, context, (status, response, attachment) => {
       if (!status.ok) return resolve(errorReply(status, serverAddress))
+      // An answer that has bytes beside its message is the bytes alone, as of brpc.
+      if (attachment.length > 0) return resolve({ status: 200, contentType: 'application/octet-stream', body: attachment })
       // brpc sends no body at all for a message without fields
       const isEmpty = Object.keys(shapes.response).length === 0
       const json = isEmpty ? '' : JSON.stringify(messageToJson(shapes.response, response as Record<string, unknown>))

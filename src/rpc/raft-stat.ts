@@ -33,7 +33,7 @@ export function raftStatPage(nodes: NodeManager, groupId: string | null, form: P
 export function raftStatHandler(nodes: NodeManager): HttpHandler {
   return ({ path, query, headers }) => {
     const form = wantsHtml(query.get('console'), headers['user-agent']) ? 'html' : 'plain'
-    const group = path.split('/')[2]
+    const group = /^\/raft_stat\/(.*?)\/?$/.exec(path)?.[1]
     const body = raftStatPage(nodes, group ? decoded(group) : null, form)
     return { status: 200, contentType: form === 'html' ? 'text/html; charset=utf-8' : 'text/plain; charset=utf-8', body }
   }

@@ -65,5 +65,6 @@ function failed(thrown: unknown): never {
   const { braftCode, node, said } = thrown.details
   if (typeof braftCode !== 'number') throw thrown
   const code = OUTCOMES[braftCode] ?? 'E_SNAPSHOT_FAILED'
-  throw new CliError(code, `${node}: ${said}`, { details: { ...thrown.details, applied: 'no' }, cause: thrown })
+  const hint = code === 'E_BUSY' ? { hint: 'See when it is done, then ask again:  raftctl node status' } : {}
+  throw new CliError(code, `${node}: ${said}`, { ...hint, details: { ...thrown.details, applied: 'no' }, cause: thrown })
 }

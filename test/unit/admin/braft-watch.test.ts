@@ -46,6 +46,15 @@ test('members that change: the stages on the leader, the configuration once it i
   assert.equal(names(uncommitted, braft(report(2, { membership: four }))), ['configuration.committed'])
 })
 
+test('a snapshot that cuts the log makes its last entry the one that holds the members: nothing was changed', () => {
+  const snapshot = { index: 90, term: 8, bytes: null, ageMs: null }
+  const before = braft(report(2, { membership: membership(3, { entryIndex: 79 }) }))
+  const after = braft(report(2, { snapshot, membership: membership(3, { entryIndex: 90 }) }))
+  assert.equal(names(before, after), ['snapshot.saved'])
+  const others = braft(report(2, { snapshot, membership: membership(4, { entryIndex: 90 }) }))
+  assert.ok(names(before, others).includes('configuration.committed'))
+})
+
 test('peers that stop answering the leader and begin again', () => {
   const heard = leader({ leaderReady: true, progress: [progress(2, { answering: true })] })
   const silent = leader({ leaderReady: true, progress: [progress(2, { answering: false, lastError: 'failed' })] })

@@ -5,6 +5,7 @@ import { ErrorCode, Status } from '../../../src/raft/errors.js'
 import { SNAPSHOT_LIST } from '../../../src/raft/storage.js'
 import { fileService } from '../../../src/rpc/file-service.js'
 import { NodeManager } from '../../../src/rpc/node-manager.js'
+import { RpcServer } from '../../../src/rpc/server.js'
 import { FakeNode, peer } from '../../support/rpc.js'
 
 type Piece = { data: Buffer; eof: boolean }
@@ -51,7 +52,7 @@ function bench() {
     )
     return told
   }
-  return { ask, node }
+  return { ask, node, nodes }
 }
 
 const header = (offset: number, length: number) => offset.toString(16).padStart(16, '0') + length.toString(16).padStart(8, '0')
@@ -78,6 +79,32 @@ test('a file is read from its start, and to its end before the next', () => {
 test('braft is not told what we vouch for: its machines may go on writing a file that they loaded', () => {
   const expected = list({ user_meta: Buffer.from('mine') })
   assert.is(bench().ask(SNAPSHOT_LIST, 0, 2 ** 32 - 1).attachment, header(0, expected.length) + expected.toString('hex'))
+})
+
+test('by HTTP the bytes are the answer, and JSON where there are none', async () => {
+  const { nodes } = bench()
+  const server = new RpcServer()
+  server.addService(fileService(nodes, { post: (fn) => fn() }))
+  const { port } = await server.listen()
+  const ask = async (body: string, service = 'FileService') => {
+    const response = await fetch(`http://127.0.0.1:${port}/${service}/get_file`, { method: 'POST', body })
+    const bytes = Buffer.from(await response.arrayBuffer())
+    return { status: response.status, type: response.headers.get('content-type'), code: response.headers.get('x-bd-error-code'), bytes }
+  }
+  try {
+    const some = await ask(`{"reader_id":${READER},"filename":"a","count":4,"offset":0}`)
+    assert.equal([some.status, some.type, some.bytes.toString('hex')], [200, 'application/octet-stream', `${header(0, 4)}30313233`])
+    const none = await ask(`{"reader_id":"${READER}","filename":"a","count":4,"offset":10}`, 'braft.FileService')
+    assert.equal([none.status, none.type, none.bytes.toString()], [200, 'application/json', '{"eof":true,"read_size":0}'])
+    const nobody = await ask('{"reader_id":1,"filename":"a","count":4,"offset":0}')
+    assert.equal([nobody.status, nobody.code], [500, '2'])
+    const bad = await ask(`{"reader_id":${READER},"filename":"../a","count":4,"offset":0}`)
+    assert.equal([bad.status, bad.code], [403, '1'])
+    const missing = await ask('{"reader_id":1}')
+    assert.equal([missing.status, missing.code], [400, '1003'])
+  } finally {
+    await server.close({ deadlineMs: 50 })
+  }
 })
 
 test('refusals come in the order of braft', () => {

@@ -12,6 +12,8 @@ import { NodeManager } from '../../../src/rpc/node-manager.js'
 import { raftStatHandler, raftStatPage } from '../../../src/rpc/raft-stat.js'
 import { FakeNode, FIXTURES, nodeStatus, peer } from '../../support/rpc.js'
 
+type TextReply = HttpReply & { readonly body: string }
+
 const PEERS = Configuration.parse('127.0.0.1:8500,127.0.0.1:8501,127.0.0.1:8503')!
 
 function configurationAt(index: number, term: number): ConfigurationEntry {
@@ -151,8 +153,10 @@ test('a page lists all groups in order, one group by its name, and nothing for a
   ])
   assert.is(raftStatPage(nodes, 'nothere', 'plain'), '')
   const handler = raftStatHandler(nodes)
-  const get = (path: string) => (handler({ path, query: new URLSearchParams(), headers: {} }) as HttpReply).body
+  const get = (path: string) => (handler({ path, query: new URLSearchParams(), headers: {} }) as TextReply).body
   assert.equal(get('/raft_stat/a%2Fb').match(/^\[.*\]/gm), ['[a/b]'])
+  assert.equal(get('/raft_stat/a/b/').match(/^\[.*\]/gm), ['[a/b]'])
+  assert.is(get('/raft_stat/a/nothere'), '', 'what follows a name of a group belongs to it')
   assert.is(get('/raft_stat/%zz'), '')
   assert.is(get('/raft_stat'), all)
 })
@@ -162,7 +166,7 @@ test('browsers get HTML, curl and ?console=1 get text, and names cannot inject m
   nodes.add(new FakeNode('<script>', peer('127.0.0.1:8500')))
   const handler = raftStatHandler(nodes)
   const get = (query: string, headers: Record<string, string>) =>
-    handler({ path: '/raft_stat', query: new URLSearchParams(query), headers }) as HttpReply
+    handler({ path: '/raft_stat', query: new URLSearchParams(query), headers }) as TextReply
   for (const reply of [get('', { 'user-agent': 'Mozilla/5.0' }), get('console=0', {})]) {
     assert.match(reply.contentType, 'text/html')
     assert.match(reply.body, '<h1>&lt;script&gt;</h1>')
@@ -177,7 +181,7 @@ test('browsers get HTML, curl and ?console=1 get text, and names cannot inject m
 
 test('a process is ready when it hosts a group and each one knows a leader and did not fail', () => {
   const nodes = new NodeManager()
-  const ready = () => readyPage(nodes)({ path: '/readyz', query: new URLSearchParams(), headers: {} }) as HttpReply
+  const ready = () => readyPage(nodes)({ path: '/readyz', query: new URLSearchParams(), headers: {} }) as TextReply
   assert.is(ready().status, 503)
   nodes.add(new FakeNode('a', peer('127.0.0.1:1')))
   assert.is(ready().status, 200)
