@@ -81,6 +81,7 @@ export class AppendHandler {
         if (!status.ok) return answer(status)
         if (node.meta.term !== term) return this.reject(answer, node.log.lastIndex)
         node.ballotBox.setLastCommitted(minIndex(request.committedIndex, last))
+        node.survey?.onHeld()
         answer(Status.OK, this.response({ success: true, lastLogIndex: last }))
       })
     })

@@ -5,14 +5,15 @@ import { CheckQuorum } from './check-quorum.js'
 import type { Closure, Done } from './closure.js'
 import { ClosureQueue } from './closure-queue.js'
 import { type ConfigurationEntry, encodeConfiguration, type Members } from './configuration.js'
+import { recoverFromDisk } from './disk-recovery.js'
 import { DiskWatch } from './disk-watch.js'
 import { Election } from './election.js'
 import type { Environment } from './environment.js'
 import { assert, ErrorCode, ErrorType, RaftError, Status } from './errors.js'
 import type { EventOrigin, RaftEvent, RaftState } from './events.js'
-import { establishIdentity, type Founding, handleHello } from './founding.js'
+import { type Founding, handleHello } from './founding.js'
 import { FSMCaller } from './fsm-caller.js'
-import { LeaderLease, leaseProblem } from './lease.js'
+import { LeaderLease } from './lease.js'
 import { EntryBatch, EntryType } from './log-entry.js'
 import { LogManager } from './log-manager.js'
 import { Membership } from './membership.js'
@@ -31,9 +32,10 @@ import { SnapshotExecutor } from './snapshot-executor.js'
 import { SpaceWatch } from './space-watch.js'
 import { Stickiness } from './stickiness.js'
 import type { NodeIdentity } from './storage.js'
+import type { Survey } from './survey.js'
 import { TermVote } from './term-vote.js'
 import { LeadershipTransfer } from './transfer.js'
-import { type LogIndex, NO_INDEX, NO_TERM, plus, type Term } from './types.js'
+import { type LogIndex, NO_INDEX, plus, type Term } from './types.js'
 
 type WithoutOrigin<E> = E extends RaftEvent ? Omit<E, keyof EventOrigin> : never
 
@@ -52,6 +54,7 @@ export class NodeImpl implements m.PeerHandler {
   leaderId = PeerId.EMPTY
   identity: NodeIdentity | null = null
   founding: Founding | null = null
+  survey: Survey | null = null
   options!: NodeOptions
   env!: Environment
   electionTimeoutMs = 1000
@@ -100,7 +103,7 @@ export class NodeImpl implements m.PeerHandler {
     this.electionTimeoutMs = options.electionTimeoutMs ?? 1000
     this.heartbeatMs = Math.max(this.electionTimeoutMs / (options.heartbeatFactor ?? 10), 10)
     this.assemble(options)
-    this.recover((status) => {
+    recoverFromDisk(this, (status) => {
       if (this.isStopping()) return done(Status.error(ErrorCode.ESHUTDOWN, 'the node was stopped while it started'))
       if (!status.ok) {
         this.setState('ERROR', status)
@@ -153,26 +156,6 @@ export class NodeImpl implements m.PeerHandler {
     this.removal = new Removal(this)
     this.appendHandler = new AppendHandler(this)
     this.applyQueue = new ApplyQueue(this)
-  }
-
-  /** Reads what the disk holds, then finds out whether this directory may take part. */
-  private recover(done: Done): void {
-    const problem = leaseProblem(this.options)
-    if (problem) return done(problem)
-    this.log.init((logStatus) => {
-      if (!logStatus.ok) return done(logStatus)
-      this.meta.load((metaStatus) => {
-        if (!metaStatus.ok) return done(metaStatus)
-        this.fsmCaller.start({ index: NO_INDEX, term: NO_TERM })
-        this.snapshots.init((loaded) => {
-          if (!loaded.ok) return done(loaded)
-          const lastTerm = this.log.lastId.term
-          // The log saw a term that the meta file does not know: nobody may be voted for in it again (braft).
-          if (this.meta.term < lastTerm) this.meta.update((lastTerm + 1) as Term, PeerId.EMPTY)
-          this.meta.whenDurable((status) => (status.ok ? establishIdentity(this, done) : done(status)))
-        })
-      })
-    })
   }
 
   /** The first entry of this leadership is committed and applied: reads may be confirmed, members changed, leadership transferred. */
@@ -234,6 +217,7 @@ export class NodeImpl implements m.PeerHandler {
     this.observe({ name: 'leader.followed', leader, term: this.meta.term })
     this.fsmCaller.onStartFollowing({ leaderId: leader, term: this.meta.term, status: Status.OK })
     this.transfer.onLeaderFollowed()
+    this.survey?.onLeaderFollowed()
   }
 
   loseLeader(reason: Status): void {

@@ -55,6 +55,7 @@ export class Survey {
 
   /** Goes on until the directory counts, or the node ends. */
   start(): void {
+    this.node.survey = this
     this.node.meta.mayHaveForgotten = true
     this.later()
   }
@@ -64,19 +65,37 @@ export class Survey {
     env.clock.schedule(Math.min(heartbeatMs * 2 ** this.attempts, electionTimeoutMs / 2), () => this.step(), 'survey')
   }
 
+  /** A leader is followed: it can be asked. What was asked about the one before it says nothing any more. */
+  onLeaderFollowed(): void {
+    for (const call of this.calls) call.cancel()
+    this.calls.clear()
+    this.attempts = 0
+    this.advance()
+  }
+
+  /** Entries of the leader are on disk: they may be all that was missing, or the configuration with this member. */
+  onHeld(): void {
+    if (this.goal) this.advance()
+  }
+
   private step(): void {
-    const { node, goal } = this
+    const { node } = this
     if (node.isStopping() || node.error) return
     if (!node.isRebuilding) {
       node.meta.mayHaveForgotten = false
+      node.survey = null
       return
     }
-    if (!this.isSettling && this.calls.size === 0) {
-      if (goal && !this.holdsFor(goal)) this.goal = null
-      if (!this.goal) this.ask()
-      else if (this.isReached(this.goal)) this.settle(this.goal)
-    }
+    this.advance()
     this.later()
+  }
+
+  private advance(): void {
+    const { node, goal } = this
+    if (!node.isRebuilding || this.isSettling || this.calls.size > 0) return
+    if (goal && !this.holdsFor(goal)) this.goal = null
+    if (!this.goal) this.ask()
+    else if (this.isReached(this.goal)) this.settle(this.goal)
   }
 
   /** Its leader leads on, what it wrote then is not replaced, and nobody became a member who was not asked. */

@@ -98,6 +98,27 @@ test('with the log it becomes a member; its vote of the term is the leader’s, 
   assert.is(one.bench.events('node.rebuilt').length, 1)
 })
 
+test('it asks as soon as it follows a leader, and is a member as soon as it holds the log: a leader added by braft may hand over at once', () => {
+  const one = new Surveyed()
+  one.heartbeat()
+  const heardAt = one.bench.now
+  assert.is(one.waiting(2).length, 1)
+  one.waiting(2)[0]!.answer({ leads: true })
+  one.waiting(3)[0]!.answer({})
+  one.hear(2)
+  assert.is(one.standing, 'rebuilding')
+  one.bench.append(2, 5, { prev: [2, 5], entries: batch(3, 5, ['b']), committed: 3 })
+  assert.equal([one.standing, one.bench.now - heardAt], ['member', 0])
+})
+
+test('a leader that replaces the one who was asked is asked instead, at once', () => {
+  const one = new Surveyed()
+  one.heartbeat()
+  assert.is(one.waiting(2).length, 1)
+  one.heartbeat(3, 6)
+  assert.equal([one.waiting(2).length, one.waiting(3).length], [0, 1])
+})
+
 test('a member in a later term, one that does not answer, or a leader that does not lead is no survey', () => {
   for (const [of, wrong] of [
     [3, { term: asTerm(6) }],
