@@ -1,4 +1,5 @@
 import { Flags } from '@oclif/core'
+import type { MemberRow } from '../../src/admin/membership.js'
 import { ClusterCommand } from '../../src/terminal/cluster-command.js'
 import { watchFlags } from '../../src/terminal/flags.js'
 
@@ -11,6 +12,7 @@ export default class MemberList extends ClusterCommand {
   static override seeAlso = ['status', 'leader show']
   static override outputColumns = {
     ID: 'its name, or its address',
+    KIND: 'raftctl or braft, in a group of both',
     ROLE: 'leader, voter, learner or witness',
     STATE: 'ok, or what it is doing; capitals ask for attention',
     MATCH: 'newest entry the leader knows it holds; - on the leader and without one',
@@ -40,6 +42,7 @@ export default class MemberList extends ClusterCommand {
             [
               { name: 'id', value: (row) => row.id },
               { name: 'address', value: (row) => row.address },
+              ...(isMixed(list.members) ? [{ name: 'kind', value: kindText, priority: 3 }] : []),
               { name: 'role', value: (row) => (row.leader ? 'leader' : row.role) },
               { name: 'state', value: (row) => row.state },
               { name: 'match', value: (row) => (row.leader ? '-' : out.count(row.match)), align: 'right', priority: 1 },
@@ -53,4 +56,12 @@ export default class MemberList extends ClusterCommand {
     }
     return await (flags.watch === undefined ? once() : this.watch(flags.watch, once))
   }
+}
+
+function isMixed(members: readonly MemberRow[]): boolean {
+  return new Set(members.flatMap(({ kind }) => kind ?? [])).size > 1
+}
+
+function kindText({ kind }: MemberRow): string {
+  return kind ?? '-'
 }

@@ -29,14 +29,14 @@ export function declaredParts(client: ClusterClient, request: DeclaredRequest, s
 
 /** A removed member keeps its directory, and it is of no use there. */
 function wipeAdvice({ action }: MembershipPlan): string[] {
-  if (action.leaderKind === 'braft')
-    return action.remove.map(
-      ({ id }) => `stop the process of ${id}: a braft member need not hear that it was removed, and would go on asking for votes`,
-    )
-  return action.remove.flatMap(({ id, address }) => [
-    `to use the directory of ${id} again:  raftctl node wipe DIR`,
-    `then start it with --join, and:  raftctl member add ${id}=${address}`,
-  ])
+  return action.remove.flatMap(({ id, address }) =>
+    action.removedBraft.includes(id)
+      ? [`stop the process of ${id}: a braft member need not hear that it was removed, and would go on asking for votes`]
+      : [
+          `to use the directory of ${id} again:  raftctl node wipe DIR`,
+          `then start it with --join, and:  raftctl member add ${id === address ? '' : `${id}=`}${address}`,
+        ],
+  )
 }
 
 /** Everything that a command which sets the members by hand does, by `request`. */

@@ -5,7 +5,7 @@ import type { ClusterClient } from './cluster-client.js'
 import { type Survey, survey } from './discovery.js'
 import { findLeader, quorumOf } from './leader-claims.js'
 import { findMember, type MemberRef, refOf } from './member-lookup.js'
-import { type NodeKind, peerKey } from './node-report.js'
+import { type NodeKind, type NodeReport, peerKey } from './node-report.js'
 import { type DraftedPlan, makePlan, type Plan, type PlanGate, type PlanSide, type PlanVoter } from './plan.js'
 import { type ClusterStatus, type NodeRow, type StatusReading, statusOf } from './status.js'
 import { leaderIn, planTransfer } from './transfer-plan.js'
@@ -41,6 +41,8 @@ export interface ChangeMembersAction {
   readonly target: readonly MemberRef[]
   /** What the leader is: a braft leader leaves more to whoever changes the members. */
   readonly leaderKind: NodeKind
+  /** Ids of removed members of braft, which are not told. */
+  readonly removedBraft: readonly string[]
   readonly force: boolean
   readonly catchupTimeoutMs: number
 }
@@ -79,7 +81,7 @@ export async function planMembership(client: ClusterClient, request: MembershipR
   const { status } = reading
   const { claim, report, leader } = leaderIn(status, findLeader(found), client.connection.direct)
   const remove = request.remove.map((name) => refOf(findMember(status, name)))
-  const wanted = asCalled(request.add, report.kind)
+  const wanted = asCalled(request.add, report)
   const add = wanted.filter((member) => !isMember(status, member, remove)).map(refOfNew)
   const voters = status.nodes.filter((row): row is NodeRow & { peerId: string } => row.role === 'voter' && row.peerId !== null)
   const target = [...voters.filter((row) => !has(remove, row.peerId)).map(refOf), ...add]
@@ -94,6 +96,8 @@ export async function planMembership(client: ClusterClient, request: MembershipR
     request,
     claim,
     leaderKind: report.kind,
+    isMixed: report.mixed,
+    machine: report.machine,
     leader: refOf(leader),
     voters,
     add,
@@ -105,11 +109,11 @@ export async function planMembership(client: ClusterClient, request: MembershipR
   return drafted(picture)
 }
 
-/** braft keeps no names: whoever leads decides what a member is called. */
-function asCalled(members: readonly NewMember[], leaderKind: NodeKind): readonly NewMember[] {
-  if (leaderKind === 'braft') return members.map(({ address }) => ({ id: address, address }))
+/** braft keeps no names: a braft leader is told none, and where braft nodes are members none is needed. */
+function asCalled(members: readonly NewMember[], { kind, mixed }: NodeReport): readonly NewMember[] {
+  if (kind === 'braft') return members.map(({ address }) => ({ id: address, address }))
   const nameless = members.find(({ id, address }) => id === address)
-  if (nameless) throw unnamed(nameless.address)
+  if (nameless && !mixed) throw unnamed(nameless.address)
   return members
 }
 
@@ -192,6 +196,8 @@ interface Picture {
   readonly request: MembershipRequest
   readonly claim: { readonly term: number; readonly voters: ReadonlySet<string> }
   readonly leaderKind: NodeKind
+  readonly isMixed: boolean
+  readonly machine: string | null
   readonly leader: MemberRef
   readonly voters: readonly (NodeRow & { readonly peerId: string })[]
   readonly add: readonly MemberRef[]
@@ -226,7 +232,10 @@ function drafted(picture: Picture): DraftedPlan<ChangeMembersAction> {
     steps: stepsOf(picture, silent.length > 0),
     reason: request.reason,
     force,
-    action: { kind: 'members.change', add, remove, transferTo, target, leaderKind: picture.leaderKind, force, catchupTimeoutMs },
+    action: {
+      kind: 'members.change',
+      ...{ add, remove, transferTo, target, leaderKind: picture.leaderKind, removedBraft: braftAmong(picture), force, catchupTimeoutMs },
+    },
   })
 }
 
@@ -277,7 +286,7 @@ function stepsOf({ add, remove, target, transferTo, voters, claim, request, lead
   const names = (members: readonly MemberRef[]) => members.map(({ id }) => id)
   const isUp = (member: MemberRef) => claim.voters.has(peerKey(member.peerId))
   const joint = add.length + remove.length > 1 ? ', by joint consensus' : ''
-  const kindOf = ({ peerId }: MemberRef) => voters.find((row) => row.peerId === peerId)?.kind ?? leaderKind
+  const silent = braftAmong({ remove, voters, leaderKind })
   const gone = remove.filter((member) => voters.some((row) => row.peerId === member.peerId))
   return [
     ...(transferTo === null ? [] : [`hand leadership to ${transferTo.id}`]),
@@ -286,8 +295,14 @@ function stepsOf({ add, remove, target, transferTo, voters, claim, request, lead
     ...(add.length === 0 ? [] : [`${names(add).join(' ')} catch${add.length === 1 ? 'es' : ''} up, without a vote`]),
     `commit the configuration {${names(target).join(', ')}}${joint}`,
     `verify on ${names(target).join(' ')}`,
-    ...gone.map((member) => afterRemoval(member.id, { isUp: isUp(member), isBraft: kindOf(member) === 'braft' })),
+    ...gone.map((member) => afterRemoval(member.id, { isUp: isUp(member), isBraft: silent.includes(member.id) })),
   ]
+}
+
+/** What runs there is what it says, or what the leader last knew. */
+function braftAmong({ remove, voters, leaderKind }: Pick<Picture, 'remove' | 'voters' | 'leaderKind'>): string[] {
+  const kindOf = ({ peerId }: MemberRef) => voters.find((row) => row.peerId === peerId)?.kind ?? leaderKind
+  return remove.filter((member) => kindOf(member) === 'braft').map(({ id }) => id)
 }
 
 /** A member of braft need not hear that it was removed: it would go on asking for votes. */
@@ -297,10 +312,14 @@ function afterRemoval(id: string, { isUp, isBraft }: { readonly isUp: boolean; r
 }
 
 /** What is typed where a new member shall run. */
-function startLine({ leader, leaderKind, found, client, reading }: Picture, { id, address }: MemberRef): string {
-  if (leaderKind === 'braft') return `Start its braft server with group ${client.group} and an empty initial configuration.`
-  const group = found.group === 'kv' ? '' : ` --group ${client.group}`
+function startLine({ leader, leaderKind, isMixed, machine, found, client, reading }: Picture, { id, address }: MemberRef): string {
+  const braft = `its braft server with group ${client.group} and an empty initial configuration`
+  if (leaderKind === 'braft') return `Start ${braft}.`
   const others = reading.status.nodes.filter((row) => row.role === 'voter' && row.reachable && row.address !== leader.address)
   const join = [leader.address, ...others.map((row) => row.address)].slice(0, 3).join(',')
-  return `Start it:  raftctl node start --name ${id} --listen ${address} --join ${join} --data ./${id}${group}`
+  const name = id === address ? '' : ` --name ${id}`
+  const isOther = machine !== null && machine !== 'kv'
+  const group = isOther ? ` --group ${client.group}=${machine}` : found.group === 'kv' ? '' : ` --group ${client.group}`
+  const line = `Start it:  raftctl node start${name} --listen ${address} --join ${join} --data ./${id}${group}`
+  return isMixed ? `${line} --mixed   (or ${braft})` : line
 }

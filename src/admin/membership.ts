@@ -1,6 +1,7 @@
 import { CliError } from '../terminal/errors.js'
 import type { ClusterClient } from './cluster-client.js'
 import { survey } from './discovery.js'
+import type { NodeKind } from './node-report.js'
 import { type NodeRow, statusOf } from './status.js'
 
 /** `data` of `member list --json`. */
@@ -18,6 +19,8 @@ export interface MemberRow {
   readonly id: string
   readonly address: string
   readonly peerId: string
+  /** What runs there, as it says itself or as the leader last knew it; null while nobody knows. */
+  readonly kind: NodeKind | null
   readonly role: 'voter' | 'learner' | 'witness'
   readonly leader: boolean
   readonly reachable: boolean
@@ -48,7 +51,7 @@ export async function listMembers(client: ClusterClient): Promise<MemberReading>
 }
 
 function memberRow(row: NodeRow): MemberRow[] {
-  const { id, address, peerId, role, leader, reachable, state, match, lag, version } = row
+  const { id, address, peerId, kind, role, leader, reachable, state, match, lag, version } = row
   if (role === null || peerId === null) return []
-  return [{ id, address, peerId, role, leader, reachable, state, match, lag, version }]
+  return [{ id, address, peerId, kind, role, leader, reachable, state, match, lag, version }]
 }

@@ -96,6 +96,8 @@ export interface MembershipReport {
 /** How the leader sees a peer. */
 export interface ProgressReport {
   readonly peerId: string
+  /** What runs there, as far as the leader knows. */
+  readonly kind: NodeKind | null
   /** Null while it is not known. */
   readonly matchIndex: number | null
   readonly nextIndex: number

@@ -231,7 +231,7 @@ function rowOf(found: Survey, claim: LeaderClaim | null, { peerId, role, commit 
     match: matchOf(progress),
     error,
   }
-  if (!report) return { ...base, ...blankRow, lastContactMs: progress?.lastContactMs ?? null }
+  if (!report) return { ...base, ...blankRow, kind: progress?.kind ?? null, lastContactMs: progress?.lastContactMs ?? null }
   const { raftState, term, dataBytes, version, uptimeMs, alarms, snapshot } = report
   return {
     ...base,

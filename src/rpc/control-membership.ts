@@ -13,7 +13,7 @@ import { membershipOf } from './control-status.js'
 import type { Handlers } from './grpc.js'
 import { spreadNames } from './member-naming.js'
 import { MemberProbe } from './member-probe.js'
-import { type AddedPeer, type Gate, membershipGates, standing, targetOf, WAITING } from './membership-gates.js'
+import { type AddedPeer, type Gate, isUp, membershipGates, standing, targetOf, WAITING } from './membership-gates.js'
 import { MembershipProgress } from './membership-progress.js'
 
 type Request = raftctl.v1.ChangeMembersRequest
@@ -64,7 +64,6 @@ interface Wanted {
 }
 
 function wantedBy(request: Request): Wanted {
-  if (request.learners.length > 0 || request.promote.length > 0) throw unimplemented('learners')
   const expect = fromInt64(request.expect_config_index)
   return {
     add: request.add.map((member) => ({ peer: peerOf(member.peer_id ?? ''), name: member.name ?? '' })),
@@ -102,6 +101,7 @@ class MemberChange {
 
   async run(): Promise<void> {
     const { wanted, node } = this
+    await this.refuseForBraft(this.call.request)
     let added: readonly AddedPeer[] = await this.ask(this.newPeers())
     const gates = await this.decide(added)
     this.call.write({ stage: 'gates', gates, membership: this.membership() })
@@ -112,6 +112,21 @@ class MemberChange {
     const target = targetOf({ status: node.status(), added, removed: wanted.remove })
     await this.execute(target, added)
     this.call.write({ stage: 'done', membership: this.membership() })
+  }
+
+  /** What braft members could not read: they know voters alone, and those by IPv4 address. */
+  private async refuseForBraft({ learners, promote }: Request): Promise<void> {
+    const { groupId } = this.node
+    const bad = this.wanted.add.find(({ peer }) => !peer.isIpv4)
+    const hasLearners = learners.length + promote.length > 0
+    if (bad || hasLearners) {
+      const refuse = (why: string) =>
+        failure(grpc.status.FAILED_PRECONDITION, 'E_MIXED', `group ${groupId} takes braft members (--mixed), ${why}`)
+      const { mixed } = await this.host.facts(groupId)
+      if (mixed && bad) throw refuse(`which read IPv4 addresses only: give that of ${bad.peer.address}, such as 10.0.0.4:8100`)
+      if (mixed) throw refuse('which know no learners: every member votes')
+    }
+    if (hasLearners) throw unimplemented('learners')
   }
 
   private newPeers(): Wanted['add'] {
@@ -129,7 +144,7 @@ class MemberChange {
     const confirmed = await onExecutor<Status>(host, (done) => node.readIndex(CONFIRM_TIMEOUT_MS, done))
     const status = node.status()
     this.refuseOthers(status)
-    const { dataBytes } = await host.facts(node.groupId)
+    const { dataBytes, mixed } = await host.facts(node.groupId)
     return membershipGates({
       groupId: node.groupId,
       status,
@@ -139,6 +154,8 @@ class MemberChange {
       added,
       removed: wanted.remove,
       dataBytes,
+      mixed,
+      isBraft: (peer) => host.kindOf(peer) === 'braft',
       nameOf: (peer) => host.nameOf(peer),
     })
   }
@@ -161,7 +178,7 @@ class MemberChange {
   private async untilTheyAnswer(asked: readonly AddedPeer[]): Promise<readonly AddedPeer[]> {
     let added = asked
     for (;;) {
-      const silent = added.filter(({ answer }) => answer === null)
+      const silent = added.filter((one) => !isUp(one))
       if (silent.length === 0 && added === asked) return added
       if (silent.length === 0) {
         refuse(await this.decide(added), this.wanted)

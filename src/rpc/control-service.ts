@@ -106,6 +106,7 @@ export class ControlService {
       groups: [...new Set(all.map((node) => node.groupId))],
       log_empty: first ? first.lastId.index === 0 : true,
       last_log_index: first?.lastId.index ?? 0,
+      mixed: first ? (await this.host.facts(first.groupId)).mixed : false,
     }
   }
 

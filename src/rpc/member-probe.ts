@@ -1,26 +1,30 @@
-import type * as grpc from '@grpc/grpc-js'
-import type { PeerId } from '../raft/peer-id.js'
+import * as grpc from '@grpc/grpc-js'
+import { PeerId } from '../raft/peer-id.js'
 import { fromInt64 } from '../raft/types.js'
 import { Channels } from './channel.js'
 import { Control } from './control-definition.js'
 import type { Faults } from './faults.js'
 import { ServiceClient } from './grpc.js'
-import type { PeerAnswer } from './membership-gates.js'
+import { HttpPages, PageError } from './http-pages.js'
+import type { AddedPeer } from './membership-gates.js'
+import { parseRaftStat, RaftStatError } from './raft-stat-text.js'
 
 const PROBE_TIMEOUT_MS = 1000
 
 /** What runs at an address, asked before it becomes a member; nothing about it is believed yet. */
 export class MemberProbe {
   private readonly channels = new Channels({ reconnectBackoffMaxMs: 200 })
+  private readonly pages = new HttpPages(null)
 
   constructor(private readonly faults: Faults) {}
 
   close(): void {
     this.channels.close()
+    this.pages[Symbol.dispose]()
   }
 
   /** What it says of itself and of its node of `groupId`, or why it said nothing. */
-  async ask(peer: PeerId, groupId: string): Promise<{ readonly answer: PeerAnswer | null; readonly problem: string }> {
+  async ask(peer: PeerId, groupId: string): Promise<Omit<AddedPeer, 'peer' | 'name'>> {
     if (this.faults.isCut(peer)) return { answer: null, problem: 'cut off on purpose' }
     const { host, port } = this.faults.dialTarget(peer)
     const client = new ServiceClient(Control, this.channels.grpc(`${host}:${port}`))
@@ -43,11 +47,31 @@ export class MemberProbe {
           groups: probe.groups,
           peerId: own?.peer_id ?? null,
           freeBytes: disk ? fromInt64(disk.free_bytes) : null,
+          mixed: probe.mixed,
         },
         problem: '',
       }
     } catch (error) {
-      return { answer: null, problem: problemOf(error as grpc.ServiceError) }
+      const problem = problemOf(error as grpc.ServiceError)
+      if ((error as grpc.ServiceError).code !== grpc.status.UNIMPLEMENTED) return { answer: null, problem }
+      return (await this.askBraft(`${host}:${port}`, peer, groupId)) ?? { answer: null, problem }
+    }
+  }
+
+  /** The page of a braft node; null when that is none. */
+  private async askBraft(endpoint: string, peer: PeerId, groupId: string): Promise<Omit<AddedPeer, 'peer' | 'name'> | null> {
+    try {
+      const options = { connectTimeoutMs: PROBE_TIMEOUT_MS, timeoutMs: PROBE_TIMEOUT_MS }
+      const { status, body } = await this.pages.get(endpoint, '/raft_stat', options)
+      if (status !== 200) return null
+      const nodes = parseRaftStat(body)
+      const ofGroup = nodes.filter(({ group }) => group === groupId)
+      const stat = ofGroup.find(({ peerId }) => PeerId.parse(peerId)?.equals(peer)) ?? ofGroup[0] ?? null
+      const groups = [...new Set(nodes.map(({ group }) => group))].join(', ') || 'no group'
+      return { answer: null, problem: '', braft: { stat, problem: stat ? '' : `serves ${groups}, not ${groupId}` } }
+    } catch (error) {
+      if (error instanceof PageError || error instanceof RaftStatError) return null
+      throw error
     }
   }
 }

@@ -2,6 +2,7 @@ import { Configuration } from '../raft/configuration.js'
 import type { Status } from '../raft/errors.js'
 import type { NodeStatus, PeerStatus } from '../raft/node-status.js'
 import type { PeerId } from '../raft/peer-id.js'
+import { type BraftAnswer, whyBraftIsUnfit } from './braft-newcomer.js'
 import { forAWhile, grouped } from './words.js'
 
 /** What the process at the address of a member to be said of itself. */
@@ -16,6 +17,8 @@ export interface PeerAnswer {
   readonly peerId: string | null
   /** Where its data is; null when it did not say. */
   readonly freeBytes: number | null
+  /** It takes braft nodes as members. */
+  readonly mixed: boolean
 }
 
 /** A member to be: what it answered, or why it did not. */
@@ -24,6 +27,13 @@ export interface AddedPeer {
   readonly name: string
   readonly answer: PeerAnswer | null
   readonly problem: string
+  /** What a braft node shows in place of an answer. */
+  readonly braft?: BraftAnswer
+}
+
+/** Something answered, of whichever kind. */
+export function isUp({ answer, braft }: AddedPeer): boolean {
+  return answer !== null || braft !== undefined
 }
 
 export interface GateFacts {
@@ -43,7 +53,10 @@ export interface GateFacts {
   readonly nameOf: (peer: PeerId) => string
   /** How it is said that a voter is silent, where the leader keeps no times. */
   readonly silenceOf?: (peer: PeerId) => string | null
-  /** Whether a member to be can become one, where it is not one of ours. */
+  /** The leader takes braft nodes as members. */
+  readonly mixed: boolean
+  readonly isBraft: (peer: PeerId) => boolean
+  /** Whether a member to be can become one, where braft decides. */
   readonly joinable?: (added: AddedPeer) => Gate
 }
 
@@ -264,8 +277,11 @@ function isFresh(peer: PeerStatus, { electionTimeoutMs, heartbeatMs }: GateFacts
 }
 
 /** Whether what runs at the address can become a member of this group. */
-function joinable({ peer, name, answer, problem }: AddedPeer, { groupId, clusterId, version }: GateFacts): Gate {
+function joinable(added: AddedPeer, facts: GateFacts): Gate {
+  const { peer, name, answer, problem } = added
+  const { groupId, clusterId, version } = facts
   const who = name || peer.address
+  if (added.braft) return braftJoinable(who, peer, added.braft, facts)
   if (answer === null) {
     return { ...failed('G6', WAITING), message: `${who} does not answer at ${peer.address}: ${problem}` }
   }
@@ -275,8 +291,24 @@ function joinable({ peer, name, answer, problem }: AddedPeer, { groupId, cluster
   }
   const unfit = whyUnfit(answer, { peer, groupId, version })
   if (unfit !== null) return { ...failed('G6', 'E_NOT_JOINABLE'), message: `${who} (${peer.address}) ${unfit}` }
+  const braft = answer.mixed ? undefined : targetOf(facts).peers.find((member) => facts.isBraft(member))
+  if (braft) {
+    const message = `${who} (${peer.address}) was started without --mixed: it would refuse ${facts.nameOf(braft) || braft.address}, which is a braft node`
+    return { ...failed('G6', 'E_MIXED'), message }
+  }
   const log = answer.lastLogIndex === 0 ? 'empty log' : `log of this cluster up to ${grouped(answer.lastLogIndex)}`
   return passed('G6', `${who} answers, version ${answer.version}, ${log}`)
+}
+
+function braftJoinable(who: string, peer: PeerId, { stat, problem }: BraftAnswer, { mixed, groupId, status }: GateFacts): Gate {
+  if (!mixed) {
+    const message = `${who} is a braft node, and the members of group ${groupId} were started without --mixed`
+    return { ...failed('G6', 'E_MIXED'), message }
+  }
+  const unfit = stat === null ? problem : whyBraftIsUnfit(stat, peer, status.configuration.conf.peers)
+  if (unfit !== null) return { ...failed('G6', 'E_NOT_JOINABLE'), message: `${who}, a braft node, ${unfit}` }
+  const log = stat!.lastIndex === 0 ? 'empty log' : `log of these members up to ${grouped(stat!.lastIndex)}`
+  return passed('G6', `${who} answers, a braft node, ${log}`)
 }
 
 function whyUnfit(answer: PeerAnswer, { peer, groupId, version }: { peer: PeerId; groupId: string; version: string }): string | null {

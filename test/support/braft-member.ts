@@ -1,9 +1,11 @@
+import { status } from '@grpc/grpc-js'
 import { braft } from '../../src/generated/braft.js'
 import { Status } from '../../src/raft/errors.js'
 import { EntryType } from '../../src/raft/log-entry.js'
 import { fromInt64 } from '../../src/raft/types.js'
 import { BaiduStdClient, callBaiduStd } from '../../src/rpc/baidu-std-client.js'
-import type { Codec } from '../../src/rpc/grpc.js'
+import { Control } from '../../src/rpc/control-definition.js'
+import type { Codec, Handlers } from '../../src/rpc/grpc.js'
 import { textReply } from '../../src/rpc/http.js'
 import { RpcServer } from '../../src/rpc/server.js'
 import { type CallContext, type Reply, type RpcService, rpcMethod } from '../../src/rpc/service.js'
@@ -52,7 +54,8 @@ export class BraftMember {
   ) {
     this.server.addService(this.raftService())
     this.server.addService(this.fileService())
-    this.server.addRoute('/raft_stat/', () => textReply(this.page()))
+    this.server.addGrpcService(Control, this.unknownMethods())
+    for (const path of ['/raft_stat', '/raft_stat/']) this.server.addRoute(path, () => textReply(this.page()))
   }
 
   static async start(group: string, port = 0): Promise<BraftMember> {
@@ -196,6 +199,13 @@ export class BraftMember {
     return { name: RAFT, methods }
   }
 
+  /** To callers of gRPC, brpc names the method that it does not know. */
+  private unknownMethods(): Handlers<(typeof Control)['methods']> {
+    const refuse = (_call: unknown, done?: (error: object) => void) =>
+      done?.({ code: status.UNIMPLEMENTED, details: `[${this.address}][E1002]Fail to find method` })
+    return Object.fromEntries(Object.keys(Control.methods).map((name) => [name, refuse])) as never
+  }
+
   private method<QIn, Q, R, ROut>(
     name: string,
     request: Codec<QIn, Q>,
@@ -301,7 +311,7 @@ export class BraftMember {
       `state: ${this.state}`,
       'readonly: 0',
       `term: ${this.term}`,
-      'conf_index: 0',
+      `conf_index: ${this.log.findLastIndex(({ peers }) => peers.length > 0) + 1}`,
       `peers: ${this.members.join(' ')}`,
       ...(this.state === 'LEADER' ? ['changing_conf: NO    stage: STAGE_NONE'] : [`leader: ${this.leader}`]),
       `storage: [1, ${this.log.length}]`,

@@ -3,6 +3,7 @@ import { Status } from '../../raft/errors.js'
 import type { MembershipStage } from '../../raft/node-status.js'
 import { PeerId } from '../../raft/peer-id.js'
 import { asTerm, logIndex } from '../../raft/types.js'
+import { whyBraftIsUnfit } from '../../rpc/braft-newcomer.js'
 import { type AddedPeer, type Gate, membershipGates, WAITING } from '../../rpc/membership-gates.js'
 import type { RaftStat, ReplicatorStat } from '../../rpc/raft-stat-text.js'
 import { grouped } from '../../rpc/words.js'
@@ -34,7 +35,7 @@ export function braftGates(facts: BraftGateFacts): PlanGate[] {
     groupId: leader.group,
     status: statusOf(leader),
     confirmed: Status.OK,
-    ...{ clusterId: null, version: 'braft', dataBytes: 0 },
+    ...{ clusterId: null, version: 'braft', dataBytes: 0, mixed: true, isBraft: () => true },
     added: added.map((one) => ({ peer: peerOf(one.peerId), name: one.id, answer: null, problem: one.problem })),
     removed: removed.map((one) => peerOf(one.peerId)),
     nameOf: (peer) => peer.address,
@@ -103,24 +104,14 @@ function silenceOf(leader: RaftStat, peer: PeerId): string | null {
   return errors === 0 ? 'has not answered this leader yet' : `does not answer the leader (${grouped(errors)} requests in a row failed)`
 }
 
-/** Whether what runs at the address can become a member. braft knows no clusters: a log is ours if its last members were some of ours. */
+/** Whether what runs at the address can become a member. */
 function joinable({ peer, name }: AddedPeer, { stat, problem, elsewhere }: Newcomer, leader: RaftStat): Gate {
   if (elsewhere) return gate('G6', 'E_NOT_JOINABLE', `${name} ${problem}`)
   if (stat === null) return gate('G6', WAITING, `${name} does not answer: ${problem}`)
-  const unfit = whyUnfit(stat, peer, leader)
+  const unfit = whyBraftIsUnfit(stat, peer, leader.peers.map(peerOf))
   if (unfit !== null) return gate('G6', 'E_NOT_JOINABLE', `${name} ${unfit}`)
   const log = stat.lastIndex === 0 ? 'empty log' : `log of these members up to ${grouped(stat.lastIndex)}`
   return { ...gate('G6', '', `${name} answers, ${log}`), passed: true }
-}
-
-function whyUnfit(stat: RaftStat, peer: PeerId, leader: RaftStat): string | null {
-  if (peerKey(stat.peerId) !== peer.key) return `calls itself ${stat.peerId}: add it by that address`
-  if (stat.state === 'ERROR' || stat.state.startsWith('SHUT')) return `has stopped taking part: it is in state ${stat.state}`
-  if (stat.state === 'LEADER' || stat.state === 'TRANSFERRING') return 'leads a group of its own'
-  const others = stat.peers.filter((one) => peerKey(one) !== peer.key)
-  const isOurs = others.some((one) => leader.peers.some((member) => sameMember(one, member)))
-  if (stat.peers.length > 0 && !isOurs) return `was started to be of another group of members: ${stat.peers.join(' ')}`
-  return null
 }
 
 function gate(name: Gate['gate'], code: string, message: string): Gate {

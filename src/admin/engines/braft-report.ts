@@ -54,6 +54,7 @@ function progressOf(peer: ReplicatorStat): ProgressReport {
   const state = stateOf(peer)
   return {
     ...{
+      kind: null,
       peerId: peer.peerId,
       matchIndex: matchOf(peer),
       nextIndex: peer.nextIndex,

@@ -207,6 +207,7 @@ function nodeReport(endpoint: string, status: raftctl.v1.NodeStatus): NodeReport
 
 function progressReport(progress: raftctl.v1.PeerProgress.$Properties): ProgressReport {
   return {
+    kind: progress.kind === 'raftctl' || progress.kind === 'braft' ? progress.kind : null,
     peerId: progress.peer_id ?? '',
     matchIndex: fromInt64(progress.match_index as Int64),
     nextIndex: fromInt64(progress.next_index as Int64),

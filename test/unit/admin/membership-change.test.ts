@@ -20,6 +20,7 @@ function removal(): MembershipPlan {
     remove: [ref(3)],
     transferTo: null,
     leaderKind: 'raftctl',
+    removedBraft: [],
     target: [ref(1), ref(2)],
     force: false,
     catchupTimeoutMs: 50,

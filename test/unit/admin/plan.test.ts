@@ -18,6 +18,7 @@ const action = {
   remove: [{ id: 'n3', address: '10.0.0.3:7003', peerId: '10.0.0.3:7003:0:0' }],
   transferTo: null,
   leaderKind: 'raftctl',
+  removedBraft: [],
   target: [{ id: 'n1', address: '10.0.0.1:7001', peerId: '10.0.0.1:7001:0:0' }],
   force: false,
   catchupTimeoutMs: 600_000,

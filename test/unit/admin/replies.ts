@@ -23,6 +23,7 @@ export function progress(at: number, changes: Partial<ProgressReport> = {}): Pro
     inflightRequests: 0,
     inflightBytes: 0,
     state: 'replicate',
+    kind: null,
     lastContactMs: 20,
     answering: null,
     consecutiveErrors: 0,

@@ -37,6 +37,15 @@ test('a dead member keeps its row, with the stage that failed and what the leade
   assert.equal(row.error, { code: 'E_UNREACHABLE', stage: 'tcp', message: 'connection refused' })
 })
 
+test('what a dead member runs is what the leader last knew', () => {
+  const view = leader({ progress: [progress(2, { kind: 'raftctl' }), progress(3, { ...STALE, kind: 'braft' })] })
+  const { status } = read([up(view), up(report(2)), down(3)])
+  assert.equal(
+    status.nodes.map(({ kind }) => kind),
+    ['raftctl', 'raftctl', 'braft'],
+  )
+})
+
 test('a change under way is said, with who catches up and how far, for no row tells of it', () => {
   const coming = progress(4, { matchIndex: 36 })
   const { warnings } = read([

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Configuration, ConfigurationEntry } from '../../../src/raft/configuration.js'
@@ -9,11 +10,14 @@ import {
   type AddedPeer,
   type Gate,
   type GateFacts,
+  isUp,
   membershipGates,
   type PeerAnswer,
   standing,
   WAITING,
 } from '../../../src/rpc/membership-gates.js'
+import { parseRaftStat, type RaftStat } from '../../../src/rpc/raft-stat-text.js'
+import { FIXTURES } from '../../support/rpc.js'
 
 const n = [1, 2, 3, 4, 5, 6, 7].map((i) => PeerId.parse(`10.0.0.${i}:7000`)!)
 const [n1, n2, n3, n4, n5] = n as [PeerId, PeerId, PeerId, PeerId, PeerId]
@@ -47,6 +51,7 @@ const answering: PeerAnswer = {
   groups: ['kv'],
   peerId: null,
   freeBytes: 210e9,
+  mixed: false,
 }
 
 const add = (peer: PeerId, changes: Partial<PeerAnswer> | null = {}): AddedPeer => ({
@@ -66,6 +71,8 @@ interface Case {
   readonly old?: readonly PeerId[]
   readonly confirmed?: Status
   readonly dataBytes?: number
+  readonly mixed?: boolean
+  readonly braft?: readonly PeerId[]
 }
 
 function facts(given: Case): GateFacts {
@@ -89,6 +96,8 @@ function facts(given: Case): GateFacts {
     added: given.added ?? [],
     removed: given.removed ?? [],
     dataBytes: given.dataBytes ?? 400e6,
+    mixed: given.mixed ?? false,
+    isBraft: (peer) => given.braft?.includes(peer) ?? false,
     nameOf: (peer) => `n${n.indexOf(peer) + 1}`,
   }
 }
@@ -188,7 +197,72 @@ const table: readonly (Case & { readonly name: string; readonly expected: readon
   { name: 'G6: it does not run: that is waited for', added: [add(n4, null)], expected: null },
 ]
 
-for (const { name, expected, ...given } of table) {
+const pages = [0, 1, 2].map((at) => parseRaftStat(readFileSync(new URL(`counter-4-peers/raft_stat_${at}.txt`, FIXTURES), 'utf8'))[0]!)
+
+/** A braft node at the address of n4, as its page shows it. */
+function braftAt(peer: PeerId, changes: Partial<RaftStat> | null, problem = ''): AddedPeer {
+  const stat = changes && { ...pages[0]!, peerId: peer.toString(), peers: [], lastIndex: 0, ...changes }
+  return { peer, name: 'n4', answer: null, problem: '', braft: { stat, problem } }
+}
+
+const mixedTable: typeof table = [
+  { name: 'mixed: an empty braft node', mixed: true, added: [braftAt(n4, {})], expected: null },
+  {
+    name: 'mixed: a braft node that was a member before',
+    mixed: true,
+    added: [braftAt(n4, { peers: [String(n1), String(n4)] })],
+    expected: null,
+  },
+  {
+    name: 'mixed: a braft node of others',
+    mixed: true,
+    added: [braftAt(n4, { peers: [String(n5)] })],
+    expected: ['G6', 'E_NOT_JOINABLE', false],
+  },
+  {
+    name: 'mixed: a braft node that leads',
+    mixed: true,
+    added: [braftAt(n4, { state: 'LEADER' })],
+    expected: ['G6', 'E_NOT_JOINABLE', false],
+  },
+  {
+    name: 'mixed: a braft node at another address',
+    mixed: true,
+    added: [braftAt(n4, { peerId: String(n5) })],
+    expected: ['G6', 'E_NOT_JOINABLE', false],
+  },
+  {
+    name: 'mixed: a braft process without the group',
+    mixed: true,
+    added: [braftAt(n4, null, 'serves other, not kv')],
+    expected: ['G6', 'E_NOT_JOINABLE', false],
+  },
+  { name: 'not mixed: a braft node', added: [braftAt(n4, {})], expected: ['G6', 'E_MIXED', false] },
+  {
+    name: 'mixed: one of ours that refuses the braft members',
+    mixed: true,
+    braft: [n3],
+    added: [add(n4)],
+    expected: ['G6', 'E_MIXED', false],
+  },
+  { name: 'mixed: one of ours that takes them', mixed: true, braft: [n3], added: [add(n4, { mixed: true })], expected: null },
+  {
+    name: 'mixed: the last braft member leaves, and one of ours takes none',
+    mixed: true,
+    braft: [n3],
+    removed: [n3],
+    added: [add(n4)],
+    expected: null,
+  },
+]
+
+test('a braft node says by its page what it is, and is awaited by nobody', () => {
+  const gate = find(gatesOf({ mixed: true, added: [braftAt(n4, {})] }), 'G6')!
+  assert.equal([gate.passed, gate.message], [true, 'n4 answers, a braft node, empty log'])
+  assert.equal([isUp(braftAt(n4, {})), isUp(add(n4)), isUp(add(n4, null))], [true, true, false])
+})
+
+for (const { name, expected, ...given } of [...table, ...mixedTable]) {
   test(name, () => {
     const gate = inTheWay(given)
     assert.equal(gate && [gate.gate, gate.code, gate.forcible], expected && [...expected])
