@@ -1,5 +1,5 @@
 // What the commands that change members print and answer, against nodes that say what the test wants.
-// timeout: 180s
+// timeout: 300s
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as grpc from '@grpc/grpc-js'
