@@ -3,7 +3,7 @@ import { ErrorCode, Status } from './errors.js'
 import type { RequestVoteRequest } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
 import type { PeerId } from './peer-id.js'
-import { compareLogId, type LogIndex, NO_INDEX } from './types.js'
+import { compareLogId, type LogIndex, NO_INDEX, type Term } from './types.js'
 
 /**
  * Finds out that this node was removed from its group, and tells others that they were. A removed node that went on would
@@ -53,12 +53,13 @@ export class Removal {
   /** Asks the members that the log of this node ends with whether it is really none of them, when that is what the log says. */
   askOthers(): void {
     const { node } = this
-    if (!this.isLastKnown) return
+    if (!this.isLastKnown || !node.meta.isDurable) return
     const { configuration, groupId, serverId, meta, env, electionTimeoutMs } = node
     if (node.options.askStanding) return this.conclude(`the members are ${configuration.conf} since entry ${configuration.configIndex}`)
     const { term: lastLogTerm, index: lastLogIndex } = configuration.id
+    const term = (meta.term + 1) as Term
     for (const peerId of configuration.voters) {
-      const request = { groupId, serverId, peerId, term: meta.term, lastLogTerm, lastLogIndex, disruptedLeader: null }
+      const request = { groupId, serverId, peerId, term, lastLogTerm, lastLogIndex, disruptedLeader: null }
       env.transport.call(peerId, 'preVote', request, electionTimeoutMs, (status) => {
         const isTold = status.code === ErrorCode.EREMOVED && node.isActive() && this.isLastKnown
         if (isTold && node.configuration.id.index === lastLogIndex) this.onToldBy(peerId)

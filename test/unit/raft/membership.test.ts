@@ -230,9 +230,14 @@ test('a member that is added again hears of its earlier removal, and of nothing 
   bench.advance(2 * T)
   assert.is(removed(), 0)
   bench.append(2, 5, { prev: [5, 5], entries: batch(6, 5, [configuration(members(2, 3))]), committed: 6 })
-  assert.is(questions().length, 0)
+  bench.held.meta = true
+  bench.append(3, 6, { prev: [6, 5], committed: 6 })
+  bench.advance(5 * T)
+  assert.is(questions().length, 0, 'its term is not durable')
+  bench.held.meta = false
   bench.until('it asks both', () => questions().length >= 2)
-  assert.equal([questions()[0]!.request.lastLogIndex, questions()[0]!.request.lastLogTerm], [6, 5])
+  const [{ request }] = questions() as [ReturnType<typeof questions>[number]]
+  assert.equal([request.term, request.lastLogIndex, request.lastLogTerm], [7, 6, 5])
   assert.is(removed(), 0, 'its log alone proves nothing')
   const answer = (code: number) => {
     for (const call of questions()) call.finish({ ok: false, code } as never)
