@@ -192,6 +192,7 @@ class WriteCall implements PendingCall {
       if (this.settled) return
       if (answer !== null) return this.succeed(answer)
       if (failure === null) return
+      if (failure.code === 'E_UNSUPPORTED') return this.fail(ledByBraft(leader))
       if (failure.applied === 'unknown' && failure.retryable) return this.onUnknown(failure)
       if (failure.applied === 'no' && failure.retryable) return this.router.pending.wait(this)
       this.fail(failure)
@@ -244,6 +245,13 @@ export function notLeader(leader: PeerId): KvFailure {
 export function noLeader(leader: PeerId): KvFailure {
   const why = leader.isEmpty ? 'no leader is known' : `the leader ${leader.address} did not take the call`
   return new KvFailure(GrpcStatus.UNAVAILABLE, 'E_NO_LEADER', why, 'no', true, hint(leader))
+}
+
+/** A braft leader takes no calls of the key-value service, and confirms no reads of others. */
+export function ledByBraft(leader: PeerId): KvFailure {
+  const remedy = 'hand leadership to a raftctl member (raftctl leader transfer), or read what this member holds (--read stale)'
+  const message = `the leader ${leader.address} is a braft node, and serves no keys: ${remedy}`
+  return new KvFailure(GrpcStatus.FAILED_PRECONDITION, 'E_MIXED', message, 'no', false, hint(leader))
 }
 
 function stopping(): KvFailure {

@@ -5,7 +5,7 @@ import { ErrorCode, type Status } from '../../raft/errors.js'
 import { fromInt64 } from '../../raft/types.js'
 import { answerBy, type CallContext, type PendingCall, type Reply } from './call.js'
 import { type Applied, GrpcStatus, KvFailure } from './failure.js'
-import { noLeader, type Write, WriteRouter, type WriteRouterOptions } from './forwarding.js'
+import { ledByBraft, noLeader, type Write, WriteRouter, type WriteRouterOptions } from './forwarding.js'
 import { executeRange, executeTxn } from './operations.js'
 import { checkDeleteRange, checkPut, checkRange, checkTxn, isReadOnly, isSerializable } from './validate.js'
 
@@ -168,6 +168,10 @@ class ReadCall implements PendingCall {
     if (status.ok) {
       this.settle()
       return this.confirmed()
+    }
+    if (status.code === ErrorCode.ENOMETHOD) {
+      this.settle()
+      return this.failed(ledByBraft(this.options.node.leaderId()))
     }
     if (status.code === ErrorCode.ESHUTDOWN || status.code === ErrorCode.ENODESHUTDOWN) return this.expire()
     this.router.pending.wait(this)

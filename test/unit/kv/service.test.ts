@@ -347,6 +347,21 @@ test('a leader that does not answer holds a stopping member up no longer than it
   assert.is(drained, 1)
 })
 
+test('behind a braft leader neither a read nor a write waits for its deadline: the error says what to do', () => {
+  const { node, put, get, reads, leaderCalls, failed, replies } = setUp()
+  node.follow(peer(2))
+  node.reads = Status.error(ErrorCode.ENOMETHOD, 'it is a braft node')
+  get()
+  put()
+  leaderCalls.calls[0]?.reply(new KvFailure(GrpcStatus.UNIMPLEMENTED, 'E_UNSUPPORTED', 'Fail to find method'), null)
+  const expected = { code: 'E_MIXED', applied: 'no', retryable: false, status: GrpcStatus.FAILED_PRECONDITION }
+  const { code, applied, retryable, status, message } = reads[0]!.failure!
+  assert.equal({ code, applied, retryable, status }, expected)
+  assert.match(message, /the leader 127.0.0.1:2 is a braft node.*raftctl leader transfer.*--read stale/)
+  assert.equal(failed(), expected)
+  assert.equal([reads.length, replies.length], [1, 1])
+})
+
 test('closing answers everything that waits and takes nothing more', () => {
   const { node, put, failed, service, leaderCalls, clock, replies } = setUp()
   put()
