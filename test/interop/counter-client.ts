@@ -66,13 +66,14 @@ export class CounterClient {
         history.acknowledge(increment, int64(response.value))
         this.leader = leader
       } else {
-        history.leaveUnknown(increment, `${leader} refused it and named ${response.redirect || 'nobody'}`)
+        const leaderLost = response.redirect !== leader
+        history.leaveUnknown(increment, `${leader} refused it and named ${response.redirect || 'nobody'}`, { leaderLost })
         if (response.redirect && response.redirect !== leader) this.leader = await this.confirmed(response.redirect)
       }
     } catch (error) {
       if (!(error instanceof BaiduStdError)) throw error
       if (error.status.code === ErrorCode.EHOSTDOWN) history.fail(increment, error.message)
-      else history.leaveUnknown(increment, `${leader}: ${error.message}`)
+      else history.leaveUnknown(increment, `${leader}: ${error.message}`, { leaderLost: error.status.code === ErrorCode.EOUTCOMEUNKNOWN })
     }
   }
 

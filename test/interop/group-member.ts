@@ -42,11 +42,14 @@ export class GroupMember {
   /** Whom to ask about the running group. */
   private contacts: readonly string[] = []
   private adopts = false
+  /** Starts with --mixed; only of ours. */
+  private takesBraft: boolean
 
   constructor(
     private currentKind: Kind,
     readonly place: MemberPlace,
   ) {
+    this.takesBraft = place.mixed
     mkdirSync(this.dataDir, { recursive: true })
     this.process = new MemberProcess(place.name, join(place.home, `${place.name}.log`))
   }
@@ -126,6 +129,11 @@ export class GroupMember {
     this.currentKind = kind
   }
 
+  /** From the next start on braft members are taken, or not. */
+  takeBraft(taken: boolean): void {
+    this.takesBraft = taken
+  }
+
   wipe(): void {
     rmSync(this.dataDir, { recursive: true })
     mkdirSync(this.dataDir)
@@ -176,7 +184,7 @@ export class GroupMember {
   }
 
   private raftctlCommand(): [string, string[], string] {
-    const { machine, group, electionTimeoutMs, mixed } = this.place
+    const { machine, group, electionTimeoutMs } = this.place
     const members =
       this.founders.length > 0
         ? ['--peers', this.founders.map(addressOf).join(',')]
@@ -193,7 +201,7 @@ export class GroupMember {
         '--snapshot-interval',
         '0',
       ],
-      ...(mixed ? ['--mixed'] : []),
+      ...(this.takesBraft ? ['--mixed'] : []),
       ...members,
       ...(this.adopts ? ['--adopt'] : []),
     ]

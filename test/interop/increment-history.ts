@@ -15,6 +15,8 @@ export interface Increment extends Placeable {
   before: bigint
   /** Why it is not acknowledged. */
   reason: string
+  /** Whom it was sent to said that it does not lead any more. */
+  leaderLost: boolean
 }
 
 export interface Judgement {
@@ -52,7 +54,7 @@ export class IncrementHistory {
   begin(client: number, leader: string, size: number): Increment {
     const increment: Increment = {
       ...{ client, leader, size, invokedAt: this.now(), outcome: 'pending' as const },
-      ...{ answeredAt: Infinity, before: 0n, reason: 'no answer when the run ended' },
+      ...{ answeredAt: Infinity, before: 0n, reason: 'no answer when the run ended', leaderLost: false },
     }
     this.increments.push(increment)
     return increment
@@ -65,9 +67,10 @@ export class IncrementHistory {
   }
 
   /** It may have been counted, or may still be: a closed connection, a leader that lost its office, no answer in time. */
-  leaveUnknown(increment: Increment, reason: string): void {
+  leaveUnknown(increment: Increment, reason: string, { leaderLost = false } = {}): void {
     increment.outcome = 'unknown'
     increment.reason = reason
+    increment.leaderLost = leaderLost
     increment.answeredAt = this.now()
   }
 

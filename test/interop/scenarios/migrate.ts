@@ -1,4 +1,5 @@
 import { eventually } from '../../process/node-cluster.js'
+import { CliHome } from '../../support/run-cli.js'
 import { settle, underLoad } from '../counter-load.js'
 import type { GroupMember, Kind } from '../group-member.js'
 import type { InteropGroup } from '../interop-group.js'
@@ -13,9 +14,10 @@ const PATIENCE_MS = 60_000
 /** How a member of one kind makes room for one of the other. */
 type Step = (scene: Scene, group: InteropGroup, old: GroupMember, kind: Kind) => Promise<void>
 
-/** Stopped, and started as the other kind on the same directory. */
-const inPlace: Step = async (_scene, group, member, kind) => {
+/** Stopped, looked at, and started as the other kind on the same directory. */
+const inPlace: Step = async (scene, group, member, kind) => {
   await member.stop()
+  await raftctl(scene, 'data', 'verify', member.dataDir)
   member.become(kind)
   await member.start()
   await group.caughtUp(member)
@@ -37,12 +39,15 @@ function migration(name: string, about: string, step: Step): Scenario {
     name,
     about: `a braft cluster becomes a raftctl cluster and a braft cluster again under load, ${about}`,
     needs: ['counter_server'],
-    floors: () => ({ acked: 500, checks: 7, compared: 1, transfers: 2 }),
+    floors: () => ({ acked: 500, checks: 25, compared: 1, transfers: 2 }),
     run: (scene) =>
       withGroup(scene, ['braft', 'braft', 'braft'], async (group) => {
         const { stat: before } = await group.leader()
         const load = await underLoad(scene, group, { clients: CLIENTS, pauseMs: PAUSE_MS }, async () => {
-          for (const kind of ['raftctl', 'braft'] as const) await migrate(scene, group, kind, step)
+          await migrate(scene, group, 'raftctl', step)
+          await restartAll(scene, group, false)
+          await restartAll(scene, group, true)
+          await migrate(scene, group, 'braft', step)
         })
         await settle(scene, group, load)
         const { stat: after } = await group.leader()
@@ -66,9 +71,42 @@ async function migrate(scene: Scene, group: InteropGroup, kind: Kind, step: Step
     if (next === leader) await handOver(scene, group, leader)
     scene.note(`${next.name} (${next.kind}) makes room for ${kind}`)
     await step(scene, group, next, kind)
-    const { stat: now } = await group.leader()
-    await eventually('all members to follow', async () => (await followAll(group, now.committedIndex)) || null, PATIENCE_MS)
+    await sound(scene, group, next)
     check(scene, `${left.length - 1} members are left to become ${kind}`, true)
+  }
+}
+
+/** Every member is restarted with or without --mixed, who leads last. */
+async function restartAll(scene: Scene, group: InteropGroup, mixed: boolean): Promise<void> {
+  const { stat } = await group.leader()
+  const members = stat.peers.map((peer) => group.member(peer))
+  for (const member of [...members.filter(({ peerId }) => peerId !== stat.peerId), group.member(stat.peerId)]) {
+    if ((await group.leader()).member === member) await handOver(scene, group, member)
+    await member.stop()
+    member.takeBraft(mixed)
+    await member.start()
+    await group.caughtUp(member)
+    await sound(scene, group, member)
+    scene.note(`${member.name} was restarted ${mixed ? 'with' : 'without'} --mixed`)
+  }
+}
+
+/** What an operator looks at before the next step: the member is level, and the group is healthy. */
+async function sound(scene: Scene, group: InteropGroup, member: GroupMember): Promise<void> {
+  const { stat } = await group.leader()
+  await eventually('all members to follow', async () => (await followAll(group, stat.committedIndex)) || null, PATIENCE_MS)
+  const on = ['-e', stat.peers.map((peer) => group.member(peer).address).join(','), '--group', group.options.group]
+  await raftctl(scene, 'wait', `member=${member.address}:caught-up`, ...on)
+  await raftctl(scene, 'wait', 'healthy', ...on)
+}
+
+async function raftctl(scene: Scene, ...args: string[]): Promise<void> {
+  const home = new CliHome()
+  try {
+    const { exitCode, stdout, stderr } = await home.run(args, { timeoutMs: PATIENCE_MS })
+    check(scene, `raftctl ${args.slice(0, 2).join(' ')}`, exitCode === 0, `${exitCode}: ${stderr}${stdout}`)
+  } finally {
+    home.remove()
   }
 }
 

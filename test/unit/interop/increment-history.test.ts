@@ -149,7 +149,7 @@ function judged({ sizes, fates }: Run, timesOf: (at: number) => number) {
     const before = value
     if (fates[at] !== 2) value += BigInt(size) * BigInt(timesOf(at))
     const outcome = fates[at] === 0 ? 'acknowledged' : 'unknown'
-    return { client: 1, leader: 'n1', size, invokedAt: at, answeredAt: at + 0.5, outcome, before, reason: '' }
+    return { client: 1, leader: 'n1', size, invokedAt: at, answeredAt: at + 0.5, outcome, before, reason: '', leaderLost: false }
   })
   return judgeIncrements(increments, value)
 }
