@@ -1,6 +1,7 @@
 import { noteLateness } from './check-quorum.js'
 import type { Call, Timer } from './environment.js'
 import { ErrorCode, Status } from './errors.js'
+import { LeaderSearch } from './leader-search.js'
 import type { Answer, RequestVoteRequest, RequestVoteResponse, TermLeader } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
 import type { TimerStatus } from './node-status.js'
@@ -37,9 +38,11 @@ export class Election {
   private timerDeadline = 0
   private timerKind: 'election' | 'vote' | null = null
   private jitter: number
+  private readonly search: LeaderSearch
 
   constructor(private readonly node: NodeImpl) {
     this.jitter = node.env.random.unit()
+    this.search = new LeaderSearch(node)
   }
 
   /**
@@ -150,6 +153,11 @@ export class Election {
     if (this.isUnfit || node.space.letsOthersGoFirst()) return
     // A disk that has not even saved this term is no candidate's; the timer asks again.
     if (!node.meta.isDurable) return
+    this.search.unlessLed(() => this.askForPreVotes())
+  }
+
+  private askForPreVotes(): void {
+    const { node } = this
     // Grants of an earlier, undecided round in the same term still hold: peers slower than the retry must count too.
     const earlier = this.round?.kind === 'pre-vote' && this.round.term === node.meta.term ? this.round : null
     if (earlier && node.env.clock.now() - earlier.startedAt < node.electionTimeoutMs) {

@@ -113,7 +113,7 @@ export const ERRORS = {
   E_MIXED: {
     exitCode: 6,
     meaning: 'Braft nodes may be members of this group, and braft cannot do what was asked for.',
-    act: 'Do what the message says instead; docs/wire.md lists what a mixed group lacks.',
+    act: 'Do what the message says instead; docs/braft.md lists what a mixed group lacks.',
   },
   E_STILL_MEMBER: {
     exitCode: 6,
