@@ -11,6 +11,9 @@ import { type RaftStat, raftStat } from './raft-stat.js'
 
 const RAFTCTL = fileURLToPath(new URL('../../../bin/run.js', import.meta.url))
 
+/** On a machine that has much else to do a process may need a minute to begin. */
+const START_PATIENCE_MS = 180_000
+
 export type Kind = 'braft' | 'raftctl'
 
 /** A state machine of braft's examples, which ours has, too; kv is ours alone. */
@@ -106,10 +109,8 @@ export class GroupMember {
     if (this.kind === 'braft') this.process.start(...this.braftCommand())
     else this.process.start(...this.raftctlCommand())
     this.adopts = false
-    await eventually(`${this.name} to answer`, async () => {
-      if (!this.running) return true
-      return await this.stat()
-    })
+    const answers = async () => (this.running ? await this.stat() : true)
+    await eventually(`${this.name} to answer`, answers, START_PATIENCE_MS)
     if (this.problem) throw new Error(this.problem)
   }
 

@@ -1,5 +1,5 @@
 // The commands of an operator on a group with members of both kinds.
-// timeout: 240s
+// timeout: 400s
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
 // A raftctl node in a group with members that speak exactly braft's protocol, and nothing of raftctl's.
+// timeout: 300s
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
