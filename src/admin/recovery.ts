@@ -171,10 +171,12 @@ function gatesOf(found: Survey, left: readonly Voter[]): PlanGate[] {
       ? gate(
           'R2',
           'E_QUORUM_AT_RISK',
-          left.length === 0 ? 'nobody is left' : `${names(silent)} does not answer, and is not among the lost`,
+          left.length === 0
+            ? 'nobody is left'
+            : `${names(silent)} ${silent.length === 1 ? 'does not answer, and is' : 'do not answer, and are'} not among the lost`,
           null,
         )
-      : passed('R2', `${names(left)} answers`),
+      : passed('R2', `${names(left)} ${left.length === 1 ? 'answers' : 'answer'}`),
     ...(rebuilding.length > 0 ? [gate('R3', 'E_NOT_CAUGHT_UP', `${names(rebuilding)} is being rebuilt: it may lack anything`, null)] : []),
   ]
 }

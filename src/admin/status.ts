@@ -332,7 +332,7 @@ function errorOf(found: Survey, status: ClusterStatus): CliError | null {
   )
   if (up < quorum) {
     return new CliError('E_NO_QUORUM', `${up} of ${voters} voters can vote and ${quorum} are needed: nothing can be committed`, {
-      hint: `Bring back ${quorum - up === 1 ? 'one' : quorum - up} of: ${down.map(calledAt).join(', ')}`,
+      hint: `Bring back ${quorum - up === 1 ? 'one' : quorum - up} of: ${down.map(calledAt).join(', ')}\nOr, if they are gone for good:  raftctl recover plan`,
       details: { reachableVoters: up, voters, quorum, down: down.map((row) => row.id) },
     })
   }

@@ -121,11 +121,12 @@ export class PeerService {
   private unary<M extends Exclude<PeerMethod, 'hello'>>(method: M, call: PeerCall): void {
     const codec = peerMethodCodecs[method] as PeerMethodCodec<M>
     const request = codec.decodeRequest(call.request)
-    this.route(request, call, (handler) =>
-      handle[method].call(handler, request, (status, response) =>
+    this.route(request, call, (handler) => {
+      const handle = handler[handlers[method]] as HandlerOf<M>
+      handle.call(handler, request, (status, response) =>
         this.answer(request.serverId, call, () => call.answer(status, response && codec.encodeResponse(response))),
-      ),
-    )
+      )
+    })
   }
 
   private route(request: Addressed, call: PeerCall, run: Routed): void {
@@ -216,38 +217,19 @@ const DEAF: AppendReceiver = { frame: (_bytes, reply) => reply.drop(), closed: (
 
 type UnaryPeerMethod = Exclude<PeerMethod, 'hello'>
 
-const handle: { readonly [M in UnaryPeerMethod]: HandlerOf<M> } = {
-  preVote(request, answer) {
-    this.handlePreVote(request, answer)
-  },
-  requestVote(request, answer) {
-    this.handleRequestVote(request, answer)
-  },
-  timeoutNow(request, answer) {
-    this.handleTimeoutNow(request, answer)
-  },
-  installSnapshot(request, answer) {
-    this.handleInstallSnapshot(request, answer)
-  },
-  getFile(request, answer) {
-    this.handleGetFile(request, answer)
-  },
-  settle(request, answer) {
-    this.handleSettle(request, answer)
-  },
-  readIndex(request, answer) {
-    this.handleReadIndex(request, answer)
-  },
-  release(request, answer) {
-    this.handleRelease(request, answer)
-  },
-}
+/** Which method of a handler answers which call. */
+const handlers = {
+  preVote: 'handlePreVote',
+  requestVote: 'handleRequestVote',
+  timeoutNow: 'handleTimeoutNow',
+  installSnapshot: 'handleInstallSnapshot',
+  getFile: 'handleGetFile',
+  settle: 'handleSettle',
+  readIndex: 'handleReadIndex',
+  release: 'handleRelease',
+} as const satisfies Record<UnaryPeerMethod, keyof PeerHandler>
 
-type HandlerOf<M extends PeerMethod> = (
-  this: PeerHandler,
-  request: PeerCalls[M]['request'],
-  answer: Answer<PeerCalls[M]['response']>,
-) => void
+type HandlerOf<M extends PeerMethod> = (request: PeerCalls[M]['request'], answer: Answer<PeerCalls[M]['response']>) => void
 
 const methodByName = new Map(Object.entries(peerMethodCodecs).map(([method, { name }]) => [name, method as UnaryPeerMethod]))
 

@@ -48,6 +48,12 @@ export class GroupCalls {
     await this.call(peer, method(CLI, 'snapshot', braft.SnapshotRequest, braft.SnapshotResponse), request, CHANGE_TIMEOUT_MS)
   }
 
+  /** Adds to the counter of the leader. */
+  async fetchAdd(leader: string, value: number): Promise<void> {
+    const { success } = await this.call(leader, FETCH_ADD, { value })
+    if (!success) throw new Error(`${leader} added nothing: it does not lead`)
+  }
+
   /** The value of the counter; null from a member that does not lead. */
   async value(peer: string): Promise<bigint | null> {
     const { success, value } = await this.call(peer, GET, {})

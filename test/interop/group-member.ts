@@ -7,7 +7,7 @@ import { ServiceClient } from '../../src/rpc/grpc.js'
 import { eventually } from '../process/node-cluster.js'
 import type { BraftBinaries } from './binaries.js'
 import { MemberProcess } from './member-process.js'
-import { type RaftStat, raftStat } from './raft-stat.js'
+import { type MemberStat, raftStat } from './raft-stat.js'
 
 const RAFTCTL = fileURLToPath(new URL('../../../bin/run.js', import.meta.url))
 
@@ -31,6 +31,7 @@ export interface MemberPlace {
   readonly electionTimeoutMs: number
   /** Braft members may take part; else raftctl members keep to themselves. */
   readonly mixed: boolean
+  readonly checksum: 'crc32c' | 'murmur32'
   readonly binaries: BraftBinaries
 }
 
@@ -140,7 +141,7 @@ export class GroupMember {
     mkdirSync(this.dataDir)
   }
 
-  stat(): Promise<RaftStat> {
+  stat(): Promise<MemberStat> {
     return raftStat(this.address, this.place.group)
   }
 
@@ -185,7 +186,7 @@ export class GroupMember {
   }
 
   private raftctlCommand(): [string, string[], string] {
-    const { machine, group, electionTimeoutMs } = this.place
+    const { machine, group, electionTimeoutMs, checksum } = this.place
     const members =
       this.founders.length > 0
         ? ['--peers', this.founders.map(addressOf).join(',')]
@@ -203,6 +204,7 @@ export class GroupMember {
         '0',
       ],
       ...(this.takesBraft ? ['--mixed'] : []),
+      ...['--checksum', checksum],
       ...members,
       ...(this.adopts ? ['--adopt'] : []),
     ]

@@ -3,7 +3,7 @@ import type { BraftBinaries } from './binaries.js'
 import { GroupCalls } from './group-calls.js'
 import { GroupMember, type Kind, type Machine } from './group-member.js'
 import { compareLogs } from './member-logs.js'
-import type { RaftStat } from './raft-stat.js'
+import type { MemberStat } from './raft-stat.js'
 
 export const ELECTION_TIMEOUT_MS = 1000
 /** Far longer than anything takes on a machine that does something else, too: only what hangs gets there. */
@@ -16,11 +16,13 @@ export interface GroupOptions {
   readonly machine: Machine
   readonly group: string
   readonly mixed: boolean
+  /** Of the entries that raftctl members write. */
+  readonly checksum: 'crc32c' | 'murmur32'
 }
 
 export interface Standing {
   readonly member: GroupMember
-  readonly stat: RaftStat
+  readonly stat: MemberStat
 }
 
 /** Processes of both kinds that form one group, and whoever was or will be a member of it. */
@@ -44,7 +46,7 @@ export class InteropGroup {
 
   /** A place for another member; nothing runs there yet. */
   async newMember(kind: Kind): Promise<GroupMember> {
-    const { home, host, binaries, machine, group, mixed } = this.options
+    const { home, host, binaries, machine, group, mixed, checksum } = this.options
     const [port] = await freePorts(1)
     const name = `n${this.members.length + 1}`
     const member = new GroupMember(kind, {
@@ -56,6 +58,7 @@ export class InteropGroup {
       machine,
       electionTimeoutMs: ELECTION_TIMEOUT_MS,
       mixed,
+      checksum,
       binaries,
     })
     this.members.push(member)

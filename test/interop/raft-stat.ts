@@ -1,57 +1,23 @@
 import http from 'node:http'
+import { isEmptyPeer } from '../../src/admin/node-report.js'
+import { parseRaftStat, type RaftStat } from '../../src/rpc/raft-stat-text.js'
 
-/** What a page `/raft_stat/<group>` says that the suite needs; both kinds of member print it. */
-export interface RaftStat {
-  readonly peerId: string
-  readonly state: string
-  readonly term: number
-  readonly peers: readonly string[]
-  /** Null on the leader, and where no leader is known. */
-  readonly leader: string | null
+/** What a page `/raft_stat/<group>` says of its node; both kinds of member print it. */
+export interface MemberStat extends RaftStat {
   readonly changing: boolean
-  readonly firstIndex: number
-  readonly lastIndex: number
-  readonly committedIndex: number
-  readonly appliedIndex: number
-  readonly snapshotIndex: number
 }
 
-const NO_PEER = '0.0.0.0:0:0:0'
-
-/** Reads the page of one node of one group. Throws when a line is missing. */
-export function parseRaftStat(page: string): RaftStat {
-  const lines = new Map<string, string>()
-  for (const line of page.split(/\r?\n/)) {
-    const found = /^([a-z_]+):( .*)?$/.exec(line)
-    if (found && !lines.has(found[1]!)) lines.set(found[1]!, (found[2] ?? '').trim())
-  }
-  const text = (name: string): string => {
-    const value = lines.get(name)
-    if (value === undefined) throw new Error(`the page has no line "${name}":\n${page}`)
-    return value
-  }
-  const [first, last] = /^\[(\d+), (\d+)\]$/.exec(text('storage'))?.slice(1).map(Number) ?? [Number.NaN, Number.NaN]
-  const leader = lines.get('leader') ?? NO_PEER
-  return {
-    peerId: text('peer_id'),
-    state: text('state'),
-    term: Number(text('term')),
-    peers: text('peers')
-      .split(' ')
-      .filter((peer) => peer !== ''),
-    leader: leader === NO_PEER ? null : leader,
-    changing: lines.get('changing_conf')?.startsWith('YES') ?? false,
-    firstIndex: first!,
-    lastIndex: last!,
-    committedIndex: Number(text('last_committed_index')),
-    appliedIndex: Number(text('known_applied_index')),
-    snapshotIndex: Number(text('last_snapshot_index')),
-  }
+/** Reads the page of one node of one group; whoever knows no leader names none. Throws when there is no node on it. */
+export function memberStat(page: string): MemberStat {
+  const [stat] = parseRaftStat(page)
+  if (!stat) throw new Error(`a page without a node: ${JSON.stringify(page)}`)
+  const leader = stat.leader === null || isEmptyPeer(stat.leader) ? null : stat.leader
+  return { ...stat, leader, changing: stat.stage !== null && stat.stage !== 'none' }
 }
 
 /** Fetches and reads the page of a running member. Node's plain client sends no User-Agent, which asks braft for text. */
-export async function raftStat(address: string, group: string, timeoutMs = 1000): Promise<RaftStat> {
-  return parseRaftStat(await fetchPage(`http://${address}/raft_stat/${group}`, timeoutMs))
+export async function raftStat(address: string, group: string, timeoutMs = 1000): Promise<MemberStat> {
+  return memberStat(await fetchPage(`http://${address}/raft_stat/${group}`, timeoutMs))
 }
 
 export function fetchPage(url: string, timeoutMs: number): Promise<string> {

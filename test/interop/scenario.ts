@@ -1,6 +1,6 @@
 import type { SimRandom } from '../simulation/sim-random.js'
 import type { BraftBinaries, BraftBinary } from './binaries.js'
-import type { Kind, Machine } from './group-member.js'
+import type { Kind } from './group-member.js'
 import type { Floors, InteropCounts } from './interop-counts.js'
 import { type GroupOptions, InteropGroup } from './interop-group.js'
 
@@ -32,10 +32,10 @@ export async function withGroup(
   scene: Scene,
   kinds: readonly Kind[],
   story: (group: InteropGroup) => Promise<void>,
-  { machine = 'counter', mixed = true }: { readonly machine?: Machine; readonly mixed?: boolean } = {},
+  { machine = 'counter', mixed = true, checksum = 'crc32c' }: Partial<Pick<GroupOptions, 'machine' | 'mixed' | 'checksum'>> = {},
 ): Promise<void> {
   const { home, host, binaries } = scene
-  const options: GroupOptions = { home, host, binaries, machine, group: GROUPS[machine], mixed }
+  const options: GroupOptions = { home, host, binaries, machine, group: GROUPS[machine], mixed, checksum }
   const group = await InteropGroup.found(kinds, options)
   try {
     await story(group)

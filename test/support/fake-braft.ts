@@ -66,6 +66,8 @@ export class FakeBraftNode {
   onPage: () => void = () => {}
   /** Serves no `/vars`. */
   hidesVars = false
+  /** What it calls itself in the header of its pages; a node of ours does, brpc does not. */
+  server = ''
   /** Groups that the process hosts besides. */
   readonly otherGroups: string[] = []
   private readonly http: HttpServer
@@ -75,7 +77,7 @@ export class FakeBraftNode {
 
   private constructor(
     readonly group: string,
-    private readonly server: net.Server,
+    private readonly listener: net.Server,
   ) {
     this.state = {
       ...{ state: 'FOLLOWER', readOnly: false, term: 1, confIndex: 0, peers: [], stage: 'NONE', newPeers: null, oldPeers: null },
@@ -85,7 +87,7 @@ export class FakeBraftNode {
     this.http = createHttp((request, response) => this.page(request, response))
     this.h2 = http2.createServer()
     this.h2.on('stream', (stream, headers) => this.call(stream, String(headers[':path'])))
-    server.on('connection', (socket) => this.accept(socket))
+    listener.on('connection', (socket) => this.accept(socket))
   }
 
   static async listen(group: string, port = 0): Promise<FakeBraftNode> {
@@ -108,7 +110,7 @@ export class FakeBraftNode {
   }
 
   close(): void {
-    this.server.close()
+    this.listener.close()
     for (const socket of this.sockets) socket.destroy()
   }
 
@@ -133,7 +135,10 @@ export class FakeBraftNode {
   }
 
   private page({ url = '/', headers }: IncomingMessage, response: ServerResponse): void {
-    const send = (status: number, body: string, type = 'text/plain') => response.writeHead(status, { 'Content-Type': type }).end(body)
+    const send = (status: number, body: string, type = 'text/plain') => {
+      if (this.server !== '') response.setHeader('Server', this.server)
+      response.writeHead(status, { 'Content-Type': type }).end(body)
+    }
     const agent = headers['user-agent']
     if (agent !== undefined && !agent.includes('curl/')) return void send(200, '<html></html>', 'text/html')
     if (url.startsWith('/raft_stat')) {
@@ -302,40 +307,44 @@ export class FakeBraftCluster {
     if (replicator) Object.assign(replicator, { activity: 'blocking', errors: 41 })
   }
 
-  private serve(node: FakeBraftNode): void {
+  /** Has a node answer administrators. */
+  serve(node: FakeBraftNode): void {
     node.onPage = () => this.progress(node)
     node.answers.set('add_peer', async (bytes) => {
-      const { peer_id, leader_id } = braft.AddPeerRequest.decode(bytes)
-      return this.change(node, leader_id, (old) => (old.includes(peer_id) ? old : [...old, peer_id]))
+      const { group_id, peer_id, leader_id } = braft.AddPeerRequest.decode(bytes)
+      this.mustBe(node, leader_id, group_id)
+      return this.change(node, (old) => (old.includes(peer_id) ? old : [...old, peer_id]))
     })
     node.answers.set('remove_peer', async (bytes) => {
-      const { peer_id, leader_id } = braft.RemovePeerRequest.decode(bytes)
-      return this.change(node, leader_id, (old) => old.filter((peer) => peer !== peer_id))
+      const { group_id, peer_id, leader_id } = braft.RemovePeerRequest.decode(bytes)
+      this.mustBe(node, leader_id, group_id)
+      return this.change(node, (old) => old.filter((peer) => peer !== peer_id))
     })
     node.answers.set('change_peers', async (bytes) => {
-      const { new_peers, leader_id } = braft.ChangePeersRequest.decode(bytes)
-      return this.change(node, leader_id, () => [...new_peers])
+      const { group_id, new_peers, leader_id } = braft.ChangePeersRequest.decode(bytes)
+      this.mustBe(node, leader_id, group_id)
+      return this.change(node, () => [...new_peers])
     })
     node.answers.set('snapshot', (bytes) => {
-      this.mustBe(node, braft.SnapshotRequest.decode(bytes).peer_id ?? '')
+      const { group_id, peer_id } = braft.SnapshotRequest.decode(bytes)
+      this.mustBe(node, peer_id ?? '', group_id)
       Object.assign(node.state, { snapshotIndex: node.state.applied, snapshotTerm: node.state.term })
       return braft.SnapshotResponse.encode({}).finish()
     })
     node.answers.set('reset_peer', (bytes) => {
-      const { peer_id, new_peers } = braft.ResetPeerRequest.decode(bytes)
-      this.mustBe(node, peer_id)
+      const { group_id, peer_id, new_peers } = braft.ResetPeerRequest.decode(bytes)
+      this.mustBe(node, peer_id, group_id)
       this.reset(node, [...new_peers])
       return braft.ResetPeerResponse.encode({}).finish()
     })
     node.answers.set('transfer_leader', (bytes) => this.transfer(node, bytes))
   }
 
-  private mustBe(node: FakeBraftNode, id: string): void {
-    if (id !== node.peerId) throw new BrpcFailure(2, `Fail to find node ${id} in group ${node.group}`)
+  private mustBe(node: FakeBraftNode, id: string, group: string): void {
+    if (id !== node.peerId || group !== node.group) throw new BrpcFailure(2, `Fail to find node ${id} in group ${group}`)
   }
 
-  private async change(node: FakeBraftNode, id: string, next: (old: string[]) => string[]): Promise<Uint8Array> {
-    this.mustBe(node, id)
+  private async change(node: FakeBraftNode, next: (old: string[]) => string[]): Promise<Uint8Array> {
     if (node.state.state !== 'LEADER') throw new BrpcFailure(1, 'Not leader')
     if (this.changing) throw new BrpcFailure(16, 'Doing another configuration change')
     const old = node.state.peers
@@ -384,8 +393,8 @@ export class FakeBraftCluster {
   }
 
   private transfer(node: FakeBraftNode, bytes: Uint8Array): Uint8Array {
-    const { leader_id, peer_id } = braft.TransferLeaderRequest.decode(bytes)
-    this.mustBe(node, leader_id)
+    const { group_id, leader_id, peer_id } = braft.TransferLeaderRequest.decode(bytes)
+    this.mustBe(node, leader_id, group_id)
     const refuse = (code: number, text: string) => new BrpcFailure(code, `Fail to invoke transfer_leadership_to : ${text}`)
     if (node.state.state !== 'LEADER') throw refuse(1, 'Operation not permitted')
     if (this.changing) throw refuse(16, 'Device or resource busy')
