@@ -25,7 +25,7 @@ function directories(machine: Machine): Scenario {
     name: `directories-${machine}`,
     about: `${machine}: members of braft are stopped, go on as raftctl on their directories with murmur32, and as braft again`,
     needs: [`${machine}_server`, `${machine}_client`],
-    floors: () => ({ checks: 13, compared: 3 }),
+    floors: () => ({ checks: 12, compared: 3 }),
     run: (scene) =>
       withGroup(scene, ['braft', 'braft', 'braft'], (group) => thereAndBack(scene, group, machine), {
         ...{ machine, mixed: false, checksum: 'murmur32' },

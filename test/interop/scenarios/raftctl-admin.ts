@@ -13,7 +13,7 @@ export const raftctlAdminScenario: Scenario = {
   name: 'raftctl-admin',
   about: 'raftctl looks at a braft cluster and performs all six commands of braft_cli on it, to the loss of its majority',
   needs: ['counter_server'],
-  floors: () => ({ checks: 33 }),
+  floors: () => ({ checks: 28 }),
   run: (scene) => withGroup(scene, ['braft', 'braft', 'braft'], (group) => administer(scene, group)),
 }
 
