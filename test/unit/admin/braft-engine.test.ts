@@ -26,7 +26,7 @@ test.after.each(() => {
 })
 
 function settings() {
-  return { ...connection, endpoints: [a!.address], group: 'Counter', timeoutMs: 2000 }
+  return { ...connection, endpoints: [a!.address], group: 'Counter', timeoutMs: 10_000, connectTimeoutMs: 10_000 }
 }
 
 const at = (node: FakeBraftNode) => ({ endpoint: node.address, group: 'Counter' })
@@ -47,7 +47,7 @@ function change(changes: Partial<ChangeMembersCall>): Promise<ChangeProgress> {
   const call: ChangeMembersCall = {
     ...at(cluster.leader),
     ...{ add: [], remove: [], expectConfigIndex: null, expectVoters: null, dryRun: false, force: false },
-    ...{ catchupTimeoutMs: 2000, reason: null, ...changes },
+    ...{ catchupTimeoutMs: 10_000, reason: null, ...changes },
   }
   return engine.changeMembers(call, () => {})
 }
@@ -108,7 +108,7 @@ function resetCall(node: FakeBraftNode) {
 }
 
 test('a change that was planned upon other members is not asked for', async () => {
-  const stale = await refused(change({ remove: [refOf(c!)], expectVoters: [a!.peerId, b!.peerId] }))
+  const stale = await refused(change({ remove: [refOf(c!)], expectVoters: [a!.peerId, b!.peerId, '127.0.0.1:9:0:0'] }))
   assert.equal([stale.code, asked('remove_peer')], ['E_PLAN_STALE', 0])
   const stranger = await refused(change({ remove: [{ id: 'x', peerId: '127.0.0.1:9:0:0' }] }))
   assert.equal([stranger.code, asked('remove_peer')], ['E_NO_SUCH_NODE', 0])

@@ -57,6 +57,14 @@ test('a change under way is said, with who catches up and how far, for no row te
   assert.equal(read([up(leader()), up(report(2)), up(report(3))]).warnings, [])
 })
 
+test('whom followers still name, and who says itself that it does not lead, leads nobody', () => {
+  const former = report(1, { leaderId: null, leaderContactMs: null })
+  const { status, error } = read([up(former), up(report(2)), up(report(3))])
+  assert.equal([status.leader, status.leaderConfirmed, error?.code], [null, false, 'E_NO_LEADER'])
+  const younger = { ...former, term: 7 }
+  assert.is(read([up(younger), up(report(2)), up(report(3))]).status.leader, 'n1', 'what it said in an older term counts for nothing')
+})
+
 test('of one that a braft leader has no answer from yet nobody says how much it holds', () => {
   const catching = { ...membership(3), stage: 'catching_up' }
   const coming = progress(4, { matchIndex: null, lastContactMs: null, answering: null })
