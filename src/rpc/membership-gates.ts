@@ -219,7 +219,8 @@ class View {
   evenCount(): Gate[] {
     const { after, facts } = this
     if (after.size === 0 || after.size % 2 === 1) return []
-    const silent = this.before.peers.find((peer) => !this.isHeard(peer) || facts.removed.some((gone) => gone.equals(peer)))
+    const { peers } = this.before
+    const silent = peers.find((peer) => !this.isHeard(peer)) ?? peers.find((peer) => facts.removed.some((gone) => gone.equals(peer)))
     if (after.size === 2) {
       const better = silent ? `Better: raftctl member replace ${this.nameOf(silent)} NEW=HOST:PORT` : 'Add a third.'
       return [warning('W2', `two voters: losing either one stops writes. ${better}`)]

@@ -21,8 +21,8 @@ test.before.each(async () => {
   engine = new BraftEngine(settings())
 })
 test.after.each(() => {
-  engine[Symbol.dispose]()
-  cluster.close()
+  engine?.[Symbol.dispose]()
+  cluster?.close()
 })
 
 function settings() {

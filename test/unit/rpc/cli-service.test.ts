@@ -293,7 +293,7 @@ test('unknown services and methods are told apart as brpc tells them apart', asy
     '/braft.CliService/nothing',
     '/nothing',
     '/CliService/get_leader/x',
-    '/FileService/get_file',
+    '/FileService/get_files',
   ]) {
     const reply = await fetch(`http://${address}${path}`, { method: 'POST', body: '{}' })
     assert.equal([reply.status, reply.headers.get('x-bd-error-code')], [404, '1002'], path)

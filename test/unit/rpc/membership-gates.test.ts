@@ -278,6 +278,11 @@ test('pain 24: what is tolerated afterwards is said in words, even counts and pa
   assert.equal(said({ peers: [follower(n2), down(n3)], removed: [n3] }), [
     'W2 two voters: losing either one stops writes. Better: raftctl member replace n3 NEW=HOST:PORT',
   ])
+  assert.equal(
+    said({ peers: [follower(n2), down(n3)], removed: [n2] }).filter((text) => text.startsWith('W2')),
+    ['W2 two voters: losing either one stops writes. Better: raftctl member replace n3 NEW=HOST:PORT'],
+    'who is down is replaced first, whoever is to be removed',
+  )
   assert.equal(said({ voters: [n1], added: [add(n2)] }), ['W2 two voters: losing either one stops writes. Add a third.'])
   assert.equal(said({ removed: [n2, n3] }), ['W1 no failure tolerated afterwards, and 1 failure now'])
   assert.equal(said({ voters: [n1, n2, n3, n4, n5], removed: [n4, n5] }), ['W1 1 failure tolerated afterwards, and 2 failures now'])
