@@ -261,4 +261,18 @@ scenario(
   },
 )
 
+scenario('a group that nobody writes to keeps its leader and its term', { size: 3 }, (story) => {
+  story.start().write(1)
+  const { leader } = story
+  const { term } = leader.node!.status()
+
+  story.wait(30 * story.T)
+
+  story.expectLeader(leader)
+  assert.equal(
+    story.members.map((member) => member.node!.status().term),
+    [term, term, term],
+  )
+})
+
 test.run()

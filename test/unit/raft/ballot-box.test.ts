@@ -233,4 +233,16 @@ test('B12 random proposals and acknowledgements agree with a naive oracle, joint
   )
 })
 
+test('of four members three decide', () => {
+  const { box, committed } = leading(1)
+  box.append(logIndex(1), logIndex(100), configurationAt(1, members(1, 2, 3, 4)))
+  box.commitAt(logIndex(100), peer(1))
+  box.commitAt(logIndex(50), peer(2))
+  assert.equal(committed, [])
+  box.commitAt(logIndex(100), peer(3))
+  assert.equal(committed, [50])
+  box.commitAt(logIndex(100), peer(4))
+  assert.equal(committed, [50, 100])
+})
+
 test.run()

@@ -119,4 +119,15 @@ test('what is not durable yet is not cut from the front', () => {
   assert.equal(range(it), [5, 6, 4])
 })
 
+test('what follows the snapshot may all be cut from the end, and the log goes on behind the snapshot', () => {
+  const it = new LogManagerBench(new FakeLogStorage({ firstIndex: logIndex(5) }))
+  it.log.setSnapshot(snapshotMeta(4, 2))
+  it.append(batch(5, 2, ['e', 'f']))
+  it.settle()
+  it.reconcile(batch(5, 3, ['E']))
+  it.settle()
+  assert.equal([it.disk.calls.slice(-2), it.disk.content], [['truncateSuffix 4', 'append 5'], ['5:3:E']])
+  assert.equal([it.log.firstIndex, it.log.lastId, it.log.termAt(logIndex(4))], [5, { index: 5, term: 3 }, 2])
+})
+
 test.run()

@@ -290,4 +290,24 @@ test('a majority of the others is believed, a single one is not', () => {
   assert.is(bench.term, asTerm(5))
 })
 
+test('without a leader a member takes no task and no change of the members', () => {
+  const bench = NodeBench.follower(5)
+  bench.propose('task')
+  add(bench)
+  bench.node.removePeer(peer(3), {}, bench.tell('remove'))
+  assert.equal(bench.told.slice(1), ['task EPERM', 'add 4 EPERM', 'remove EPERM'])
+  assert.is(view(bench), 'none 1,2,3')
+})
+
+test('resetPeers makes a node that has no members the leader of itself', () => {
+  const bench = new NodeBench({ conf: members() }).init()
+  bench.advance(3 * T)
+  assert.equal([bench.state, bench.term], ['FOLLOWER', 1])
+  assert.ok(bench.node.resetPeers(members(1)).ok)
+  bench.until('it leads', () => bench.node.isLeader())
+  bench.settle()
+  bench.propose('task')
+  assert.equal([bench.told.at(-1), view(bench)], ['task OK', 'none 1'])
+})
+
 test.run()

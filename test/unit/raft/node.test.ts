@@ -242,4 +242,36 @@ test('two leaders in one term: somebody is broken, and this member leaves the te
   assert.equal([answer.response!.success, answer.response!.term, bench.term], [false, 6, 6])
 })
 
+test('a node without members waits to be added, and stopped it takes nothing', () => {
+  const bench = new NodeBench({ conf: members() }).init()
+  bench.advance(5 * T)
+  assert.equal([bench.told, bench.state, bench.term], [['init OK'], 'FOLLOWER', 1])
+  assert.equal(bench.transport.open('preVote'), [])
+  bench.node.shutdown(bench.tell('shutdown'))
+  bench.settle()
+  bench.propose('a')
+  assert.equal([bench.state, bench.told.slice(1)], ['SHUTDOWN', ['shutdown OK', 'a EPERM']])
+})
+
+test('the machine hears of every leader that is followed and left, once each', () => {
+  const bench = NodeBench.follower(5)
+  bench.append(2, 5)
+  bench.append(2, 5)
+  bench.append(3, 6)
+  assert.equal(bench.machine.told, ['follow 2', 'unfollow 2', 'follow 3'])
+
+  bench.elect(2, 3)
+  bench.take(2)
+  assert.equal(bench.machine.told.slice(3), ['unfollow 3', '1:configuration of 3', 'leader start 7'])
+
+  bench.take(3)
+  bench.node.transferLeadershipTo(peer(2), bench.tell('transfer'))
+  bench.advance(20)
+  bench.transport.open('timeoutNow')[0]!.finish(Status.OK, { term: asTerm(8), success: true })
+  bench.settle()
+  bench.append(2, 8, { prev: [1, 7], committed: 1 })
+  bench.append(2, 8, { prev: [1, 7], committed: 1 })
+  assert.equal(bench.machine.told.slice(6), [`leader stop ${ErrorCode.ETRANSFERLEADERSHIP}`, 'follow 2'])
+})
+
 test.run()

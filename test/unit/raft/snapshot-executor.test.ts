@@ -209,4 +209,13 @@ test('a node that stops waits for its storage and not for its machine', () => {
   assert.equal([bench.told.at(-1), bench.storage!.calls], ['snapshot ESHUTDOWN', ['init', 'create']])
 })
 
+test('a node whose machine cannot load its snapshot does not start, and stops like any other', () => {
+  const bench = new Bench(new FakeSnapshotStorage(snapshotMeta(4, 5, PEERS))).init()
+  bench.loaded(Status.error(ErrorCode.EIO, 'not mine'))
+  assert.equal([bench.told, bench.state, bench.storage!.readers], [['init EIO'], 'ERROR', 0])
+  bench.node.shutdown(bench.tell('shutdown'))
+  bench.settle()
+  assert.equal([bench.told.at(-1), bench.state, bench.disk.isClosed], ['shutdown OK', 'SHUTDOWN', true])
+})
+
 test.run()

@@ -314,4 +314,23 @@ test('entries with murmur checksums, which braft writes on other machines, are r
   assert.equal(bench.contents(), ['1:1:hello', '2:1:crc'])
 })
 
+test('a joint configuration keeps both halves on disk, and the one before it comes back when it is cut', () => {
+  const bench = new LogBench()
+  bench.open()
+  bench.append(batch(1, 1, [configuration(members(1, 2, 3)), 'a', configuration(members(3, 4), members(1, 2, 3))]))
+  const found = () => bench.recovery!.configurations.map(({ id, conf, old }) => `${id.index} ${conf} | ${old}`)
+  bench.close()
+  assert.is(bench.open().ok, true)
+  const [before, joint] = [`1 ${members(1, 2, 3)} | `, `3 ${members(3, 4)} | ${members(1, 2, 3)}`]
+  assert.equal(found(), [before, joint])
+  bench.truncateSuffix(2)
+  bench.close()
+  assert.is(bench.open().ok, true)
+  assert.equal(found(), [before])
+})
+
+test('a limit of segments that makes no sense is refused before anything is opened', () => {
+  for (const maxSegmentBytes of [-1, 0, 2 ** 31]) assert.throws(() => new LogBench(maxSegmentBytes).open(), /maxSegmentBytes out of range/)
+})
+
 test.run()
