@@ -117,4 +117,19 @@ test('timeout_now frees its receiver, which names no disrupted leader and answer
   assert.is(bench.transport.open('requestVote')[0]!.request.disruptedLeader, null)
 })
 
+test('of three members one that answers keeps the lease alive, nobody ends it, and a follower holds none', () => {
+  const bench = NodeBench.follower(5, WITH)
+  bench.append(2, 5)
+  assert.is(state(bench), 'expired')
+  bench.advance(T)
+  bench.elect(2)
+  for (let i = 0; i < 2 * T; i += 50) {
+    bench.advance(50)
+    bench.take(2)
+  }
+  assert.is(state(bench), 'valid')
+  bench.advance(0.9 * T)
+  assert.equal([state(bench), bench.node.isLeader()], ['expired', true])
+})
+
 test.run()

@@ -2,12 +2,15 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { braft } from '../../../src/generated/braft.js'
+import { ConfigurationEntry } from '../../../src/raft/configuration.js'
 import { ErrorCode, Status } from '../../../src/raft/errors.js'
 import { formatChecksum } from '../../../src/raft/snapshot-checksum.js'
 import { SNAPSHOT_LIST, type SnapshotReader, type SnapshotWriter } from '../../../src/raft/storage.js'
 import { crc32c } from '../../../src/storage/checksum.js'
 import { frame } from '../../../src/storage/protobuf-file.js'
 import { problemOfName, SNAPSHOT_LIST_CODEC } from '../../../src/storage/snapshot-list.js'
+import { members } from '../../support/entries.js'
 import { SEAL, SNAPSHOTS, SnapshotBench, snapshotMeta } from '../../support/snapshot-bench.js'
 
 const FIXTURES = 'test/fixtures/braft/counter-4-peers'
@@ -312,6 +315,17 @@ test('a snapshot of braft that misses a file is not taken over', () => {
   const refused = bench.start({ adopt: true })!.status
   assert.is(refused.code, ErrorCode.ECORRUPT)
   assert.match(refused.message, /snapshot_0*10\/data is damaged: it is missing/)
+})
+
+test('a snapshot of a joint configuration keeps both halves, also where a reader of braft looks for them', () => {
+  const bench = started()
+  const { lastIncluded } = snapshotMeta(10)
+  const joint = new ConfigurationEntry(lastIncluded, members(8100, 8101), members(8100, 8102, 8103))
+  assert.ok(bench.save({ lastIncluded, configuration: joint }, { data: 'state of ten' })!.ok)
+  const { configuration } = bench.start()!.value!
+  assert.equal([configuration.conf.toString(), configuration.old.toString()], [joint.conf.toString(), joint.old.toString()])
+  const { meta } = braft.LocalSnapshotPbMeta.decode(bench.openNewest().value!.list())
+  assert.equal(meta!.old_peers, ['127.0.0.1:8100:0:0', '127.0.0.1:8102:0:0', '127.0.0.1:8103:0:0'])
 })
 
 test.run()
