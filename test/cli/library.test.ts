@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -31,6 +31,14 @@ test('offers the parts of braft by their names', () => {
     names.filter((name) => typeof (library as Record<string, unknown>)[name] !== 'function'),
     [],
   )
+})
+
+test('docs/library.md lists what is exported at run time, and nothing else', () => {
+  const page = readFileSync('docs/library.md', 'utf8')
+  const table = page.slice(page.indexOf('## What is exported'), page.indexOf('| types only |'))
+  const listed = [...table.matchAll(/`(\w+)`/g)].map(([, name]) => name!)
+  assert.ok(listed.length > 30)
+  assert.equal(listed.sort(), Object.keys(library).sort())
 })
 
 test('the example counts on from what its last run left on disk', () => {
