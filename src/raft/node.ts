@@ -15,6 +15,7 @@ import type { ReadDone } from './read-index.js'
 import type { Piece } from './snapshot-readers.js'
 import type { SnapshotMeta, SnapshotReader } from './storage.js'
 import type { LogIndex } from './types.js'
+import { readCommittedUserLog, type UserLogDone } from './user-log.js'
 
 export type { ChangeOptions } from './membership.js'
 export type { NodeOptions } from './node-options.js'
@@ -83,6 +84,14 @@ export class Node {
   readLog(from: LogIndex, last: LogIndex, maxBytes: number, done: (status: Status, batch?: EntryBatch) => void): void {
     if (this.impl.state === 'UNINITIALIZED') return done(Status.error(ErrorCode.EAGAIN, 'the node is starting'))
     this.impl.log.readForOthers(from, last, maxBytes, done)
+  }
+
+  /**
+   * The first task at or behind `index` that was applied here, with its index: configurations in between are skipped (braft
+   * read_committed_user_log). EINVAL: below 1. ENOMOREUSERLOG: nothing was applied there. ELOGDELETED: a snapshot covers it.
+   */
+  readCommittedUserLog(index: LogIndex, done: UserLogDone): void {
+    readCommittedUserLog(this.impl, index, done)
   }
 
   /** Hands leadership to `target`, or to the best candidate. OK once it took over; ERAFTTIMEDOUT when it did not within T. */
