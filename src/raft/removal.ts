@@ -3,7 +3,7 @@ import { ErrorCode, Status } from './errors.js'
 import type { RequestVoteRequest } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
 import type { PeerId } from './peer-id.js'
-import { compareLogId, type LogIndex, NO_INDEX, type Term } from './types.js'
+import { compareLogId, type LogId, type LogIndex, NO_INDEX, type Term } from './types.js'
 
 /**
  * Finds out that this node was removed from its group, and tells others that they were. A removed node that went on would
@@ -11,7 +11,7 @@ import { compareLogId, type LogIndex, NO_INDEX, type Term } from './types.js'
  *
  * The others say so: when it asks whether they would elect it, or, once its own log holds a committed configuration without it
  * and the leader has fallen silent, when it asks just that. Its log alone proves nothing: it may have been added again and cut off
- * before it heard of that. Nobody is asked where braft members would have to answer, who cannot.
+ * before it heard of that. Braft members cannot be asked so: where there may be some, everybody is asked for its members instead.
  */
 export class Removal {
   private wasMember = false
@@ -54,17 +54,28 @@ export class Removal {
   askOthers(): void {
     const { node } = this
     if (!this.isLastKnown || !node.meta.isDurable) return
-    const { configuration, groupId, serverId, meta, env, electionTimeoutMs } = node
-    if (node.options.askStanding) return this.conclude(`the members are ${configuration.conf} since entry ${configuration.configIndex}`)
-    const { term: lastLogTerm, index: lastLogIndex } = configuration.id
-    const term = (meta.term + 1) as Term
-    for (const peerId of configuration.voters) {
-      const request = { groupId, serverId, peerId, term, lastLogTerm, lastLogIndex, disruptedLeader: null }
-      env.transport.call(peerId, 'preVote', request, electionTimeoutMs, (status) => {
-        const isTold = status.code === ErrorCode.EREMOVED && node.isActive() && this.isLastKnown
-        if (isTold && node.configuration.id.index === lastLogIndex) this.onToldBy(peerId)
+    const { id } = node.configuration
+    for (const peer of node.configuration.voters)
+      this.ask(peer, id, () => {
+        if (node.isActive() && this.isLastKnown && node.configuration.id.index === id.index) this.onToldBy(peer)
       })
+  }
+
+  /** `then`, when `peer` knows of the configuration `last`, and of no later one that has this node. */
+  private ask(peerId: PeerId, last: LogId, then: () => void): void {
+    const { groupId, serverId, meta, env, electionTimeoutMs, options } = this.node
+    if (options.askStanding) {
+      options.askStanding(peerId, electionTimeoutMs, (status, standing) => {
+        const isOut = status.ok && !standing!.members.some((member) => member.equals(serverId))
+        if (isOut && compareLogId(standing!.lastId, last) >= 0) then()
+      })
+      return
     }
+    const { term: lastLogTerm, index: lastLogIndex } = last
+    const request = { groupId, serverId, peerId, term: (meta.term + 1) as Term, lastLogTerm, lastLogIndex, disruptedLeader: null }
+    env.transport.call(peerId, 'preVote', request, electionTimeoutMs, ({ code }) => {
+      if (code === ErrorCode.EREMOVED) then()
+    })
   }
 
   /** The newest configuration in the log of this node is committed and lacks it, and an earlier one did not. */

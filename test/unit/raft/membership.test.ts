@@ -1,6 +1,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ErrorCode } from '../../../src/raft/errors.js'
+import { ErrorCode, Status } from '../../../src/raft/errors.js'
+import type { PeerId } from '../../../src/raft/peer-id.js'
+import type { AskStanding } from '../../../src/raft/survey.js'
 import { asTerm, logIndex } from '../../../src/raft/types.js'
 import { batch, configuration, members, peer } from '../../support/entries.js'
 import { NodeBench, T } from '../../support/node-bench.js'
@@ -251,6 +253,38 @@ test('a member that is added again hears of its earlier removal, and of nothing 
   bench.until('it asks once more', () => questions().length >= 2)
   answer(ErrorCode.EREMOVED)
   assert.is(removed(), 1, 'once')
+})
+
+test('where braft members may be, a removed member asks the others for their members', () => {
+  const asked: { peer: PeerId; answer: (last: number, ...of: number[]) => void }[] = []
+  const askStanding: AskStanding = (to, _timeoutMs, done) => {
+    const answer = (last: number, ...of: number[]) => {
+      const lastId = { index: logIndex(last), term: asTerm(5) }
+      done(Status.OK, { term: asTerm(5), leads: false, lastId, members: of.map((n) => peer(n)) })
+      bench.settle()
+    }
+    asked.push({ peer: to, answer })
+    return { cancel: () => {} }
+  }
+  const bench = NodeBench.follower(5, { conf: members(), askStanding })
+  bench.append(2, 5, { entries: batch(1, 5, [configuration(members(1, 2, 3)), configuration(members(2, 3))]), committed: 2 })
+  const round = () => {
+    asked.length = 0
+    bench.until('it asks both', () => asked.length >= 2)
+    return asked.map((one) => one.answer)
+  }
+  const removed = () => bench.events('node.removed').length
+
+  let [two, three] = round()
+  two!(3, 2, 3)
+  three!(1, 2, 3)
+  assert.is(removed(), 0, 'one of them knows less than this member does')
+  ;[two, three] = round()
+  three!(4, 1, 2, 3)
+  assert.is(removed(), 0, 'one of them counts it')
+  ;[two, three] = round()
+  three!(2, 2, 3)
+  assert.is(removed(), 1)
 })
 
 test('a removal that is not committed, and one by hand, end no membership', () => {
