@@ -14,13 +14,12 @@ import { readAndClose } from './protobuf-file.js'
 import { type SealFile, sealOf } from './seal-file.js'
 import { Segment } from './segment.js'
 import { checkRead } from './segment-read.js'
+import { SegmentRenames } from './segment-renames.js'
 import { forEachInOrder, inSequence, point, type Step } from './steps.js'
 
 /** libuv splits a write of more buffers, and each part would sync by itself. */
 const WRITE_BUFFERS_MAX = 1024
 const SEGMENT_BYTES_MAX = 8 * 1024 * 1024
-/** A segment may be sealed or reopened between two tries of a read. */
-const READ_ATTEMPTS = 3
 
 export interface SegmentLogOptions {
   readonly fileSystem: FileSystem
@@ -62,6 +61,7 @@ export class SegmentLogStorage implements LogStorage {
   private readonly maxSegmentBytes: number
   private readonly failpoints: Failpoints
   private readonly metaFile: LogMetaFile
+  private readonly renames: SegmentRenames
   private segments: Segment[] = []
   /** The open segment's file; null while there is none. */
   private writer: File | null = null
@@ -80,6 +80,7 @@ export class SegmentLogStorage implements LogStorage {
     this.maxSegmentBytes = options.maxSegmentBytes ?? SEGMENT_BYTES_MAX
     this.failpoints = options.failpoints ?? NO_FAILPOINTS
     this.metaFile = logMetaFile(options.fileSystem, options.directory)
+    this.renames = new SegmentRenames(options.fileSystem)
     assert(this.maxSegmentBytes >= 1 && this.maxSegmentBytes <= 0x4000_0000, 'maxSegmentBytes out of range', {
       maxSegmentBytes: this.maxSegmentBytes,
     })
@@ -129,7 +130,7 @@ export class SegmentLogStorage implements LogStorage {
   }
 
   getEntries(from: LogIndex, maxBytes: number, done: (status: Status, batch?: EntryBatch) => void): void {
-    this.readEntries(from, maxBytes, READ_ATTEMPTS, done)
+    this.readEntries(from, maxBytes, done)
   }
 
   getTerm(index: LogIndex): Term {
@@ -269,18 +270,14 @@ export class SegmentLogStorage implements LogStorage {
   private sealOpen(done: Done): void {
     const open = this.segments.at(-1)
     if (!open || open.sealed) return done(Status.OK)
-    const { openPath, sealedPath } = open
     const seal = sealOf(open, this.checksum)
     inSequence(
       [
         (next) => (this.seals ? this.seals.addSegment(seal, next) : next(Status.OK)),
         point(this.failpoints, 'log.seal-recorded'),
-        (next) => this.fileSystem.rename(openPath, sealedPath, next),
+        (next) => this.renames.seal(open, next),
         point(this.failpoints, 'log.seal-renamed'),
-        (next) => {
-          open.seal()
-          this.fileSystem.syncDir(this.directory, next)
-        },
+        (next) => this.fileSystem.syncDir(this.directory, next),
         (next) => this.closeWriter(next),
       ],
       done,
@@ -359,11 +356,7 @@ export class SegmentLogStorage implements LogStorage {
   private cutWithin(segment: Segment, lastKept: LogIndex, done: Done): void {
     const bytes = segment.offsetOf(plus(lastKept, 1))
     const reopen: Step[] = [
-      (next) =>
-        this.fileSystem.rename(segment.sealedPath, segment.openPath, (status) => {
-          if (status.ok) segment.reopen()
-          next(status)
-        }),
+      (next) => this.renames.reopen(segment, next),
       (next) => this.fileSystem.syncDir(this.directory, next),
       (next) =>
         this.fileSystem.open(segment.path, { write: true, dsync: true }, (status, file) => {
@@ -417,7 +410,7 @@ export class SegmentLogStorage implements LogStorage {
     return this.segments[low]!
   }
 
-  private readEntries(from: LogIndex, maxBytes: number, attempts: number, done: (status: Status, batch?: EntryBatch) => void): void {
+  private readEntries(from: LogIndex, maxBytes: number, done: (status: Status, batch?: EntryBatch) => void): void {
     if (from < this.first || from > this.lastLogIndex) {
       const status = Status.error(ErrorCode.ENOENT, `index ${from} is not in the log [${this.first}, ${this.lastLogIndex}]`)
       return this.executor.post(() => done(status), 'log-out-of-range')
@@ -428,15 +421,17 @@ export class SegmentLogStorage implements LogStorage {
     const start = segment.offsetOf(from)
     const length = segment.offsetOf(plus(last, 1)) - start
     const moved = () => !this.segments.includes(segment) || segment.path !== path || segment.lastIndex < last
-    const again = () => this.readEntries(from, maxBytes, attempts - 1, done)
+    const again = () => this.readEntries(from, maxBytes, done)
     this.fileSystem.open(path, {}, (opened, file) => {
       if (!opened.ok) {
-        if (attempts > 1 && (opened.code === ErrorCode.ENOENT || moved())) return again()
-        return done(opened.code === ErrorCode.ENOENT ? Status.error(ErrorCode.ECORRUPT, `${path} is missing`) : opened)
+        if (moved()) return again()
+        if (opened.code !== ErrorCode.ENOENT) return done(opened)
+        if (this.renames.whenAnswered(again)) return
+        return done(Status.error(ErrorCode.ECORRUPT, `${path} is missing`))
       }
       readAndClose(file!, start, length, (status, bytes) => {
         if (!status.ok) return done(status)
-        if (attempts > 1 && moved()) return again()
+        if (moved()) return again()
         const read = checkRead(segment, { from, last, start, path, bytes: bytes! }, this.checksum)
         if (!('problem' in read)) return done(Status.OK, read)
         const act = `Restore ${parentOf(this.directory)} from a copy; the other members keep serving without it`

@@ -333,4 +333,29 @@ test('a limit of segments that makes no sense is refused before anything is open
   for (const maxSegmentBytes of [-1, 0, 2 ** 31]) assert.throws(() => new LogBench(maxSegmentBytes).open(), /maxSegmentBytes out of range/)
 })
 
+test('a read waits while its segment gets another name, and takes it for lost only when nothing changes names', () => {
+  for (const change of ['seals', 'reopens'] as const) {
+    const bench = fourSegments()
+    const { disk, executor, log } = bench
+    const rename = disk.rename.bind(disk)
+    const answers: (() => void)[] = []
+    disk.rename = (from, to, done) => rename(from, to, (status) => answers.push(() => done(status)))
+    if (change === 'seals') log.appendEntries([batch(12, 2, ['e12']), batch(13, 2, ['e13'])], () => {})
+    else log.truncateSuffix(logIndex(8), () => {})
+    executor.run()
+    assert.is(answers.length, 1, change)
+    const [from, expected] = change === 'seals' ? [10, ['10:2:e10', '11:2:e11', '12:2:e12']] : [7, ['7:2:e7', '8:2:e8']]
+    const read: unknown[] = []
+    log.getEntries(logIndex(from), 1 << 20, (status, value) => read.push(status.ok ? texts(value) : String(status)))
+    for (let i = 0; i < 10; i++) executor.run()
+    assert.equal(read, [], change)
+    answers[0]!()
+    executor.run()
+    assert.equal(read, [expected], change)
+  }
+  const bench = fourSegments()
+  bench.disk.drop(`${LOG}/${name(4, 6)}`)
+  assert.match(String(bench.read(5).status), 'is missing')
+})
+
 test.run()
