@@ -61,7 +61,8 @@ export class BraftProgress {
 
   private caughtUp(peer: ReplicatorStat): Partial<ChangeProgress> {
     const state = peer.activity === 'installing' ? 'snapshot' : 'replicate'
-    const match = matchOf(peer) ?? 0
+    // What it was known to hold it still holds while it does not answer.
+    const match = matchOf(peer) ?? this.gains.get(peer.peerId)?.match ?? 0
     return { matchIndex: match, state, stalled: this.whyStalled(peer, match) }
   }
 
