@@ -68,6 +68,8 @@ export class FakeBraftNode {
   hidesVars = false
   /** What it calls itself in the header of its pages; a node of ours does, brpc does not. */
   server = ''
+  /** Of its `/raft_stat`. */
+  pageStatus = 200
   /** Groups that the process hosts besides. */
   readonly otherGroups: string[] = []
   private readonly http: HttpServer
@@ -148,7 +150,7 @@ export class FakeBraftNode {
         .filter((group) => wanted === undefined || wanted === group)
         .map((group) => `[${group}]\r\n${printed(this.peerId, this.state)}`)
       const own = wanted === undefined || wanted === this.group ? this.text() : ''
-      return void send(200, [own, ...others].join(''))
+      return void send(this.pageStatus, [own, ...others].join(''))
     }
     if (url.startsWith('/vars/') && !this.hidesVars)
       return void send(200, 'pid : 4242\r\nprocess_uptime : 125.909809\r\nraft_revision : "ab0017f"\r\n')

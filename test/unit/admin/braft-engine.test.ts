@@ -118,6 +118,8 @@ test('a gate that does not hold is not passed by asking braft, which has none', 
   cluster.kill(c!)
   const risk = await refused(change({ remove: [refOf(b!)] }))
   assert.equal([risk.code, risk.details.applied, asked('remove_peer')], ['E_QUORUM_AT_RISK', 'no', 0])
+  const { stage, gates } = await change({ remove: [refOf(b!)], dryRun: true })
+  assert.equal([stage, gates.some(({ code }) => code === 'E_QUORUM_AT_RISK'), asked('remove_peer')], ['gates', true, 0])
   await change({ remove: [refOf(b!)], force: true })
   assert.is(asked('remove_peer'), 1)
 })
@@ -200,6 +202,8 @@ test('each node is asked by what it is; one that fails otherwise is not taken fo
       ['braft', 'raftctl'],
     )
     assert.is((await refused(either.nodeStatus({ endpoint: '127.0.0.1:9', group: 'Counter' }))).code, 'E_UNREACHABLE')
+    using stranger = new EitherEngine({ ...settings(), clusterId: '0'.repeat(32) }, 'raftctl')
+    assert.is((await refused(stranger.nodeStatus({ endpoint: ours.address, group: 'Counter' }))).code, 'E_CLUSTER_MISMATCH')
     assert.is((await refused(either.confirmLeader(at(b!)))).code, 'E_UNSUPPORTED')
     assert.equal((await either.snapshots.list(at(b!)))[0]?.index, 79)
     await either.resetMembers(resetCall(b!))

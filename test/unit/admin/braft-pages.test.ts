@@ -42,6 +42,9 @@ test('without a name the only group is meant, on every node the same; of several
   const other = await FakeBraftNode.listen('Other')
   try {
     assert.is((await refused(pages.node(other.address, 'kv'))).code, 'E_NO_GROUP')
+    using both = new BraftPages({ ...settings, group: 'kv', anyGroup: true })
+    const asked = await Promise.allSettled([node, other].map(({ address }) => both.node(address, 'kv')))
+    assert.equal(asked.map(({ status }) => status).sort(), ['fulfilled', 'rejected'], 'also of two that are asked at once')
     using anew = new BraftPages({ ...settings, group: 'kv', anyGroup: true })
     other.otherGroups.push('Third')
     const { code, message } = await refused(anew.node(other.address, 'kv'))
@@ -88,6 +91,9 @@ test('what answers without such a page, or not at all, is unreachable, and how f
   node.text = () => '<html>busy</html>'
   const html = await refused(pages.node(node.address, 'Counter'))
   assert.equal([html.code, html.message.includes('serves no /raft_stat that can be read')], ['E_UNREACHABLE', true])
+  Object.assign(node, { text: () => '', pageStatus: 503 })
+  const busy = await refused(pages.node(node.address, 'Counter'))
+  assert.equal([busy.code, busy.message.includes('HTTP status 503')], ['E_UNREACHABLE', true])
   const gone = await refused(pages.node('127.0.0.1:9', 'Counter'))
   assert.equal([gone.code, gone.details.stage, gone.details.reason], ['E_UNREACHABLE', 'tcp', 'connection refused'])
 })

@@ -29,6 +29,20 @@ test('what it does not say is null, and nothing else is', () => {
   assert.equal(reportOf(0, { pid: 7, uptimeMs: 9, revision: 'ab0017f' }).version, 'braft ab0017f')
 })
 
+test('a fourth part of 1 is a witness, and index 0 no snapshot', () => {
+  const { state } = cluster.nodes[1]!
+  assert.equal(
+    reportOf(1).membership?.members.map(({ role }) => role),
+    ['voter', 'voter', 'voter'],
+  )
+  Object.assign(state, { peers: [...state.peers.slice(0, 2), `${cluster.nodes[2]!.address}:0:1`], snapshotIndex: 0, snapshotTerm: 0 })
+  assert.equal(
+    reportOf(1).membership?.members.map(({ role }) => role),
+    ['voter', 'voter', 'witness'],
+  )
+  assert.is(reportOf(1).snapshot, null)
+})
+
 test('a leader names itself, a follower its leader or nobody', () => {
   const [leader, follower] = cluster.nodes as [(typeof cluster.nodes)[0], (typeof cluster.nodes)[0]]
   assert.is(reportOf(0).leaderId, leader.peerId)
