@@ -1,3 +1,4 @@
+// timeout: 300s
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'

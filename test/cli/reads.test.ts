@@ -1,3 +1,4 @@
+// timeout: 400s
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { saveInto } from '../support/contexts.js'
