@@ -118,11 +118,11 @@ export class FileRaftMetaStorage implements RaftMetaStorage {
       return done(this.corrupt(`our newest record of term and vote cannot be read: ${(error as Error).message}`))
     }
     const answer = (meta: RaftMeta) => (status: Status) => done(status, status.ok ? meta : undefined)
-    // Saved again even when both agree: a process that was killed may have left them in the page cache only, and what is
-    // answered here is at once told to the other members.
     if (this.options.adopt && file.state === 'damaged') return done(this.corrupt(file.problem))
     if (this.options.adopt && file.state === 'missing')
       return done(this.corrupt(`${this.file.path} is missing, where braft kept its term and vote`))
+    // Saved again even when both agree: a process that was killed may have left them in the page cache only, and what is
+    // answered here is at once told to the other members.
     if (file.state !== 'valid' || isOlderMeta(file.meta, slot) || isSameMeta(file.meta, slot)) return this.save(slot, answer(slot))
     if (this.options.adopt) return this.save(file.meta, answer(file.meta))
     done(this.corrupt(`${this.file.path} says ${describeMeta(file.meta)}, our newest record says ${describeMeta(slot)}`, IF_BRAFT_RAN))

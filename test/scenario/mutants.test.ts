@@ -69,6 +69,13 @@ test('each of the nine bugs in braft is put back by a mutant', () => {
   assert.equal([...hazards].sort(), ['H1', 'H2', 'H3', 'H4', 'H5', 'H6', 'H7', 'H8', 'H9'])
 })
 
+test('every mutant still applies', () => {
+  for (const file of readdirSync(`${ROOT}test/mutants`).filter((name) => name.endsWith('.patch'))) {
+    const { status, stderr } = spawnSync('git', ['apply', '--check', '-C1', `test/mutants/${file}`], { cwd: ROOT, encoding: 'utf8' })
+    assert.is(status, 0, `${file}: ${stderr}`)
+  }
+})
+
 test('every mutant names its rule, and the table lists it', () => {
   const patches = readdirSync(`${ROOT}test/mutants`).filter((file) => file.endsWith('.patch'))
   assert.ok(patches.length >= 12, `${patches.length} mutants`)
