@@ -191,7 +191,8 @@ export class Election {
   }
 
   private open(kind: Round['kind'], disruptedLeader: TermLeader | null): Round {
-    const { meta, env } = this.node
+    const { meta, env, removal } = this.node
+    removal.onRound()
     this.round = {
       kind,
       term: meta.term,

@@ -1,5 +1,7 @@
 import type { Call } from './environment.js'
 import type { NodeImpl } from './node-impl.js'
+import type { MemberStanding } from './survey.js'
+import { compareLogId } from './types.js'
 
 /**
  * Looks for a leader before this node campaigns, in a group with braft members: those grant pre-votes also while they hear their
@@ -23,7 +25,7 @@ export class LeaderSearch {
     for (const peer of others) {
       const call = askStanding(peer, electionTimeoutMs / 4, (status, standing) => {
         this.calls.delete(call)
-        if (status.ok && standing!.leads && standing!.term >= term) return this.stop()
+        if (status.ok && standing!.leads && standing!.term >= term) return this.onLed(standing!)
         if (this.calls.size === 0 && this.isStillWithout(term)) then()
       })
       this.calls.add(call)
@@ -33,6 +35,14 @@ export class LeaderSearch {
   private isStillWithout(term: number): boolean {
     const { state, leaderId, meta } = this.node
     return state === 'FOLLOWER' && leaderId.isEmpty && meta.term === term
+  }
+
+  /** A group that is led, and not by a leader that speaks to this node: it may have been removed while it was away. */
+  private onLed({ members, lastId, isChanging }: MemberStanding): void {
+    this.stop()
+    const { configuration, serverId, removal } = this.node
+    const isLeftOut = !members.some((member) => member.equals(serverId))
+    if (isLeftOut && !isChanging && compareLogId(lastId, configuration.id) >= 0) removal.onLeftOut()
   }
 
   private stop(): void {

@@ -18,6 +18,7 @@ export class Removal {
   private readonly saidBy = new Set<string>()
   private readonly startedAt: number
   private told = false
+  private isAsking = false
 
   constructor(private readonly node: NodeImpl) {
     this.startedAt = node.env.clock.now()
@@ -52,29 +53,52 @@ export class Removal {
 
   /** Asks the members that the log of this node ends with whether it is really none of them, when that is what the log says. */
   askOthers(): void {
+    if (this.isLastKnown) this.askAll(() => this.isLastKnown)
+  }
+
+  /** As `askOthers`, when a leader that knows no less than this node has no place for it, though the log does not say so. */
+  onLeftOut(): void {
+    const mayBe = () => !this.node.isRebuilding && !this.node.log.configurations.isByHand
+    if (mayBe()) this.askAll(mayBe)
+  }
+
+  /** One round: believed is a majority of the others, unless one of them counts this node. Whoever does not answer is left out. */
+  private askAll(isOpen: () => boolean): void {
     const { node } = this
-    if (!this.isLastKnown || !node.meta.isDurable) return
-    const { id } = node.configuration
-    for (const peer of node.configuration.voters)
-      this.ask(peer, id, () => {
-        if (node.isActive() && this.isLastKnown && node.configuration.id.index === id.index) this.onToldBy(peer)
+    const { configuration, serverId, meta } = node
+    const others = configuration.voters.filter((peer) => !peer.equals(serverId))
+    if (this.isAsking || !meta.isDurable || others.length === 0) return
+    this.isAsking = true
+    const said = new Set<string>()
+    let missing = others.length
+    let isCounted = false
+    for (const peer of others)
+      this.ask(peer, configuration.id, (word) => {
+        if (word === 'out') said.add(peer.key)
+        else if (word === 'in') isCounted = true
+        if (--missing > 0) return
+        this.isAsking = false
+        if (isCounted || !node.isActive() || !isOpen() || node.configuration.id.index !== configuration.id.index) return
+        this.concludeIfSaidBy(said)
       })
   }
 
-  /** `then`, when `peer` knows of the configuration `last`, and of no later one that has this node. */
-  private ask(peerId: PeerId, last: LogId, then: () => void): void {
+  /** Whether this node is a member as far as `peer` knows; null when it does not answer, or knows less than the entry `last`. */
+  private ask(peerId: PeerId, last: LogId, then: (word: 'in' | 'out' | null) => void): void {
     const { groupId, serverId, meta, env, electionTimeoutMs, options } = this.node
     if (options.askStanding) {
       options.askStanding(peerId, electionTimeoutMs, (status, standing) => {
-        const isOut = status.ok && !standing!.members.some((member) => member.equals(serverId))
-        if (isOut && compareLogId(standing!.lastId, last) >= 0) then()
+        if (!status.ok) return then(null)
+        if (standing!.members.some((member) => member.equals(serverId))) return then('in')
+        then(compareLogId(standing!.lastId, last) >= 0 ? 'out' : null)
       })
       return
     }
     const { term: lastLogTerm, index: lastLogIndex } = last
     const request = { groupId, serverId, peerId, term: (meta.term + 1) as Term, lastLogTerm, lastLogIndex, disruptedLeader: null }
-    env.transport.call(peerId, 'preVote', request, electionTimeoutMs, ({ code }) => {
-      if (code === ErrorCode.EREMOVED) then()
+    env.transport.call(peerId, 'preVote', request, electionTimeoutMs, (status) => {
+      if (status.code === ErrorCode.EREMOVED) return then('out')
+      then(status.ok ? 'in' : null)
     })
   }
 
@@ -88,17 +112,25 @@ export class Removal {
     return this.wasMember || log.configurations.everContained(serverId, this.settledAt)
   }
 
-  /** `peer` answers that this node is no member. Believed when a majority of the others in its configuration say so. */
-  onToldBy(peer: PeerId): void {
-    const { configuration } = this.node
-    this.saidBy.add(peer.key)
-    const halves = configuration.isStable ? [configuration.conf] : [configuration.conf, configuration.old]
-    if (halves.every((half) => this.isSaidByMajority(half))) this.conclude(`a majority of ${configuration.conf} says so`)
+  /** A round of elections begins: what was said in an earlier one may be past. */
+  onRound(): void {
+    this.saidBy.clear()
   }
 
-  private isSaidByMajority(half: Configuration): boolean {
-    const others = new Configuration(half.peers.filter((peer) => !peer.equals(this.node.serverId)))
-    return !others.isEmpty && others.peers.filter((peer) => this.saidBy.has(peer.key)).length >= others.quorum
+  /** `peer` answers a candidate that it is no member. Believed when a majority of the others in its configuration say so. */
+  onToldBy(peer: PeerId): void {
+    this.saidBy.add(peer.key)
+    this.concludeIfSaidBy(this.saidBy)
+  }
+
+  private concludeIfSaidBy(said: ReadonlySet<string>): void {
+    const { configuration, serverId } = this.node
+    const halves = configuration.isStable ? [configuration.conf] : [configuration.conf, configuration.old]
+    const isSaid = halves.every((half) => {
+      const others = new Configuration(half.peers.filter((peer) => !peer.equals(serverId)))
+      return !others.isEmpty && others.peers.filter((peer) => said.has(peer.key)).length >= others.quorum
+    })
+    if (isSaid) this.conclude(`a majority of ${configuration.conf} says so`)
   }
 
   private conclude(reason: string): void {

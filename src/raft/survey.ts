@@ -12,6 +12,8 @@ export interface MemberStanding {
   readonly lastId: LogId
   /** Everybody in its configuration, and in the one that it changes to or from. */
   readonly members: readonly PeerId[]
+  /** It leads, its newest configuration may not be committed, and it does not say which one was in force before. */
+  readonly isChanging: boolean
 }
 
 /** Asks a member for its standing; exactly one answer, on the executor, unless it is cancelled. */
@@ -122,7 +124,8 @@ export class Survey {
     this.attempts++
     const { term } = meta
     this.askOne(leader, term, leader, (standing) => {
-      if (standing.leads) this.askOthers(term, leader, standing)
+      // Who was a member until now must be asked as well.
+      if (standing.leads && !standing.isChanging) this.askOthers(term, leader, standing)
     })
   }
 

@@ -54,6 +54,7 @@ export function standingIn(page: string, peer: PeerId): MemberStanding | null {
     leads: stat.state === 'LEADER',
     lastId: { index: logIndex(stat.lastIndex), term: asTerm(stat.lastTerm) },
     members: new Configuration(members as PeerId[]).peers,
+    isChanging: stat.stage === 'stable' && (stat.oldPeers ?? stat.newPeers ?? []).join() === (stat.newPeers ?? []).join(),
   }
 }
 

@@ -11,21 +11,27 @@ const test = suite('LeaderSearch')
 type Reply = Partial<MemberStanding> | 'nothing' | null
 
 /** A restarted member of term 5 with two others; each says what the test wants: null fails, 'nothing' is ended by the deadline. */
-function restarted(replies: Record<number, Reply>) {
+function restarted(replies: Record<number, Reply>, options = {}) {
   const asked: number[] = []
   const askStanding: AskStanding = (to, timeoutMs, done) => {
     asked.push(to.port)
     const reply = replies[[2, 3].find((n) => to.equals(peer(n)))!] ?? null
     const { clock } = bench.environment
     const lost = Status.error(ErrorCode.ETIMEDOUT, 'no answer')
-    const standing = { term: asTerm(5), leads: false, lastId: { index: logIndex(0), term: asTerm(0) }, members: [] }
+    const standing = {
+      term: asTerm(5),
+      leads: false,
+      lastId: { index: logIndex(0), term: asTerm(0) },
+      members: [peer(1)],
+      isChanging: false,
+    }
     const timer =
       reply === 'nothing'
         ? clock.schedule(timeoutMs, () => done(lost), 'standing')
         : clock.schedule(1, () => (reply ? done(Status.OK, { ...standing, ...reply }) : done(lost)), 'standing')
     return { cancel: () => timer.cancel() }
   }
-  const bench: NodeBench = NodeBench.follower(5, { askStanding })
+  const bench: NodeBench = NodeBench.follower(5, { askStanding, ...options })
   return { bench, asked, preVotes: () => bench.transport.open('preVote').length }
 }
 
@@ -60,6 +66,19 @@ test('a leader that is heard meanwhile is followed', () => {
   bench.append(2, 5)
   bench.advance(T / 2)
   assert.equal([preVotes(), bench.impl.leaderId.equals(peer(2))], [0, true])
+})
+
+test('who is left out by a leader that knows no less asks all others, and is removed when they agree', () => {
+  const left = { members: [peer(2), peer(3)], lastId: { index: logIndex(9), term: asTerm(5) } }
+  const removed = (two: Reply, three: Reply) => {
+    const { bench } = restarted({ 2: two, 3: three })
+    bench.advance(3 * T)
+    return bench.events('node.removed').length
+  }
+  assert.is(removed({ ...left, leads: true }, left), 1)
+  assert.is(removed({ ...left, leads: true }, {}), 0, 'one of them counts it')
+  assert.is(removed({ ...left, leads: true, isChanging: true }, left), 0, 'it may be about to be added')
+  assert.is(removed(left, left), 0, 'nobody leads')
 })
 
 test.run()

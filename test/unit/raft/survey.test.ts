@@ -65,7 +65,7 @@ class Surveyed {
 
 function standingOf(fields: Partial<MemberStanding>): MemberStanding {
   const lastId = { index: logIndex(3), term: asTerm(5) }
-  return { term: asTerm(5), leads: false, lastId, members: [peer(1), peer(2), peer(3)], ...fields }
+  return { term: asTerm(5), leads: false, lastId, members: [peer(1), peer(2), peer(3)], isChanging: false, ...fields }
 }
 
 test('it counts for braft once all others are in the term of its leader, and votes once it holds that leader’s log', () => {
@@ -249,6 +249,17 @@ test('fresh is who never voted, leads nobody and has written nothing', () => {
   assert.not(isFresh({ ...fresh, term: asTerm(2) }))
   assert.not(isFresh({ ...fresh, leads: true }))
   assert.not(isFresh({ ...fresh, lastId: { index: logIndex(1), term: asTerm(1) } }))
+})
+
+test('a leader that does not say who was a member until now is asked again', () => {
+  const one = new Surveyed()
+  one.heartbeat()
+  one.answer(2, { leads: true, isChanging: true, members: [peer(1), peer(2)] })
+  one.bench.advance(1)
+  assert.equal([one.waiting(3).length, one.bench.node.countsForBraft], [0, false])
+  one.answer(2, { leads: true })
+  one.answer(3)
+  assert.is(one.bench.node.countsForBraft, true)
 })
 
 test.run()

@@ -24,9 +24,20 @@ test.after.each(async () => {
 
 test('the pages of real braft nodes say in what term they are, who leads, how far their logs go, and who the members are', () => {
   const lastId = { index: logIndex(82), term: asTerm(3) }
-  assert.equal(standingIn(pages[0]!, members[0]!), { term: asTerm(3), leads: false, lastId, members })
-  assert.equal(standingIn(pages[1]!, members[1]!), { term: asTerm(3), leads: true, lastId, members })
+  assert.equal(standingIn(pages[0]!, members[0]!), { term: asTerm(3), leads: false, lastId, members, isChanging: false })
+  assert.equal(standingIn(pages[1]!, members[1]!), { term: asTerm(3), leads: true, lastId, members, isChanging: false })
   assert.is(standingIn(pages[2]!, peer('127.0.0.1:8502'))?.leads, false)
+})
+
+test('a leader whose last change may not be committed says so, unless its page names who was a member before', () => {
+  const page = (...lines: string[]) =>
+    pages[1]!.replace(/changing_conf: .*\r\n/, ['changing_conf: YES    stage: STAGE_STABLE', ...lines, ''].join('\r\n'))
+  const [two, three] = ['127.0.0.1:8500:0:0 127.0.0.1:8501:0:0', '127.0.0.1:8500:0:0 127.0.0.1:8501:0:0 127.0.0.1:8502:0:0']
+  const isChanging = (...lines: string[]) => standingIn(page(...lines), members[1]!)!.isChanging
+  assert.is(isChanging(`new_peers: ${two}`), true, 'ours name none')
+  assert.is(isChanging(`new_peers: ${two}`, `old_peers: ${two}`), true, 'a braft leader that inherited the change')
+  assert.is(isChanging(`new_peers: ${two}`, `old_peers: ${three}`), false)
+  assert.is(isChanging(), true, 'the first entry of the term')
 })
 
 test('a page of several groups or nodes is read where it speaks of the one', () => {
@@ -64,7 +75,7 @@ test('our own page says the same of a node as its status', () => {
   nodes.add(node)
   const read = standingIn(raftStatPage(nodes, 'Counter', 'plain'), node.peerId)
   const { term, lastId, configuration } = node.status()
-  assert.equal(read, { term, leads: false, lastId, members: configuration.conf.peers })
+  assert.equal(read, { term, leads: false, lastId, members: configuration.conf.peers, isChanging: false })
 })
 
 /** A server of one page, and what is asked of it. */
