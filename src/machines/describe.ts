@@ -1,5 +1,5 @@
-import { describeAtomicCommand } from './atomic/commands.js'
-import { describeBlockCommand } from './block/commands.js'
+import { decodeCommand } from './atomic/commands.js'
+import { decodeWrite } from './block/commands.js'
 import { describeCounterCommand } from './counter/state-machine.js'
 import { describeCommand } from './kv/describe.js'
 import type { CommandText, MachineKind } from './machine.js'
@@ -15,6 +15,15 @@ const DESCRIBERS: Readonly<Record<MachineKind, (data: Buffer) => CommandText | n
     return { operation: type, summary, timeMs }
   },
   counter: describeCounterCommand,
-  atomic: describeAtomicCommand,
-  block: describeBlockCommand,
+  atomic: (data) => {
+    const command = decodeCommand(data)
+    if (command === null) return null
+    const { operation, id } = command
+    const change = operation === 'get' ? '' : operation === 'exchange' ? ` → ${command.value}` : ` ${command.expected} → ${command.value}`
+    return { operation, summary: `${id}${change}`, timeMs: null }
+  },
+  block: (data) => {
+    const write = decodeWrite(data)
+    return write && { operation: 'write', summary: `${write.data.length} bytes at ${write.offset}`, timeMs: null }
+  },
 }

@@ -1,6 +1,5 @@
 import { example } from '../../generated/atomic.js'
 import { toBigInt } from '../../rpc/int64.js'
-import type { CommandText } from '../machine.js'
 
 /** What an entry of the log may ask for. `get` changes nothing: only braft writes reads to its log. */
 export type Command =
@@ -35,12 +34,4 @@ export function decodeCommand(data: Buffer): Command | null {
     // Not the message that its code promises.
   }
   return null
-}
-
-export function describeAtomicCommand(data: Buffer): CommandText | null {
-  const command = decodeCommand(data)
-  if (command === null) return null
-  const { operation, id } = command
-  const change = operation === 'get' ? '' : operation === 'exchange' ? ` → ${command.value}` : ` ${command.expected} → ${command.value}`
-  return { operation, summary: `${id}${change}`, timeMs: null }
 }

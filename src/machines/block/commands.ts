@@ -1,6 +1,5 @@
 import { example } from '../../generated/block.js'
 import { fromInt64 } from '../../raft/types.js'
-import type { CommandText } from '../machine.js'
 
 /** Bytes to be written at an offset. */
 export interface BlockWrite {
@@ -30,9 +29,4 @@ export function decodeWrite(bytes: Buffer): BlockWrite | null {
   } catch {
     return null
   }
-}
-
-export function describeBlockCommand(bytes: Buffer): CommandText | null {
-  const write = decodeWrite(bytes)
-  return write && { operation: 'write', summary: `${write.data.length} bytes at ${write.offset}`, timeMs: null }
 }

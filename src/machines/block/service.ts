@@ -46,13 +46,8 @@ export function blockService(serving: () => Serving<BlockMachine> | null): RpcSe
 }
 
 function problemOf({ protocol }: CallContext, offset: number, length: number): Status | null {
-  const problem =
-    protocol !== 'baidu_std'
-      ? 'the bytes of a block travel in the attachment, which only baidu_std has'
-      : length < 0 || length > BYTES_MAX
-        ? `${length} bytes at once: at most ${BYTES_MAX}`
-        : isOnDevice(offset, length)
-          ? null
-          : `${length} bytes at ${offset} do not lie on the device`
-  return problem === null ? null : Status.error(ErrorCode.EINVAL, problem)
+  const refused = (problem: string) => Status.error(ErrorCode.EINVAL, problem)
+  if (protocol !== 'baidu_std') return refused('the bytes of a block travel in the attachment, which only baidu_std has')
+  if (length < 0 || length > BYTES_MAX) return refused(`${length} bytes at once: at most ${BYTES_MAX}`)
+  return isOnDevice(offset, length) ? null : refused(`${length} bytes at ${offset} do not lie on the device`)
 }
