@@ -37,7 +37,8 @@ export interface RaftServiceOptions {
  *
  * A caller here is braft: it says nothing of cluster, incarnation or standing, so it is refused (EPERM) unless the group
  * is marked for it. It does not learn that an acknowledgement comes from a directory that does not count yet; such a directory votes
- * for nobody, and acknowledges nothing here before its survey says that it may.
+ * for nobody, and acknowledges nothing here before its survey says that it may. An empty append is an acknowledgement too: by its
+ * answer braft finds a new member caught up, and its leader a quorum alive. So the leader is followed, and told nothing but a later term.
  */
 export function raftService(options: RaftServiceOptions): RpcService {
   const raft = new RaftHandlers(options)
@@ -131,9 +132,10 @@ class RaftHandlers {
         entries: entriesOf(request, call.context, this.options.checksum),
       }
       this.leaders.note(call.context, append)
-      if (append.entries && !countsForBraft) return answer(notCounted(peerId))
-      handler.handleAppendEntries(append, (status, response) => {
+      const heard = countsForBraft ? append : { ...append, entries: null }
+      handler.handleAppendEntries(heard, (status, response) => {
         if (!status.ok) return answer(status)
+        if (!countsForBraft && response!.term <= append.term) return answer(notCounted(peerId))
         answer(status, appendResponseMessage(response!, append.entries !== null))
       })
     })

@@ -229,6 +229,38 @@ test('--join with a braft node starts empty and passive, and is added by its lea
   await eventually('it to count', async () => (await leader.append(node.address, 3)).success && (await standing(node)) === 'member')
 })
 
+test('while a braft voter is down, a node that is added is no member for its leader: nothing counts it as caught up, or alive', async () => {
+  const { node, members } = await place(2, ['--mixed'], false)
+  const [leader, other] = [members[0]!, members[1]!]
+  for (const member of members) {
+    member.initial = members.map(({ peerId }) => peerId)
+    member.term = 2
+  }
+  leader.becomeLeader()
+  leader.propose('', leader.members)
+  leader.committed = 1
+  const { port } = other
+  await other.close()
+  node.start('--join', leader.address)
+  await eventually('it to wait', async () => (await status(node)).state === 'FOLLOWER')
+  const appended = (prev: number, last?: number) =>
+    leader.append(node.address, prev, last).then(
+      ({ success }) => success,
+      (error: BaiduStdError) => error.status.code,
+    )
+  await eventually('it to follow', async () => {
+    await appended(0, 0)
+    return (await status(node)).leader_id === leader.peerId
+  })
+  // A probe, a heartbeat, and entries.
+  assert.equal([await appended(0, 0), await appended(1), await appended(0)], Array(3).fill(ErrorCode.EAGAIN))
+  const back = await BraftMember.start(GROUP, port)
+  closers.push(() => back.close())
+  Object.assign(back, { initial: other.initial, term: 2, leader: leader.peerId })
+  await eventually('it to have asked both', async () => (await appended(0, 0)) === true)
+  assert.is(await appended(0), true)
+})
+
 test('without --mixed a braft node is refused both ways, and the log says once what to do', async () => {
   const { node, members } = await place(2, [])
   node.start()

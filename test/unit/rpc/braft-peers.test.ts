@@ -270,22 +270,41 @@ test('answers carry what braft needs: the log’s end after a probe and a failur
   assert.is(failure.readonly, null)
 })
 
-test('a directory that may have forgotten a term acknowledges nothing to braft, and still hears its heartbeats', async () => {
+test('a directory that may have forgotten a term follows a braft leader, and every append is EAGAIN, empty or not, but for a later term', async () => {
+  const heard: AppendEntriesRequest[] = []
+  let answered: AppendEntriesResponse = { ...APPENDED, rebuilding: true }
   const { client, nodes } = await start({
-    handleAppendEntries: (_request, answer) => answer(Status.OK, { ...APPENDED, rebuilding: true }),
+    handleAppendEntries: (request, answer) => {
+      heard.push(request)
+      answer(Status.OK, answered)
+    },
     handleInstallSnapshot: (_request, answer) => answer(Status.OK, { term: asTerm(3), success: true }),
   })
   const node = nodes.get('Counter', peer(ADDRESS.peer_id))!
   const entries = [{ term: 3, type: EntryType.DATA, data_len: 1 }]
-  const append = () => callBaiduStd(client, APPEND, { ...HEARTBEAT, entries }, { attachment: Buffer.from('a') })
+  const append = async () => (await callBaiduStd(client, APPEND, { ...HEARTBEAT, entries }, { attachment: Buffer.from('a') })).response
+  const beat = async () => (await callBaiduStd(client, APPEND, HEARTBEAT)).response
   const meta = { last_included_index: 5, last_included_term: 2, peers: [ADDRESS.peer_id] }
   const install = () => callBaiduStd(client, INSTALL, { ...ADDRESS, term: 3, meta, uri: 'remote://127.0.0.1:1/1' })
   node.countsForBraft = false
-  await refused(append(), ErrorCode.EAGAIN, 'no past that it knows of')
   await refused(install(), ErrorCode.EAGAIN, 'no past that it knows of')
-  assert.is((await callBaiduStd(client, APPEND, HEARTBEAT)).response.success, true)
+  // A log that does not match keeps a braft leader in office as much as one that does.
+  for (const success of [true, false]) {
+    answered = { ...answered, success }
+    await refused(append(), ErrorCode.EAGAIN, 'no past that it knows of')
+    await refused(beat(), ErrorCode.EAGAIN, 'no past that it knows of')
+  }
+  assert.equal(
+    heard.map(({ term, entries: taken }) => [term, taken]),
+    Array(4).fill([3, null]),
+  )
+  answered = { ...answered, term: asTerm(4) }
+  for (const { term, success } of [await append(), await beat()]) assert.equal([Number(term), success], [4, false])
   node.countsForBraft = true
-  assert.is((await append()).response.success, true)
+  answered = APPENDED
+  assert.is((await append()).success, true)
+  assert.is((await beat()).success, true)
+  assert.is(heard.at(-2)!.entries!.count, 1)
   assert.is((await install()).response.success, true)
 })
 
