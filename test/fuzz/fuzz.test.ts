@@ -86,6 +86,7 @@ const COVERED_OTHERWISE: Readonly<Record<string, string>> = {
   'src/rpc/braft-file-reader.ts BraftFileReader': 'asks for bytes, of which others make sense',
   'src/rpc/http.ts readBody': 'reads bytes, of which others make sense',
   'src/rpc/log-record.ts readFailure': 'words for an error',
+  'src/raft/user-log.ts readCommittedUserLog': 'hands out entries that were parsed when they were read',
   'src/rpc/health.ts readinessOf': 'says of a node, reads no bytes',
   'src/rpc/health.ts readyPage': 'makes a page',
 }
