@@ -83,6 +83,18 @@ export class EntryBatch {
     return this.offset(index)
   }
 
+  /** Why a leader of `term` cannot hold these entries after one of term `before`: in a log terms never go back. Null when it can. */
+  misplaced(before: Term, term: Term): string | null {
+    let previous = before
+    for (let index = this.firstIndex; index <= this.lastIndex; index = plus(index, 1)) {
+      const own = this.termAt(index)
+      if (own < previous) return `entry ${index} is of term ${own}, after one of term ${previous}`
+      if (own > term) return `entry ${index} is of term ${own}, the request of term ${term}`
+      previous = own
+    }
+    return null
+  }
+
   /** The entries from `first` to `last` inclusive, sharing the bytes. */
   slice(first: LogIndex, last: LogIndex): EntryBatch {
     if (first === this.firstIndex && last === this.lastIndex) return this

@@ -50,7 +50,7 @@ export function encodeFrame(seq: number, request: AppendEntriesRequest): { head:
 
 /**
  * Reads a frame that came from a peer. Every checksum of every entry is verified before anything else sees it.
- * EREQUEST when the bytes are no frame or an entry is damaged: such a frame must not be stored.
+ * EREQUEST when the bytes are no frame, an entry is damaged or its term cannot stand there: such a frame must not be stored.
  */
 export function decodeFrame(
   bytes: Buffer,
@@ -74,6 +74,8 @@ export function decodeFrame(
       return { seq, status: Status.error(ErrorCode.EREQUEST, `${where} arrived damaged: ${parsed.problem}`) }
     }
     batch = parsed.batch
+    const misplaced = batch.misplaced(asTerm(prevLogTerm), asTerm(term))
+    if (misplaced) return { seq, status: Status.error(ErrorCode.EREQUEST, `from ${route.from}: ${misplaced}`) }
   }
   const request: AppendEntriesRequest = {
     groupId: route.groupId,

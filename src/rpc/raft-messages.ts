@@ -79,7 +79,10 @@ export function entriesOf(message: braft.AppendEntriesRequest, context: CallCont
     first = plus(first, run.length)
     run = []
   })
-  return EntryBatch.concat(batches)
+  const batch = EntryBatch.concat(batches)
+  const misplaced = batch.misplaced(termOf(message.prev_log_term, 'prev_log_term'), termOf(message.term))
+  if (misplaced) throw new BadRequest(Status.error(ErrorCode.EREQUEST, misplaced))
+  return batch
 }
 
 function entryOf(meta: braft.EntryMeta.$Properties, data: Buffer): NewEntry {

@@ -3,7 +3,8 @@ import * as braftRoot from '../../src/generated/braft.js'
 import * as kvRoot from '../../src/generated/kv.js'
 import * as raftctlRoot from '../../src/generated/raftctl.js'
 import { Status } from '../../src/raft/errors.js'
-import type { PeerMethod } from '../../src/raft/messages.js'
+import { EntryBatch } from '../../src/raft/log-entry.js'
+import type { AppendEntriesRequest, PeerMethod } from '../../src/raft/messages.js'
 import { PeerId } from '../../src/raft/peer-id.js'
 import { asTerm, logIndex } from '../../src/raft/types.js'
 import {
@@ -39,7 +40,7 @@ import { checksum } from '../../src/storage/checksum.js'
 import { batch } from '../support/entries.js'
 import type { SeededRandom } from '../support/fake-environment.js'
 import { GOLDEN } from '../support/golden-messages.js'
-import { capturedFrames, FakeNode, wireBytes } from '../support/rpc.js'
+import { capturedFrames, FakeNode, silentHandler, wireBytes } from '../support/rpc.js'
 import { type Decoder, isOverflow, type Outcome, refusedBy } from './decoder.js'
 import { pick } from './mutate.js'
 
@@ -193,7 +194,8 @@ const appendStream: Decoder = {
   covers: ['src/rpc/peer-codec.ts decodeFrame', 'src/raft/log-entry.ts EntryBatch'],
   samples: () => {
     const request = { ...route, groupId: 'kv', serverId: route.from, peerId: route.to, ...APPEND }
-    return [request, { ...request, entries: null }].map((one) => {
+    const terms = (...of: number[]) => ({ ...request, entries: EntryBatch.concat(of.map((term, i) => batch(8 + i, term, ['a']))) })
+    return [request, { ...request, entries: null }, terms(3, 7, 300), terms(3, 7, 4), terms(2), terms(301)].map((one) => {
       const { head, entries: data } = encodeAppendFrame(5, one)
       return Buffer.concat([head.subarray(GRPC_PREFIX_BYTES), ...(data ? [data] : [])])
     })
@@ -202,8 +204,7 @@ const appendStream: Decoder = {
     const { seq, status, request } = decodeFrame(bytes, route, checksum)
     if (!request) return { refused: status.message }
     for (const [name, value] of Object.entries(request)) if (typeof value === 'number') expectCount(name, value)
-    for (let index: number = request.entries?.firstIndex ?? 1; index <= (request.entries?.lastIndex ?? 0); index++)
-      expectCount('term of an entry', request.entries!.termAt(logIndex(index)))
+    expectTerms(request)
     return {
       value: request,
       encode: () => {
@@ -212,6 +213,18 @@ const appendStream: Decoder = {
       },
     }
   },
+}
+
+/** The log is written as it came, and its terms never go back: not within the entries, nor from what is before them. */
+function expectTerms({ entries, prevLogTerm, term }: AppendEntriesRequest): Status {
+  let before: number = prevLogTerm
+  for (let index: number = entries?.firstIndex ?? 1; index <= (entries?.lastIndex ?? 0); index++) {
+    const own = entries!.termAt(logIndex(index))
+    expectCount('term of an entry', own)
+    if (own < before || own > term) throw new Error(`entry ${index} of term ${own} after one of term ${before} was taken in term ${term}`)
+    before = own
+  }
+  return Status.OK
 }
 
 /** What becomes an index, a term or a length must be one. */
@@ -304,7 +317,8 @@ const grpcMessages: Decoder = {
 /** Every service of braft, with a member behind it that answers. */
 function services(post: (fn: () => void) => void): RpcService[] {
   const nodes = new NodeManager<FakeNode>()
-  nodes.add(new FakeNode('Counter', PeerId.parse('127.0.0.1:8500')!))
+  const handler = silentHandler({ handleAppendEntries: (request, answer) => answer(expectTerms(request), ACKNOWLEDGED) })
+  nodes.add(new FakeNode('Counter', PeerId.parse('127.0.0.1:8500')!, handler))
   const leading = { state: 'LEADER', leaderId: PeerId.parse('127.0.0.1:8501')! } as const
   nodes.add(new FakeNode('Counter', PeerId.parse('127.0.0.1:8501')!, undefined, leading))
   const options = { nodes, executor: { post }, checksum, allowBraftPeers: () => true }
@@ -321,18 +335,29 @@ const numberOf = (service: string, method: string) =>
     .flatMap((one) => Object.keys(one.methods).map((name) => `${one.name}.${name}`))
     .indexOf(`${service}.${method}`)
 
+/** Entries of these terms from a leader of term 3, after one of term 2. */
+function appends(...cases: readonly (readonly number[])[]) {
+  const address = { group_id: 'Counter', server_id: '127.0.0.1:8501:0:0', peer_id: '127.0.0.1:8500:0:0' }
+  const entryOf = (term: number) => ({ term, type: 2, data_len: 0 })
+  return cases.map((terms) => {
+    const request = { ...address, term: 3, prev_log_term: 2, prev_log_index: 7, committed_index: 7, entries: terms.map(entryOf) }
+    const body = Buffer.from(braftRoot.braft.AppendEntriesRequest.encode(request).finish())
+    return { service: 'braft.RaftService', method: 'append_entries', body, attachment: Buffer.alloc(0) }
+  })
+}
+
 const braftCalls: Decoder = {
   name: 'braft-calls',
   covers: ['src/rpc/service.ts dispatch'],
-  samples: () =>
-    frames()
-      .filter(({ kind }) => kind === 'request')
-      .flatMap(({ service, method, body, attachment }) => {
-        const number = numberOf(service, method)
-        const length = Buffer.alloc(2)
-        length.writeUInt16BE(body.length)
-        return number < 0 ? [] : [Buffer.concat([Buffer.from([number]), length, body, attachment])]
-      }),
+  samples: () => {
+    const requests = frames().filter(({ kind }) => kind === 'request')
+    return [...requests, ...appends([2, 3], [3, 2], [1], [2, 4])].flatMap(({ service, method, body, attachment }) => {
+      const number = numberOf(service, method)
+      const length = Buffer.alloc(2)
+      length.writeUInt16BE(body.length)
+      return number < 0 ? [] : [Buffer.concat([Buffer.from([number]), length, body, attachment])]
+    })
+  },
   run: (bytes) => {
     const queue: (() => void)[] = []
     const method = methodOf(

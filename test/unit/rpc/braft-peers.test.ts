@@ -196,7 +196,8 @@ test('entries take their data from the attachment in order, across terms and kin
     old_peers: ['127.0.0.1:8500:0:0'],
   }
   const entries = [DATA(1, 2), DATA(1, null), configuration, DATA(3, 3), { term: 3, type: EntryType.NO_OP }]
-  const { response } = await callBaiduStd(client, APPEND, { ...HEARTBEAT, entries }, { attachment: Buffer.from('abcde') })
+  const request = { ...HEARTBEAT, prev_log_term: 1, entries }
+  const { response } = await callBaiduStd(client, APPEND, request, { attachment: Buffer.from('abcde') })
   assert.is(response.success, true)
   assert.is(response.last_log_index, null)
   const batch = got[0]!
@@ -248,6 +249,19 @@ test('entries of unknown type, configurations without members and data where non
   await refuse({ term: 3, type: EntryType.CONFIGURATION }, 'without peers')
   await refuse({ term: 3, type: EntryType.CONFIGURATION, peers: ['x'] }, 'Fail to parse peers')
   await refuse({ term: 3, type: EntryType.NO_OP, data_len: 1 }, 'only a data entry', 'a')
+})
+
+test('entries whose terms go back, are beyond the request’s or begin below the one before are refused, never stored', async () => {
+  const { client } = await start({ handleAppendEntries: () => assert.unreachable('reached the engine') })
+  for (const [terms, text] of [
+    [[3, 2], 'entry 9 is of term 2, after one of term 3'],
+    [[2, 3, 2, 3], 'entry 10 is of term 2, after one of term 3'],
+    [[2, 4], 'entry 9 is of term 4, the request of term 3'],
+    [[1, 3], 'entry 8 is of term 1, after one of term 2'],
+  ] as const) {
+    const entries = terms.map((term) => DATA(term, null))
+    await refused(callBaiduStd(client, APPEND, { ...HEARTBEAT, entries }), BrpcCode.EREQUEST, text)
+  }
 })
 
 test('answers carry what braft needs: the log’s end after a probe and a failure, and nothing but term and success after entries', async () => {

@@ -42,7 +42,9 @@ function messageOf(seq: number, request: AppendEntriesRequest): Buffer {
 
 const frames = fc.record({
   seq: number,
-  values: fc.record({ term: number, prevLogTerm: number, prevLogIndex: fc.integer({ min: 0, max: 2 ** 50 }), committedIndex: number }),
+  values: fc
+    .record({ term: number, prevLogTerm: number, prevLogIndex: fc.integer({ min: 0, max: 2 ** 50 }), committedIndex: number })
+    .map((values) => ({ ...values, prevLogTerm: Math.min(values.prevLogTerm, values.term) })),
   data: fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 5 }),
 })
 
@@ -88,6 +90,27 @@ test('one flipped bit anywhere in the entries refuses the frame', () => {
     assert.is(seq, 9)
     assert.is(request, undefined)
   }
+})
+
+test('entries whose terms go back, are beyond the frame’s or begin below the one before refuse the frame', () => {
+  const request = requestOf({ term: 3, prevLogTerm: 2, prevLogIndex: 7, committedIndex: 5 }, [])
+  const decoded = (...terms: number[]) => {
+    const batches = terms.map((term, i) =>
+      EntryBatch.encode(logIndex(8 + i), asTerm(term), [{ type: EntryType.DATA, data: Buffer.from('a') }], checksum),
+    )
+    return decodeFrame(messageOf(4, { ...request, entries: EntryBatch.concat(batches) }), route, checksum)
+  }
+  for (const [terms, text] of [
+    [[3, 2], 'entry 9 is of term 2, after one of term 3'],
+    [[2, 3, 2, 3], 'entry 10 is of term 2, after one of term 3'],
+    [[2, 4], 'entry 9 is of term 4, the request of term 3'],
+    [[1, 3], 'entry 8 is of term 1, after one of term 2'],
+  ] as const) {
+    const { seq, status, request: taken } = decoded(...terms)
+    assert.equal([seq, status.code, taken], [4, ErrorCode.EREQUEST, undefined], terms.join(' '))
+    assert.match(status.message, `from 127.0.0.1:1:0:0: ${text}`)
+  }
+  assert.ok(decoded(2, 2, 3).status.ok)
 })
 
 test('a frame cut short anywhere is refused, or is a shorter frame without entries', () => {
