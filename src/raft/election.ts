@@ -158,6 +158,8 @@ export class Election {
 
   private askForPreVotes(): void {
     const { node } = this
+    // Much may have come to pass while a leader was looked for.
+    if (!this.mayCampaign || this.isUnfit || !node.meta.isDurable || node.stickiness.promisedForMs > 0) return
     // Grants of an earlier, undecided round in the same term still hold: peers slower than the retry must count too.
     const earlier = this.round?.kind === 'pre-vote' && this.round.term === node.meta.term ? this.round : null
     if (earlier && node.env.clock.now() - earlier.startedAt < node.electionTimeoutMs) {

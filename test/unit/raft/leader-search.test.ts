@@ -81,4 +81,13 @@ test('who is left out by a leader that knows no less asks all others, and is rem
   assert.is(removed(left, left), 0, 'nobody leads')
 })
 
+test('who gave its vote while it looked for a leader asks for none before that is durable', () => {
+  const { bench, asked, preVotes } = restarted({ 2: 'nothing', 3: {} })
+  bench.until('the others are asked', () => asked.length > 0)
+  bench.held.meta = true
+  bench.vote('requestVote', 3, 5, [9, 5])
+  bench.advance(T / 2)
+  assert.is(preVotes(), 0)
+})
+
 test.run()
