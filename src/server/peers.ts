@@ -10,6 +10,8 @@ import type { NodeConfiguration } from './configuration.js'
 
 /** A peer that may not take part is named in the log at most this often. */
 const SAY_AGAIN_MS = 60_000
+/** Anybody may call under any address: of so many it is known what they are, and no more of them are named at a time. */
+const PEERS_MAX = 1024
 
 export interface PeersOptions {
   readonly configuration: NodeConfiguration
@@ -59,13 +61,21 @@ export class Peers {
   }
 
   private learn(peer: PeerId, kind: PeerKind): void {
-    if (this.kinds.get(peer.address) !== kind) this.kinds.set(peer.address, kind)
+    if (this.kinds.get(peer.address) === kind) return
+    this.kinds.set(peer.address, kind)
+    if (this.kinds.size > PEERS_MAX) this.kinds.delete(this.kinds.keys().next().value!)
   }
 
   private refuse(groupId: string, peer: PeerId): void {
     const now = performance.now()
     this.learn(peer, 'braft')
     if (now - (this.refusedAt.get(peer.address) ?? Number.NEGATIVE_INFINITY) < SAY_AGAIN_MS) return
+    this.refusedAt.delete(peer.address)
+    for (const [address, at] of this.refusedAt) {
+      if (now - at < SAY_AGAIN_MS) break
+      this.refusedAt.delete(address)
+    }
+    if (this.refusedAt.size >= PEERS_MAX) return
     this.refusedAt.set(peer.address, now)
     const reason = 'it is a braft node; a group takes those only when its raftctl members were started with --mixed'
     this.options.observe({ name: 'peer.refused', groupId, peerId: this.options.configuration.peerId, peer, reason })
