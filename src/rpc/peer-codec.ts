@@ -1,9 +1,10 @@
+import { decodeConfiguration } from '../raft/configuration.js'
 import type { Checksum } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
-import { EntryBatch } from '../raft/log-entry.js'
+import { EntryBatch, EntryType } from '../raft/log-entry.js'
 import type { AppendEntriesRequest, AppendEntriesResponse } from '../raft/messages.js'
 import type { PeerId } from '../raft/peer-id.js'
-import { asTerm, logIndex } from '../raft/types.js'
+import { asTerm, logIndex, plus } from '../raft/types.js'
 
 /**
  * The two messages of the append stream (proto/peer.proto: AppendFrame, AppendAck), encoded and decoded by hand: they are
@@ -50,7 +51,7 @@ export function encodeFrame(seq: number, request: AppendEntriesRequest): { head:
 
 /**
  * Reads a frame that came from a peer. Every checksum of every entry is verified before anything else sees it.
- * EREQUEST when the bytes are no frame, an entry is damaged or its term cannot stand there: such a frame must not be stored.
+ * EREQUEST when the bytes are no frame, an entry is damaged, is no configuration though it says so, or its term cannot stand there: such a frame must not be stored.
  */
 export function decodeFrame(
   bytes: Buffer,
@@ -74,8 +75,8 @@ export function decodeFrame(
       return { seq, status: Status.error(ErrorCode.EREQUEST, `${where} arrived damaged: ${parsed.problem}`) }
     }
     batch = parsed.batch
-    const misplaced = batch.misplaced(asTerm(prevLogTerm), asTerm(term))
-    if (misplaced) return { seq, status: Status.error(ErrorCode.EREQUEST, `from ${route.from}: ${misplaced}`) }
+    const problem = batch.misplaced(asTerm(prevLogTerm), asTerm(term)) ?? unreadable(batch)
+    if (problem) return { seq, status: Status.error(ErrorCode.EREQUEST, `from ${route.from}: ${problem}`) }
   }
   const request: AppendEntriesRequest = {
     groupId: route.groupId,
@@ -88,6 +89,16 @@ export function decodeFrame(
     entries: batch,
   }
   return { seq, status: Status.OK, request }
+}
+
+/** Which configuration in it is none; null when all are. Their checksums are right: whoever wrote it is broken. */
+function unreadable(batch: EntryBatch): string | null {
+  for (let index = batch.firstIndex; index <= batch.lastIndex; index = plus(index, 1)) {
+    if (batch.typeAt(index) !== EntryType.CONFIGURATION) continue
+    const id = { index, term: batch.termAt(index) }
+    if (!decodeConfiguration(batch.dataAt(index), id)) return `entry ${index} holds no configuration`
+  }
+  return null
 }
 
 /** The answer to frame `seq`, as a protobuf message without the gRPC prefix. */

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { raftctl } from '../../../src/generated/raftctl.js'
+import { Configuration, encodeConfiguration } from '../../../src/raft/configuration.js'
 import { ErrorCode, Status } from '../../../src/raft/errors.js'
 import { EntryBatch, EntryType } from '../../../src/raft/log-entry.js'
 import type { AppendEntriesRequest } from '../../../src/raft/messages.js'
@@ -90,6 +91,16 @@ test('one flipped bit anywhere in the entries refuses the frame', () => {
     assert.is(seq, 9)
     assert.is(request, undefined)
   }
+})
+
+test('a configuration that is none refuses the frame, whatever its checksum says', () => {
+  const request = requestOf({ term: 3, prevLogTerm: 2, prevLogIndex: 7, committedIndex: 5 }, [])
+  const decoded = (data: Uint8Array) => {
+    const entries = EntryBatch.encode(logIndex(8), asTerm(3), [{ type: EntryType.CONFIGURATION, data }], checksum)
+    return decodeFrame(messageOf(4, { ...request, entries }), route, checksum).status
+  }
+  assert.match(String(decoded(Buffer.from([0x0a, 0x7f]))), 'from 127.0.0.1:1:0:0: entry 8 holds no configuration')
+  assert.ok(decoded(encodeConfiguration({ conf: new Configuration([route.from]), old: new Configuration([]), learners: [] }, null)).ok)
 })
 
 test('entries whose terms go back, are beyond the frame’s or begin below the one before refuse the frame', () => {
