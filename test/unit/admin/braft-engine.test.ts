@@ -5,9 +5,10 @@ import { BraftEngine } from '../../../src/admin/engines/braft.js'
 import { EitherEngine } from '../../../src/admin/engines/either.js'
 import type { ChangeMembersCall, ChangeProgress } from '../../../src/admin/engines/engine.js'
 import { braft } from '../../../src/generated/braft.js'
-import { CliError, type ErrorCode } from '../../../src/terminal/errors.js'
+import type { ErrorCode } from '../../../src/terminal/errors.js'
 import { BrpcFailure, FakeBraftCluster, type FakeBraftNode } from '../../support/fake-braft.js'
 import { FakeNode } from '../../support/fake-control.js'
+import { refused } from '../../support/refused.js'
 import { connection } from './fake-engine.js'
 
 const test = suite('a group of braft nodes to those who administer it')
@@ -32,16 +33,6 @@ function settings() {
 const at = (node: FakeBraftNode) => ({ endpoint: node.address, group: 'Counter' })
 const refOf = ({ address, peerId }: FakeBraftNode) => ({ id: address, peerId })
 const asked = (method: string) => cluster.nodes.flatMap((node) => node.asked.filter((one) => one === method)).length
-
-async function refused(promise: Promise<unknown>): Promise<CliError> {
-  try {
-    await promise
-  } catch (thrown) {
-    if (thrown instanceof CliError) return thrown
-    throw thrown
-  }
-  throw new Error('nothing was refused')
-}
 
 function change(changes: Partial<ChangeMembersCall>): Promise<ChangeProgress> {
   const call: ChangeMembersCall = {

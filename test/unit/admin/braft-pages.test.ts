@@ -4,9 +4,9 @@ import * as assert from 'uvu/assert'
 import { BraftEngine } from '../../../src/admin/engines/braft.js'
 import { BraftPages } from '../../../src/admin/engines/braft-pages.js'
 import type { ChangeProgress } from '../../../src/admin/engines/engine.js'
-import { CliError } from '../../../src/terminal/errors.js'
 import { FakeBraftCluster, FakeBraftNode } from '../../support/fake-braft.js'
 import { FakeNode } from '../../support/fake-control.js'
+import { refused } from '../../support/refused.js'
 import { connection } from './fake-engine.js'
 
 const test = suite('pages of braft')
@@ -17,16 +17,6 @@ test.before.each(async () => {
 test.after.each(() => node.close())
 
 const settings = { ...connection, group: 'Counter', timeoutMs: 10_000, connectTimeoutMs: 10_000 }
-
-async function refused(promise: Promise<unknown>): Promise<CliError> {
-  try {
-    await promise
-  } catch (thrown) {
-    if (thrown instanceof CliError) return thrown
-    throw thrown
-  }
-  throw new Error('nothing was refused')
-}
 
 test('a group that is named is that group, and no other', async () => {
   using pages = new BraftPages(settings)

@@ -13,21 +13,12 @@ import { KINDS, parseScenario, scheduleOf } from '../../../src/admin/chaos/scena
 import { eventText } from '../../../src/admin/chaos/story.js'
 import { twoLeaders } from '../../../src/admin/chaos/verification.js'
 import { CliError } from '../../../src/terminal/errors.js'
+import { refused } from '../../support/refused.js'
 import { PROJECT } from '../../support/run-cli.js'
 
 const test = suite('chaos')
 const members = [1, 2, 3].map((n) => ({ id: `n${n}`, address: `127.0.0.1:700${n}` }))
 const all = { members, free: members.map(({ id }) => id), leader: 'n2' }
-
-async function refused(act: () => unknown): Promise<CliError> {
-  try {
-    await act()
-  } catch (thrown) {
-    if (thrown instanceof CliError) return thrown
-    throw thrown
-  }
-  throw new Error('it was taken')
-}
 
 const partition = (words: string[], oneWay = false) => cast(partitionDraft(words, { oneWay }), all, seeded(1))
 
