@@ -37,6 +37,11 @@ export function advise(status: ClusterStatus, options: AdviceOptions): string | 
   const short = members.filter((row) => row.alarms.includes('NOSPACE'))
   if (short.length > 0)
     return `${names(short)} ${are(short)} short of space, ${leadershipBy(status, short)} → free space on ${disksOf(short)}`
+  const readonly = members.filter((row) => row.alarms.includes('READONLY'))
+  if (readonly.some((row) => row.leader))
+    return `${status.leader} leads and takes no writes: read-only mode → raftctl node status ${status.leader}`
+  if (readonly.length > 0)
+    return `${names(readonly)} ${are(readonly)} in read-only mode: writes do without ${readonly.length === 1 ? 'it' : 'them'}`
   const outside = status.nodes.find((row) => row.role === null && row.reachable && row.standing === 'rebuilding')
   if (outside && status.leaderConfirmed) return `${outside.id} waits to be added → raftctl member add ${outside.id}=${outside.address}`
   if (!status.leaderConfirmed && status.nodes.some((row) => row.reachable)) return 'no leader yet → raftctl wait leader'

@@ -95,8 +95,8 @@ export class AppendHandler {
   }
 
   private response(fields: Pick<AppendEntriesResponse, 'success' | 'lastLogIndex'>): AppendEntriesResponse {
-    const { meta, space, isRebuilding } = this.node
-    return { term: meta.term, readonly: space.isShort, rebuilding: isRebuilding, ...fields }
+    const { meta, readOnly, space, isRebuilding } = this.node
+    return { term: meta.term, readonly: readOnly.isOn, short: space.isShort, rebuilding: isRebuilding, ...fields }
   }
 }
 

@@ -81,7 +81,8 @@ export class ApplyQueue {
   private refusal(): Status | null {
     const { state, log } = this.node
     if (log.failure) return Status.error(ErrorCode.EPERM, `the log failed: ${log.failure.message}`)
-    if (state === 'LEADER') return this.node.space.isShort ? Status.error(ErrorCode.ENOSPC, 'the disk of the leader runs short') : null
+    if (state === 'LEADER' && this.node.space.isShort) return Status.error(ErrorCode.ENOSPC, 'the disk of the leader runs short')
+    if (state === 'LEADER') return this.node.readOnly.refusal
     if (state === 'TRANSFERRING') return Status.error(ErrorCode.EBUSY, 'is transferring leadership')
     return Status.error(ErrorCode.EPERM, this.node.isActive() ? 'is not leader' : `node is in state ${state}`)
   }

@@ -45,6 +45,11 @@ export class ConfigurationManager {
     return this.base
   }
 
+  /** Whether the entry at `index` of the log is a configuration. */
+  isAt(index: LogIndex): boolean {
+    return this.at(index).id.index === index
+  }
+
   add(entry: ConfigurationEntry): void {
     const { newest } = this
     assert(entry.id.index > newest.id.index, 'configurations out of order', { index: entry.id.index, last: newest.id.index })

@@ -49,6 +49,8 @@ export type RaftEvent = EventOrigin &
     | { readonly name: 'leader.stalled'; readonly term: Term; readonly forMs: number }
     /** Its disk runs short, and it leads on: too few others could take entries, or none of them took over. */
     | { readonly name: 'leader.short'; readonly term: Term; readonly reason: string }
+    /** Read-only mode (read-only.ts). */
+    | { readonly name: 'readonly.entered' | 'readonly.left'; readonly term: Term }
     /** The half-written end of the last write was cut off: nothing in it was acknowledged. */
     | { readonly name: 'log.tail-cut'; readonly file: string; readonly offset: number; readonly bytes: number; readonly problem: string }
     | { readonly name: 'log.durable'; readonly index: LogIndex }

@@ -184,6 +184,7 @@ export class Membership {
     if (!replicator.answeredOnce) return `it never answered${lastError === '' ? '' : ` (${lastError})`}`
     if (replicator.isInstallingSnapshot) return 'it is installing a snapshot'
     if (rebuilding) return 'it is being rebuilt'
+    if (replicator.isHeldBack) return 'it is in read-only mode'
     const behind = `it is ${this.node.log.lastIndex - replicator.agreedIndex} entries behind`
     return consecutiveErrors > 0 ? `${behind} and answers no more (${lastError})` : behind
   }

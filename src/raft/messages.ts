@@ -53,8 +53,10 @@ export interface AppendEntriesResponse {
   readonly success: boolean
   /** The follower's last index; always present on failure and in answers to a request without entries. */
   readonly lastLogIndex: LogIndex
-  /** The follower takes no entries now: its disk runs short. A braft member says so of itself when it is read-only. */
+  /** The follower is in read-only mode: it should be sent nothing but configurations. */
   readonly readonly: boolean
+  /** The follower takes no entries now: its disk runs short. braft members know no such thing. */
+  readonly short: boolean
   /** The follower is being rebuilt: the leader counts this answer for nothing. */
   readonly rebuilding: boolean
 }

@@ -23,6 +23,7 @@ import type { NodeStatus } from './node-status.js'
 import { statusOf } from './node-view.js'
 import { PeerId } from './peer-id.js'
 import { ReadIndexService } from './read-index.js'
+import { ReadOnlyMode } from './read-only.js'
 import { handleSettle } from './rebuilding.js'
 import { Removal } from './removal.js'
 import type { Replicator } from './replicator.js'
@@ -62,6 +63,7 @@ export class NodeImpl implements m.PeerHandler {
 
   disk!: DiskWatch
   space!: SpaceWatch
+  readOnly!: ReadOnlyMode
   meta!: TermVote
   log!: LogManager
   ballotBox!: BallotBox
@@ -126,6 +128,7 @@ export class NodeImpl implements m.PeerHandler {
     const onError = (error: RaftError) => this.onError(error)
     this.disk = new DiskWatch(this)
     this.space = new SpaceWatch(this)
+    this.readOnly = new ReadOnlyMode(this)
     this.meta = new TermVote(
       options.metaStorage,
       ({ term, votedFor }) => this.observe({ name: 'meta.durable', term, votedFor }),

@@ -24,6 +24,8 @@ export interface PeerStatus {
   readonly rebuilding: boolean
   /** Its disk runs short: it takes no entries, and is not asked to lead. */
   readonly isShort: boolean
+  /** It is in read-only mode: from here on it is sent nothing but configurations. 0: it is not. */
+  readonly readonlyIndex: LogIndex
   /** Of the snapshot that it is sent; both 0 when it is sent none, the total also where it is unknown. */
   readonly snapshotBytesSent: number
   readonly snapshotBytesTotal: number
@@ -64,6 +66,7 @@ export interface NodeProgress {
 export interface NodeStatus extends NodeProgress {
   readonly groupId: string
   readonly peerId: PeerId
+  /** It is in read-only mode, or, as leader, takes no tasks because too many others are. */
   readonly readonly: boolean
   readonly votedFor: PeerId
   /** PeerId.EMPTY when unknown. */

@@ -13,6 +13,11 @@ export function progressOf(node: NodeImpl): NodeProgress {
   }
 }
 
+/** It is in read-only mode, or leads and takes no tasks for that reason (braft Node::readonly). */
+export function isReadOnly({ readOnly, state }: NodeImpl): boolean {
+  return readOnly.isOn || (state === 'LEADER' && readOnly.refusal !== null)
+}
+
 /** What `node` says of itself now. */
 export function statusOf(node: NodeImpl): NodeStatus {
   const now = node.env.clock.now()
@@ -22,7 +27,7 @@ export function statusOf(node: NodeImpl): NodeStatus {
     groupId: node.groupId,
     peerId: node.serverId,
     ...progressOf(node),
-    readonly: false,
+    readonly: isReadOnly(node),
     votedFor: node.meta.votedFor,
     leaderId: node.leaderId,
     leaderContactMs: following ? Math.max(0, Math.round(now - node.stickiness.lastContactAt)) : null,

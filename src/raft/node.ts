@@ -8,7 +8,7 @@ import type { PeerHandler, ReadMode } from './messages.js'
 import { NodeImpl } from './node-impl.js'
 import type { NodeOptions } from './node-options.js'
 import type { NodeProgress, NodeStatus } from './node-status.js'
-import { progressOf } from './node-view.js'
+import { isReadOnly, progressOf } from './node-view.js'
 import type { PeerId } from './peer-id.js'
 import type { Task } from './raft.js'
 import type { ReadDone } from './read-index.js'
@@ -183,6 +183,23 @@ export class Node {
   /** NOSPACE: refuses entries with ENOSPC, as leader and as follower, until told that there is space again. */
   setDiskSpace(state: 'short' | 'ample'): void {
     this.impl.space.set(state)
+  }
+
+  /**
+   * From now on this member should take no tasks: its leader sends it only what changes of the members need, and refuses tasks
+   * with EREADONLY when it is this one, or when too few others are left (braft enter_readonly_mode). A node that starts is not in it.
+   */
+  enterReadonlyMode(): void {
+    this.impl.readOnly.enter()
+  }
+
+  leaveReadonlyMode(): void {
+    this.impl.readOnly.leave()
+  }
+
+  /** In read-only mode; on a leader also when it takes no tasks because too many others are. */
+  get readonly(): boolean {
+    return isReadOnly(this.impl)
   }
 
   /** PeerId.EMPTY when no leader is known. */

@@ -153,7 +153,9 @@ export class ReplicatorGroup {
   bestCandidate(isEligible: (replicator: Replicator) => boolean = () => true): Candidate | null {
     const fit = [...this.replicators.values()].filter((replicator) => this.isFit(replicator) && isEligible(replicator))
     // What is under way to it arrives before it is told to campaign; of equals the one that holds more is ready sooner.
-    fit.sort((a, b) => b.nextIndex - a.nextIndex || b.matchIndex - a.matchIndex)
+    // One in read-only mode would take no tasks as leader: it is the last choice.
+    const rank = ({ readonlyGate }: Replicator) => Number(readonlyGate.isClosed)
+    fit.sort((a, b) => rank(a) - rank(b) || b.nextIndex - a.nextIndex || b.matchIndex - a.matchIndex)
     const [replicator] = fit
     if (!replicator) return null
     const { lastIndex } = this.node.log
@@ -171,6 +173,7 @@ export class ReplicatorGroup {
       !replicator.rebuilding &&
       !replicator.isInstallingSnapshot &&
       !replicator.isShort &&
+      !replicator.isHeldBack &&
       replicator.consecutiveErrors === 0 &&
       replicator.lastAckedSentAt >= env.clock.now() - electionTimeoutMs
     )

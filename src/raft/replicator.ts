@@ -1,38 +1,24 @@
 import type { AppendStream, Timer } from './environment.js'
 import { assert, ErrorCode, Status } from './errors.js'
 import { HeldLog } from './held-log.js'
+import { type Beat, InFlight } from './in-flight.js'
 import type { EntryBatch } from './log-entry.js'
 import type { AppendEntriesRequest, AppendEntriesResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
 import type { PeerStatus } from './node-status.js'
 import type { PeerId } from './peer-id.js'
+import { ReadonlyGate } from './read-only.js'
 import { SnapshotSender } from './snapshot-sender.js'
 import type { SnapshotMeta } from './storage.js'
 import { type LogIndex, maxIndex, minIndex, NO_INDEX, NO_TERM, plus, type Term } from './types.js'
 
 const REQUEST_BYTES_MAX = 512 * 1024
-const INFLIGHT_BYTES_MAX = 4 * 1024 * 1024
-const INFLIGHT_REQUESTS_MAX = 16
 /** At most this long, and never longer than a quarter of the election timeout. */
 const BUSY_RETRY_MS = 1000
 /** A peer that answers nothing gets no more heartbeats than this, so that a paused process costs no memory. */
 const HEARTBEATS_UNANSWERED_MAX = 64
 /** A stream on which nothing was answered for this many election timeouts is given up and opened anew. */
 const SILENT_TIMEOUTS_MAX = 4
-
-/** A request without entries; what of `committed` its receiver takes over depends on `prev`. */
-interface Beat {
-  readonly sentAt: number
-  readonly round: number
-  readonly committed: LogIndex
-}
-
-interface Inflight extends Beat {
-  readonly seq: number
-  readonly first: LogIndex
-  readonly last: LogIndex
-  readonly bytes: number
-}
 
 /**
  * Sends the log of one leadership to one peer, in order, over a pipelined stream (braft Replicator).
@@ -69,6 +55,7 @@ export class Replicator {
   isShort = false
   /** The peer was told, and has answered, that everything up to here is committed. */
   toldCommitted: LogIndex = NO_INDEX
+  readonly readonlyGate: ReadonlyGate
 
   private state: PeerStatus['state'] = 'probe'
   private readonly sender: SnapshotSender
@@ -77,8 +64,7 @@ export class Replicator {
   private heldIndex: LogIndex = NO_INDEX
   private stream: AppendStream | null = null
   private seq = 0
-  private readonly inflight: Inflight[] = []
-  private inflightBytes = 0
+  private readonly inflight = new InFlight()
   private readonly heartbeats = new Map<number, Beat>()
   private probeSeq = 0
   private reading = false
@@ -94,6 +80,7 @@ export class Replicator {
     readonly peerId: PeerId,
   ) {
     this.heldLog = new HeldLog(node)
+    this.readonlyGate = new ReadonlyGate(node.log)
     this.sender = new SnapshotSender(node, peerId, {
       offered: (meta) => this.heldLog.begin(meta.lastIncluded.index),
       installed: (meta) => this.onInstalled(meta),
@@ -107,7 +94,7 @@ export class Replicator {
   /** Newest index up to which the logs are known to agree, durable there or not. */
   get agreedIndex(): LogIndex {
     if (this.state !== 'replicate') return this.matchIndex
-    return maxIndex(this.matchIndex, plus(this.inflight[0]?.first ?? this.nextIndex, -1))
+    return maxIndex(this.matchIndex, plus(this.inflight.oldest?.first ?? this.nextIndex, -1))
   }
 
   /** What the log must go on to hold for a snapshot under way to be of use; null: nothing. */
@@ -134,13 +121,20 @@ export class Replicator {
     this.stream = null
   }
 
+  /** It is in read-only mode, and lacks what it is not sent in that mode. */
+  get isHeldBack(): boolean {
+    return this.readonlyGate.isClosed && this.readonlyGate.last < this.node.log.lastIndex
+  }
+
   /** Sends what there is to send. Called whenever the log grew or room was made. */
   replicate(): void {
     if (this.stopped || this.state !== 'replicate') return
+    const { last } = this.readonlyGate
+    if (this.nextIndex > last) return
     if (this.needsSnapshot) return this.installSnapshot()
     const { log } = this.node
-    while (!this.reading && this.nextIndex <= log.lastIndex && this.hasRoom()) {
-      const batch = log.cached(this.nextIndex, log.lastIndex, REQUEST_BYTES_MAX)
+    while (!this.reading && this.nextIndex <= last && this.inflight.hasRoom) {
+      const batch = log.cached(this.nextIndex, last, REQUEST_BYTES_MAX)
       if (!batch) return this.readFromDisk()
       this.sendEntries(batch)
       if (this.state !== 'replicate') return
@@ -171,14 +165,15 @@ export class Replicator {
       peerId: this.peerId,
       matchIndex: maxIndex(this.matchIndex, this.heldIndex),
       nextIndex: this.nextIndex,
-      inflightRequests: this.inflight.length,
-      inflightBytes: this.inflightBytes,
+      inflightRequests: this.inflight.count,
+      inflightBytes: this.inflight.bytes,
       state: this.state,
       lastContactMs: this.answeredOnce ? Math.round(clock.now() - this.heardSentAt) : null,
       consecutiveErrors: this.consecutiveErrors,
       lastError: this.lastError,
       rebuilding: this.rebuilding,
       isShort: this.isShort,
+      readonlyIndex: this.readonlyGate.index,
       snapshotBytesSent: this.sender.progress?.sentBytes ?? 0,
       snapshotBytesTotal: this.sender.progress?.totalBytes ?? 0,
     }
@@ -191,7 +186,7 @@ export class Replicator {
   }
 
   private installSnapshot(): void {
-    if (this.inflight.length > 0) this.closeStream()
+    if (this.inflight.count > 0) this.closeStream()
     this.state = 'snapshot'
     this.sender.send()
   }
@@ -222,10 +217,6 @@ export class Replicator {
     return oldest !== undefined && this.node.env.clock.now() - oldest.sentAt > SILENT_TIMEOUTS_MAX * this.node.electionTimeoutMs
   }
 
-  private hasRoom(): boolean {
-    return this.inflight.length < INFLIGHT_REQUESTS_MAX && this.inflightBytes < INFLIGHT_BYTES_MAX
-  }
-
   private probe(): void {
     if (this.stopped) return
     this.state = 'probe'
@@ -241,7 +232,7 @@ export class Replicator {
     this.reading = true
     const { log } = this.node
     const from = this.nextIndex
-    log.read(from, log.lastIndex, REQUEST_BYTES_MAX, (status, batch) => {
+    log.read(from, this.readonlyGate.last, REQUEST_BYTES_MAX, (status, batch) => {
       this.reading = false
       if (this.stopped) return
       if (status.code === ErrorCode.ELOGDELETED) return this.replicate()
@@ -260,7 +251,6 @@ export class Replicator {
     const { firstIndex: first, lastIndex: last, byteLength: bytes } = batch
     const committed = minIndex(last, this.node.ballotBox.lastCommittedIndex)
     this.inflight.push({ seq, first, last, bytes, sentAt, round: this.node.reads.currentRound, committed })
-    this.inflightBytes += batch.byteLength
     this.nextIndex = plus(batch.lastIndex, 1)
   }
 
@@ -304,11 +294,13 @@ export class Replicator {
     if (term > this.node.meta.term) return this.onHigherTerm(term)
     if (term < this.node.meta.term) return this.failFaulty(`answered as of term ${term}`)
     this.answeredOnce = true
-    this.isShort = response!.readonly
+    this.isShort = response!.short
     if (rebuilding !== this.rebuilding) this.onFlag(rebuilding)
     if (rebuilding) this.node.settling.onFlagged(this)
     if (!beat && success) this.entriesRefused = false
     if (!this.entriesRefused) this.noteSuccess()
+    // braft says so in answers to empty requests only.
+    if (beat && this.readonlyGate.note(response!.readonly)) this.replicate()
     if (beat) this.onEmptyAnswer(seq, beat, response!)
     else this.onEntriesAnswer(seq, response!)
     if (!this.stopped) this.node.onPeerContact(this)
@@ -369,7 +361,7 @@ export class Replicator {
   }
 
   private onEntriesAnswer(seq: number, response: AppendEntriesResponse): void {
-    const sent = this.inflight[0]
+    const sent = this.inflight.oldest
     if (!sent || seq < sent.seq) return
     if (seq !== sent.seq) return this.failFaulty(`answered request ${seq} before ${sent.seq}`)
     this.noteContact(sent.sentAt, sent.round)
@@ -379,7 +371,6 @@ export class Replicator {
       return this.rewindAndProbe(response.lastLogIndex)
     }
     this.inflight.shift()
-    this.inflightBytes -= sent.bytes
     this.toldCommitted = maxIndex(this.toldCommitted, sent.committed)
     this.heldIndex = maxIndex(this.heldIndex, sent.last)
     this.heldLog.advance(sent.last)
@@ -411,9 +402,8 @@ export class Replicator {
     this.heartbeats.clear()
     this.probeSeq = 0
     this.heldIndex = NO_INDEX
-    if (this.inflight.length > 0) this.nextIndex = this.inflight[0]!.first
-    this.inflight.length = 0
-    this.inflightBytes = 0
+    if (this.inflight.oldest) this.nextIndex = this.inflight.oldest.first
+    this.inflight.clear()
   }
 
   private noteSuccess(): void {

@@ -72,7 +72,7 @@ export class SpaceWatch {
     if (env.clock.now() >= this.askAgainAt) this.inVain.clear()
     const takers = configuration.voters.filter((peer) => {
       const replicator = replicators.get(peer)
-      return replicator !== null && replicators.isFit(replicator)
+      return replicator !== null && replicators.isFit(replicator) && !replicator.readonlyGate.isClosed
     })
     if (!configuration.hasQuorum((peer) => takers.includes(peer))) {
       this.tell(`only ${takers.length} of ${configuration.voters.length - 1} other voters answer and take entries`)

@@ -72,6 +72,8 @@ export class LeadershipTransfer {
       return Status.error(ErrorCode.EHOSTUNREACH, `${peerId} does not answer`)
     if (replicator.rebuilding) return Status.error(ErrorCode.ECATCHUP, `${peerId} is being rebuilt`)
     if (replicator.isInstallingSnapshot) return Status.error(ErrorCode.ECATCHUP, `${peerId} is installing a snapshot`)
+    if (replicator.isHeldBack)
+      return Status.error(ErrorCode.EREADONLY, `${peerId} is in read-only mode and lacks what was written since: it must leave that first`)
     const behind = log.lastIndex - replicator.agreedIndex
     const margin = options.catchupMargin ?? CATCHUP_MARGIN
     return behind > margin

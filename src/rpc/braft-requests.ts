@@ -137,6 +137,7 @@ export function decodeAppend(bytes: Uint8Array): AppendEntriesResponse {
     success,
     lastLogIndex: indexOf(last_log_index ?? 0, 'last_log_index'),
     readonly: readonly ?? false,
+    short: false,
     rebuilding: false,
   }
 }

@@ -32,8 +32,13 @@ function successor(node: ControlledNode, exclude: string): PeerId | null {
   const excluded = peerOf(exclude)
   const { peers, configuration } = node.status()
   const fit = peers.filter(
-    ({ peerId, consecutiveErrors, rebuilding, isShort }) =>
-      consecutiveErrors === 0 && !rebuilding && !isShort && !peerId.equals(excluded) && configuration.conf.contains(peerId),
+    ({ peerId, consecutiveErrors, rebuilding, isShort, readonlyIndex }) =>
+      consecutiveErrors === 0 &&
+      !rebuilding &&
+      !isShort &&
+      readonlyIndex === 0 &&
+      !peerId.equals(excluded) &&
+      configuration.conf.contains(peerId),
   )
   fit.sort((a, b) => b.matchIndex - a.matchIndex)
   if (!fit[0]) throw failure(grpc.status.FAILED_PRECONDITION, 'E_NOT_CAUGHT_UP', `no voter besides ${excluded} is fit to lead`)

@@ -110,7 +110,7 @@ export function nodeStatusOf(status: NodeStatus, view: ProcessView): raftctl.v1.
     pid: process.pid,
     uptime_ms: Math.round(view.uptimeMs),
     error: status.error ? status.error.status.toString() : '',
-    alarms: [...facts.alarms, ...(status.diskStalledForMs === null ? [] : ['DISKSTALL'])],
+    alarms: [...facts.alarms, ...(status.diskStalledForMs === null ? [] : ['DISKSTALL']), ...(status.readonly ? ['READONLY'] : [])],
     read_only: status.readonly,
     faults_enabled: view.faultsEnabled,
     machine: facts.machine,

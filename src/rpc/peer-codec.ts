@@ -104,14 +104,15 @@ function unreadable(batch: EntryBatch): string | null {
 /** The answer to frame `seq`, as a protobuf message without the gRPC prefix. */
 export function encodeAck(seq: number, status: Status, response?: AppendEntriesResponse): Buffer {
   const text = status.ok ? null : Buffer.from(status.message)
-  const out = Buffer.allocUnsafe(7 * 11 + 11 + (text?.length ?? 0))
+  const out = Buffer.allocUnsafe(8 * 11 + 11 + (text?.length ?? 0))
   let at = putField(out, 0, 1, seq)
   if (response) {
     at = putField(out, at, 2, response.term)
     at = putField(out, at, 3, Number(response.success))
     at = putField(out, at, 4, response.lastLogIndex)
-    at = putField(out, at, 5, Number(response.readonly))
+    at = putField(out, at, 5, Number(response.short))
     at = putField(out, at, 6, Number(response.rebuilding))
+    at = putField(out, at, 9, Number(response.readonly))
   }
   if (!status.ok) at = putField(out, at, 7, status.code)
   if (text) {
@@ -124,13 +125,13 @@ export function encodeAck(seq: number, status: Status, response?: AppendEntriesR
 
 /** Reads an acknowledgement; null when the bytes are none. */
 export function decodeAck(bytes: Buffer): { seq: number; status: Status; response?: AppendEntriesResponse } | null {
-  const values = [0, 0, 0, 0, 0, 0, 0, 0]
+  const values = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
   let text = ''
   const ok = eachField(bytes, (field, value, view) => {
     if (view && field === 8) text = view.toString('utf8')
-    else if (!view && field < 8) values[field] = value
+    else if (!view && field < values.length) values[field] = value
   })
-  const [, seq = 0, term = 0, success = 0, lastLogIndex = 0, readonly = 0, rebuilding = 0, code = 0] = values
+  const [, seq = 0, term = 0, success = 0, lastLogIndex = 0, short = 0, rebuilding = 0, code = 0, , readonly = 0] = values
   if (!ok || !values.every(Number.isSafeInteger)) return null
   if (code !== 0) return { seq, status: new Status(code, text) }
   const response: AppendEntriesResponse = {
@@ -138,6 +139,7 @@ export function decodeAck(bytes: Buffer): { seq: number; status: Status; respons
     success: success !== 0,
     lastLogIndex: logIndex(lastLogIndex),
     readonly: readonly !== 0,
+    short: short !== 0,
     rebuilding: rebuilding !== 0,
   }
   return { seq, status: Status.OK, response }

@@ -119,11 +119,11 @@ export function voteResponseMessage(response: RequestVoteResponse): braft.Reques
 
 /** As braft answers: a success with entries says no more than that, a failure always says where the log ends. */
 export function appendResponseMessage(response: AppendEntriesResponse, hadEntries: boolean): braft.AppendEntriesResponse.$Properties {
-  const { term, success, lastLogIndex } = response
+  const { term, success, lastLogIndex, readonly } = response
   if (success && hadEntries) return { term, success }
   if (!success) return { term, success, last_log_index: lastLogIndex }
-  // Who takes no entries says so by refusing them; a braft leader would stop sending until it hears otherwise.
-  return { term, success, last_log_index: lastLogIndex, readonly: false }
+  // Whose disk runs short says so by refusing entries; a braft leader would stop sending until it hears otherwise.
+  return { term, success, last_log_index: lastLogIndex, readonly }
 }
 
 export function snapshotMetaMessage({ lastIncluded, configuration }: SnapshotMeta): braft.SnapshotMeta.$Properties {

@@ -142,7 +142,8 @@ function peerList(peers: readonly PeerId[], status: NodeStatus, form: PageForm):
 
 function replicatorLine(peer: PeerStatus, id: number, status: NodeStatus): string {
   const errors = peer.consecutiveErrors > 0 ? ` consecutive_error_times=${peer.consecutiveErrors}` : ''
-  return `replicator_${id}@${peer.peerId}: next_index=${peer.nextIndex}  flying_append_entries_size=${peer.inflightRequests} ${activity(peer, status)}${errors}`
+  const readonly = peer.readonlyIndex > 0 ? ` readonly_index=${peer.readonlyIndex} ` : ''
+  return `replicator_${id}@${peer.peerId}: next_index=${peer.nextIndex}  flying_append_entries_size=${peer.inflightRequests} ${readonly}${activity(peer, status)}${errors}`
 }
 
 function activity(peer: PeerStatus, status: NodeStatus): string {

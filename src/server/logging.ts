@@ -51,6 +51,8 @@ const LEVELS: Partial<Record<RaftEvent['name'], 'info' | 'warn' | 'error'>> = {
   'disk.recovered': 'info',
   'leader.stalled': 'warn',
   'leader.short': 'warn',
+  'readonly.entered': 'warn',
+  'readonly.left': 'info',
   'log.tail-cut': 'warn',
   'log.truncated': 'warn',
   'log.reset': 'warn',

@@ -187,7 +187,7 @@ const APPEND = {
   committedIndex: logIndex(2 ** 40),
   entries: batch(8, 3, ['a', 'bc', '']),
 }
-const ACKNOWLEDGED = { term: asTerm(300), success: true, lastLogIndex: logIndex(2 ** 40), readonly: true, rebuilding: true }
+const ACKNOWLEDGED = { term: asTerm(300), success: true, lastLogIndex: logIndex(2 ** 40), readonly: true, short: true, rebuilding: true }
 
 const appendStream: Decoder = {
   name: 'append-frame',

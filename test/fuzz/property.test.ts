@@ -96,6 +96,7 @@ test('an acknowledgement', () => {
       success: fc.boolean(),
       lastLogIndex: count.map(logIndex),
       readonly: fc.boolean(),
+      short: fc.boolean(),
       rebuilding: fc.boolean(),
     },
     PLAIN,

@@ -39,6 +39,8 @@ export interface Acts {
   full: { who: Who; bytes: number; forMs: number }
   /** The node is told that its disk runs short. */
   space: { who: Who; forMs: number }
+  /** The node is put into read-only mode. */
+  readOnly: { who: Who; forMs: number }
   readError: { who: Who; reads: number; forMs: number }
   /** Its disk takes so many times as long. */
   slowDisk: { who: Who; times: number; forMs: number }
@@ -91,6 +93,7 @@ export const FAULT_KINDS = [
   'diskError',
   'full',
   'space',
+  'readOnly',
   'readError',
   'slowDisk',
   'rot',

@@ -57,6 +57,7 @@ export class FaultDrawing {
       case 'pause':
         return [{ kind, who, forMs: this.about(t * 2) }]
       case 'space':
+      case 'readOnly':
         return [{ kind, who, forMs: this.about(t) }]
       case 'slow':
         return [{ kind, who, turnMs: toMicros(random.pick([t / 200, t / 50, t / 10, t / 3])), forMs: this.about(t * 3) }]

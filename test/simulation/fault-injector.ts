@@ -72,6 +72,8 @@ export class FaultInjector {
         return this.fillDisk(member, fault.bytes, fault.forMs)
       case 'space':
         return this.runShort(member, fault.forMs)
+      case 'readOnly':
+        return this.makeReadOnly(member, fault.forMs)
       case 'readError':
         return this.failReads(member, fault.reads, fault.forMs)
       case 'slowDisk':
@@ -115,6 +117,18 @@ export class FaultInjector {
   /** Every group on that machine is told that there is space again. */
   endShortage(member: SimMember): void {
     for (const each of member.host.members) if (each.isUp) each.run('space:ample', (node) => node.setDiskSpace('ample'))
+  }
+
+  private makeReadOnly(member: SimMember, forMs: number): void {
+    const { process } = member
+    member.run('read-only:enter', (node) => node.enterReadonlyMode())
+    this.later(forMs, () => {
+      if (member.process === process) this.makeWritable(member)
+    })
+  }
+
+  makeWritable(member: SimMember): void {
+    if (member.isUp) member.run('read-only:leave', (node) => node.leaveReadonlyMode())
   }
 
   private arm(fault: PointFault): boolean {

@@ -35,6 +35,7 @@ export const FLOORS_PER_100_SEEDS: Counters = {
   midJoint: 1,
   space: 5,
   shortLeaders: 1,
+  readOnly: 5,
   clog: 10,
   stall: 10,
   diskError: 5,

@@ -270,7 +270,7 @@ function describe(event: RaftEvent): string | number {
 }
 
 /** Nothing was proposed. */
-const REFUSED: ReadonlySet<number> = new Set([ErrorCode.EPERM, ErrorCode.EBUSY, ErrorCode.ENOSPC])
+const REFUSED: ReadonlySet<number> = new Set([ErrorCode.EPERM, ErrorCode.EBUSY, ErrorCode.ENOSPC, ErrorCode.EREADONLY])
 
 /** A write's fate from the status its closure was given. */
 export function outcomeOf(status: Status): 'acked' | 'refused' | 'unknown' {

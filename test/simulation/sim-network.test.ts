@@ -14,7 +14,14 @@ import { SimRandom } from './sim-random.js'
 
 const A = new PeerId('10.0.0.1', 1)
 const B = new PeerId('10.0.0.2', 1)
-const ACCEPTED: AppendEntriesResponse = { term: asTerm(1), success: true, lastLogIndex: NO_INDEX, readonly: false, rebuilding: false }
+const ACCEPTED: AppendEntriesResponse = {
+  term: asTerm(1),
+  success: true,
+  lastLogIndex: NO_INDEX,
+  readonly: false,
+  short: false,
+  rebuilding: false,
+}
 
 function world(seed = 1, lossRate = 0) {
   const scheduler = new Scheduler()

@@ -139,7 +139,15 @@ export function planOf(seed: number): SwarmPlan {
 }
 
 /** Kinds that are rarer than others, and in how many of the seeds they take part. */
-const SHARES: Partial<Record<FaultKind, number>> = { diskError: 0.15, full: 0.1, space: 0.2, clockJump: 0.3, power: 1, point: 0.6 }
+const SHARES: Partial<Record<FaultKind, number>> = {
+  diskError: 0.15,
+  full: 0.1,
+  space: 0.2,
+  readOnly: 0.2,
+  clockJump: 0.3,
+  power: 1,
+  point: 0.6,
+}
 
 /** Each kind has a stream of its own: another one more does not change what a seed draws for the others. */
 function faultWeightsOf(seed: number): Record<FaultKind, number> {

@@ -232,6 +232,7 @@ export class Swarm {
       member.profile.stalledUntil = 0
       cluster.resume(member)
       this.faults.endShortage(member)
+      this.faults.makeWritable(member)
     }
     // Restarts already planned happen; nobody is left behind.
     cluster.run(electionTimeoutMs * 2)

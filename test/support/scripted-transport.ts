@@ -57,7 +57,15 @@ export class ScriptedStream implements AppendStream {
     assert(next, 'nothing waits for an answer', { to: this.to.key })
     const { request } = next
     const lastLogIndex = request.entries?.lastIndex ?? request.prevLogIndex
-    this.answer(next.seq, Status.OK, { term: request.term, success: true, lastLogIndex, readonly: false, rebuilding: false, ...fields })
+    this.answer(next.seq, Status.OK, {
+      term: request.term,
+      success: true,
+      lastLogIndex,
+      readonly: false,
+      short: false,
+      rebuilding: false,
+      ...fields,
+    })
     return request
   }
 

@@ -24,6 +24,7 @@ export const ACCEPTED: AppendEntriesResponse = {
   success: true,
   lastLogIndex: logIndex(9),
   readonly: false,
+  short: false,
   rebuilding: false,
 }
 export const closers: (() => unknown)[] = []

@@ -325,4 +325,12 @@ test('the advice names whose disk runs short, and what became of the leadership'
   )
 })
 
+test('the advice names who is in read-only mode', () => {
+  const alarms = ['READONLY']
+  const advised = (...rest: Parameters<typeof report>[1][]) =>
+    advise(read([up(leader(rest[0])), up(report(2, rest[1])), up(report(3))]).status, { playground: 'dev' })
+  assert.is(advised({}, { alarms }), 'n2 is in read-only mode: writes do without it')
+  assert.is(advised({ alarms }, { alarms }), 'n1 leads and takes no writes: read-only mode → raftctl node status n1')
+})
+
 test.run()

@@ -44,7 +44,7 @@ test('I01 it stays while nobody else has more on disk, and gives way once a quor
   const takeHeartbeats = (n: number) => {
     for (const { seq, request } of bench.stream(n).unanswered.filter((sent) => !sent.request.entries)) {
       const { term, prevLogIndex: lastLogIndex } = request
-      bench.stream(n).answer(seq, Status.OK, { term, success: true, lastLogIndex, readonly: false, rebuilding: false })
+      bench.stream(n).answer(seq, Status.OK, { term, success: true, lastLogIndex, readonly: false, short: false, rebuilding: false })
     }
     bench.settle()
   }

@@ -163,9 +163,9 @@ test('while it starts it refuses for now, and stopping it then still tells init'
 
 test('a disk that runs short refuses writes and keeps the rest going', () => {
   const bench = NodeBench.leader(6)
-  for (const n of [2, 3]) bench.stream(n).answerAll({ readonly: true })
+  for (const n of [2, 3]) bench.stream(n).answerAll({ short: true })
   bench.advance(100)
-  for (const n of [2, 3]) bench.stream(n).answerAll({ readonly: true })
+  for (const n of [2, 3]) bench.stream(n).answerAll({ short: true })
   bench.node.setDiskSpace('short')
   bench.propose('a')
   assert.is(bench.told.at(-1), 'a ENOSPC')

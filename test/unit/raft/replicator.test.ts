@@ -242,7 +242,7 @@ test('a peer that answers nothing gets a bounded number of heartbeats, and a new
 
 test('B08 an answer out of order or of an older term counts for nothing and breaks nothing', () => {
   const bench = NodeBench.leader(6)
-  const answer = { term: asTerm(6), success: true, lastLogIndex: logIndex(3), readonly: false, rebuilding: false }
+  const answer = { term: asTerm(6), success: true, lastLogIndex: logIndex(3), readonly: false, short: false, rebuilding: false }
   bench.propose('a')
   bench.propose('b')
   const [, second] = bench.stream(2).unanswered

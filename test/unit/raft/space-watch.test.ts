@@ -13,8 +13,8 @@ const test = suite('SpaceWatch')
 function pass(bench: NodeBench, ms: number, ample: readonly number[], short: readonly number[] = []): void {
   for (let i = 0; i < ms; i += 10) {
     bench.advance(10)
-    for (const n of ample) bench.stream(n).answerAll({ readonly: false })
-    for (const n of short) bench.stream(n).answerAll({ readonly: true })
+    for (const n of ample) bench.stream(n).answerAll({ short: false })
+    for (const n of short) bench.stream(n).answerAll({ short: true })
     for (const call of bench.transport.open('release')) call.finish(Status.OK, { term: asTerm(bench.term) })
     bench.settle()
   }
@@ -125,7 +125,7 @@ test('what is short declines to take over, and an operator is told so before wri
     ),
   )
   assert.equal([answered.response!.success, follower.state], [false, 'FOLLOWER'])
-  assert.is(follower.append(2, 6).response!.readonly, true)
+  assert.is(follower.append(2, 6).response!.short, true)
 
   const leader = NodeBench.leader(6)
   pass(leader, 150, [3], [2])

@@ -68,7 +68,7 @@ test('the successor is one that answers well, however much another holds', () =>
   for (let i = 0; i < 25; i++) {
     silent.advance(50)
     const beat = silent.stream(2).unanswered.find(({ request }) => request.entries === null)
-    const answer = { term: asTerm(6), success: true, lastLogIndex: logIndex(1), readonly: false, rebuilding: false }
+    const answer = { term: asTerm(6), success: true, lastLogIndex: logIndex(1), readonly: false, short: false, rebuilding: false }
     if (beat) silent.stream(2).answer(beat.seq, Status.OK, answer)
   }
   assert.is(silent.impl.replicators.bestCandidate()?.replicator.peerId.port, 2, 'member 3 has not answered for long')

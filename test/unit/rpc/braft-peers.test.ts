@@ -23,7 +23,14 @@ test.after.each(async () => {
   for (const close of closers.splice(0).reverse()) await close()
 })
 
-const APPENDED: AppendEntriesResponse = { term: asTerm(3), success: true, lastLogIndex: logIndex(9), readonly: false, rebuilding: false }
+const APPENDED: AppendEntriesResponse = {
+  term: asTerm(3),
+  success: true,
+  lastLogIndex: logIndex(9),
+  readonly: false,
+  short: false,
+  rebuilding: false,
+}
 
 /** A server with the four captured members as nodes of this process, and a braft peer connected to it. */
 async function start(handler: Partial<PeerHandler>, options: Partial<Omit<RaftServiceOptions, 'nodes'>> = {}) {
@@ -282,6 +289,11 @@ test('answers carry what braft needs: the log’s end after a probe and a failur
   assert.is(Number(failure.last_log_index), 0)
   assert.ok(Object.hasOwn(failure, 'last_log_index'))
   assert.is(failure.readonly, null)
+  // A disk that runs short is no read-only mode: a braft leader would send nothing until it hears otherwise.
+  answered = { ...APPENDED, readonly: true }
+  assert.equal(fields(await append([])), [3, true, 9, true])
+  answered = { ...APPENDED, short: true }
+  assert.equal(fields(await append([])), [3, true, 9, false])
 })
 
 test('a directory that may have forgotten a term follows a braft leader, and every append is EAGAIN, empty or not, but for a later term', async () => {

@@ -313,7 +313,14 @@ test('entries with data over gRPC or JSON are refused: their attachment cannot h
     silentHandler({
       handleAppendEntries: (request, answer) => {
         appends++
-        answer(Status.OK, { term: request.term, success: true, lastLogIndex: logIndex(7), readonly: false, rebuilding: false })
+        answer(Status.OK, {
+          term: request.term,
+          success: true,
+          lastLogIndex: logIndex(7),
+          readonly: false,
+          short: false,
+          rebuilding: false,
+        })
       },
     }),
   )

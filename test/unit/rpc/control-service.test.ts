@@ -89,6 +89,7 @@ const leading: NodeStatus = {
       lastError: '',
       rebuilding: false,
       isShort: false,
+      readonlyIndex: logIndex(0),
       snapshotBytesSent: 97,
       snapshotBytesTotal: 388,
     },

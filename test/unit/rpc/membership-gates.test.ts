@@ -37,6 +37,7 @@ function follower(peerId: PeerId, changes: Partial<PeerStatus> = {}): PeerStatus
     lastError: '',
     rebuilding: false,
     isShort: false,
+    readonlyIndex: logIndex(0),
     ...changes,
   } as PeerStatus
 }

@@ -119,7 +119,14 @@ test('entries go to a braft node with their data in the attachment and every dat
   member.term = 2
   const { send, answered } = openStream(transport, to)
   send(1, 0)
-  assert.equal(await answered(1), { term: asTerm(2), success: true, lastLogIndex: logIndex(0), readonly: false, rebuilding: false })
+  assert.equal(await answered(1), {
+    term: asTerm(2),
+    success: true,
+    lastLogIndex: logIndex(0),
+    readonly: false,
+    short: false,
+    rebuilding: false,
+  })
   send(2, 0, [configuration(TWO, [TWO[0]!]), data('first'), data(''), { type: EntryType.NO_OP, data: Buffer.alloc(0) }, data('x')], 3)
   assert.equal(((await answered(2)) as AppendEntriesResponse).success, true)
   assert.equal(
@@ -192,7 +199,14 @@ test('what a braft node refuses comes with its number, and a failure without a h
   }
   member.intercept = () => null
   send(10, 7)
-  assert.equal(await answered(10), { term: asTerm(2), success: false, lastLogIndex: logIndex(0), readonly: false, rebuilding: false })
+  assert.equal(await answered(10), {
+    term: asTerm(2),
+    success: false,
+    lastLogIndex: logIndex(0),
+    readonly: false,
+    short: false,
+    rebuilding: false,
+  })
   member.term = 3
   send(11, 0)
   assert.equal(((await answered(11)) as AppendEntriesResponse).term, 3)

@@ -154,15 +154,15 @@ test('fields that a newer peer adds are skipped', () => {
 test('an acknowledgement reads back, and is what protobuf would have written', () => {
   fc.assert(
     fc.property(
-      fc.tuple(number, number, number, fc.boolean(), fc.boolean(), fc.boolean()),
-      ([seq, term, last, success, readonly, rebuilding]) => {
-        const response = { term: asTerm(term), success, lastLogIndex: logIndex(last), readonly, rebuilding }
+      fc.tuple(number, number, number, fc.boolean(), fc.boolean(), fc.boolean(), fc.boolean()),
+      ([seq, term, last, success, readonly, short, rebuilding]) => {
+        const response = { term: asTerm(term), success, lastLogIndex: logIndex(last), readonly, short, rebuilding }
         const bytes = encodeAck(seq, Status.OK, response)
         assert.equal(decodeAck(bytes), { seq, status: Status.OK, response })
         const proto = raftctl.v1.AppendAck.decode(bytes)
         assert.equal([fromInt64(proto.seq), fromInt64(proto.term), proto.success], [seq, term, success])
         assert.equal(
-          Buffer.from(raftctl.v1.AppendAck.encode({ seq, term, success, last_log_index: last, readonly, rebuilding }).finish()),
+          Buffer.from(raftctl.v1.AppendAck.encode({ seq, term, success, last_log_index: last, readonly, short, rebuilding }).finish()),
           Buffer.from(bytes),
         )
       },

@@ -30,6 +30,7 @@ function peerStatus(text: string, overrides: Partial<PeerStatus> = {}): PeerStat
     lastError: '',
     rebuilding: false,
     isShort: false,
+    readonlyIndex: logIndex(0),
     snapshotBytesSent: 0,
     snapshotBytesTotal: 0,
     ...overrides,
@@ -123,6 +124,10 @@ test('a leader says what its replicators and a configuration change are at', () 
   assert.match(page, 'replicator_2@127.0.0.1:8502:0:0: next_index=83  flying_append_entries_size=0 installing snapshot {9, 2}\r\n')
   assert.match(page, 'replicator_3@127.0.0.1:8503:0:0: next_index=84  flying_append_entries_size=2 appending [81, 83]\r\n')
   assert.not.match(page, 'leader: ')
+
+  const readonly = pageWith({ state: 'LEADER', readonly: true, peers: [peerStatus('127.0.0.1:8501', { readonlyIndex: logIndex(81) })] })
+  assert.match(readonly, 'state: LEADER\r\nreadonly: 1\r\n')
+  assert.match(readonly, 'next_index=83  flying_append_entries_size=0  readonly_index=81 idle\r\n')
 
   const catchingUp = pageWith({ state: 'LEADER', leaderReadyForMs: 9, membership: { stage: 'catching_up', target: PEERS } })
   assert.match(catchingUp, /changing_conf: YES {4}stage: STAGE_CATCHING_UP\r\nnew_peers: .*\r\nold_peers: /)

@@ -57,7 +57,7 @@ const request: AppendEntriesRequest = {
     checksum,
   ),
 }
-const answer = { term: asTerm(301), success: true, lastLogIndex: logIndex(2 ** 40 + 2), readonly: true, rebuilding: true }
+const answer = { term: asTerm(301), success: true, lastLogIndex: logIndex(2 ** 40 + 2), readonly: false, short: true, rebuilding: true }
 
 function frameBytes(): Buffer {
   const { head, entries } = encodeFrame(9, request)
