@@ -4,27 +4,15 @@ import {
   Configuration,
   closure,
   EventLoopExecutor,
-  type Iterator,
   Node,
   NodeFileSystem,
   openStorage,
   PeerId,
   productionEnvironment,
-  StateMachine,
-  Status,
+  type Status,
   type Transport,
 } from '../src/index.js'
-
-class Counter extends StateMachine {
-  value = 0n
-
-  onApply(iterator: Iterator): void {
-    for (; iterator.valid(); iterator.next()) {
-      this.value += iterator.data().readBigInt64BE()
-      iterator.done()?.run(Status.OK)
-    }
-  }
-}
+import { Counter, encodeAmount } from './counter-machine.js'
 
 const [directory, amount = '1'] = process.argv.slice(2)
 if (directory === undefined) throw new Error('usage: node dist/examples/counter.js DIR [AMOUNT]')
@@ -74,9 +62,7 @@ await told<void>((done) =>
   ),
 )
 while (!node.isLeader()) await new Promise((resolve) => setTimeout(resolve, 5))
-const data = Buffer.alloc(8)
-data.writeBigInt64BE(BigInt(amount))
-await told<void>((done) => node.apply({ data, done: closure(done) }))
+await told<void>((done) => node.apply({ data: encodeAmount(BigInt(amount)), done: closure(done) }))
 await told((done) => node.readIndex(1000, done))
 process.stdout.write(`${counter.value}\n`)
 await told<void>((done) => node.shutdown(done))

@@ -8,12 +8,9 @@ import {
   checksum,
   closure,
   DirectoryLock,
-  type Done,
   ErrorCode,
   EventLoopExecutor,
   Faults,
-  type File,
-  type Iterator,
   Node,
   NodeFileSystem,
   NodeManager,
@@ -25,52 +22,14 @@ import {
   productionEnvironment,
   RpcServer,
   type SnapshotMeta,
-  type SnapshotReader,
-  type SnapshotWriter,
-  StateMachine,
-  Status,
+  type Status,
 } from '../src/index.js'
+import { Counter, encodeAmount } from './counter-machine.js'
 
 const GROUP = 'counter'
 /** 128 bits that only the members of this cluster share: whoever shows others is refused. */
 const CLUSTER_ID = '5f0c1d6b3e7a4c289b1d0e6f7a8c9d21'
 const ONE_MINUTE_MS = 60_000
-
-class Counter extends StateMachine {
-  value = 0n
-
-  onApply(iterator: Iterator): void {
-    for (; iterator.valid(); iterator.next()) {
-      this.value += iterator.data().readBigInt64BE()
-      iterator.done()?.run(Status.OK)
-    }
-  }
-
-  override onSnapshotSave(writer: SnapshotWriter, done: Done): void {
-    // Pinned down before this returns: tasks go on being applied while the file is written.
-    const bytes = Buffer.from(`${this.value}`)
-    writer.fileSystem.open(`${writer.path}/value`, { write: true, create: true }, (opened, file) => {
-      if (!opened.ok) return done(opened)
-      file!.write([bytes], 0, (written) =>
-        file!.close((closed) => {
-          if (!written.ok || !closed.ok) return done(written.ok ? closed : written)
-          done(writer.addFile('value'))
-        }),
-      )
-    })
-  }
-
-  override onSnapshotLoad(reader: SnapshotReader, done: Done): void {
-    const load = (file: File) =>
-      file.read(0, 64, (status, bytes) =>
-        file.close(() => {
-          if (status.ok) this.value = BigInt(bytes!.toString())
-          done(status)
-        }),
-      )
-    reader.fileSystem.open(`${reader.path}/value`, {}, (opened, file) => (opened.ok ? load(file!) : done(opened)))
-  }
-}
 
 const [self, members, directory] = process.argv.slice(2)
 const peerId = PeerId.parse(self ?? '')
@@ -121,9 +80,7 @@ const started = await ask<void>((done) => {
 if (!started.status.ok) throw new Error(started.status.toString())
 
 async function add(amount: bigint): Promise<string> {
-  const data = Buffer.alloc(8)
-  data.writeBigInt64BE(amount)
-  const { status } = await ask<void>((done) => node.apply({ data, done: closure(done) }))
+  const { status } = await ask<void>((done) => node.apply({ data: encodeAmount(amount), done: closure(done) }))
   if (status.ok) return 'added'
   // Not taken: whoever leads may be asked instead. Any other error, EOUTCOMEUNKNOWN above all, may have been applied.
   if (status.code === ErrorCode.EPERM) return `not the leader, that is ${node.leaderId().isEmpty ? 'nobody' : node.leaderId().address}`

@@ -83,9 +83,11 @@ function select() {
     const compiled = path.endsWith('.ts') ? join(root, 'dist', inside.replace(/\.ts$/, '.js')) : path
     return new TestFile({ root, name: inside, source: path, compiled, timeoutSeconds: Number(options.timeout) })
   }
-  const all = readdirSync(join(root, 'test'), { recursive: true })
-    .filter((file) => file.endsWith('.test.ts'))
-    .map((file) => join('test', file))
+  const all = ['test', 'examples'].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true })
+      .filter((file) => file.endsWith('.test.ts'))
+      .map((file) => join(folder, file)),
+  )
   const chosen =
     patterns.length === 0
       ? all

@@ -9,6 +9,7 @@ const doubles = new Map([
 
 export async function resolve(specifier, context, next) {
   const double = doubles.get(specifier)
-  const isTest = double !== undefined && context.parentURL?.includes('/test/') && !context.parentURL.includes('/node_modules/')
+  const isTest =
+    double !== undefined && /\/(test|examples)\//.test(context.parentURL ?? '') && !context.parentURL.includes('/node_modules/')
   return isTest ? { url: new URL(double, import.meta.url).href, shortCircuit: true } : next(specifier, context)
 }

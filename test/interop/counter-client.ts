@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { ErrorCode } from '../../src/raft/errors.js'
 import { type BaiduStdClient, BaiduStdError, callBaiduStd } from '../../src/rpc/baidu-std-client.js'
-import type { SimRandom } from '../simulation/sim-random.js'
+import type { SimRandom } from '../../src/testing/sim-random.js'
 import { clientOf, FETCH_ADD, GET, int64 } from './group-calls.js'
 import type { Increment, IncrementHistory } from './increment-history.js'
 

@@ -1,4 +1,4 @@
-import type { SimRandom } from '../simulation/sim-random.js'
+import type { SimRandom } from '../../src/testing/sim-random.js'
 import { CounterClient } from './counter-client.js'
 import { IncrementHistory } from './increment-history.js'
 import type { InteropGroup } from './interop-group.js'

@@ -1,4 +1,4 @@
-import type { SimRandom } from '../simulation/sim-random.js'
+import type { SimRandom } from '../../src/testing/sim-random.js'
 import type { BraftBinaries, BraftBinary } from './binaries.js'
 import type { Kind } from './group-member.js'
 import type { Floors, InteropCounts } from './interop-counts.js'

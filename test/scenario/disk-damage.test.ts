@@ -1,9 +1,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ErrorCode } from '../../src/raft/errors.js'
+import type { SimDirectory, SimNode } from '../../src/testing/sim-disk.js'
+import { SECTOR_BYTES, type SimInode } from '../../src/testing/sim-inode.js'
 import type { SimMember } from '../simulation/member.js'
-import type { SimDirectory, SimNode } from '../simulation/sim-disk.js'
-import { SECTOR_BYTES, type SimInode } from '../simulation/sim-inode.js'
 import { PATHS } from '../simulation/storages.js'
 import { type Story, scenario } from './scenario.js'
 

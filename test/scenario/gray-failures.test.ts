@@ -1,8 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { SimRandom } from '../../src/testing/sim-random.js'
 import type { WriteRecord } from '../simulation/history.js'
 import type { SimMember } from '../simulation/member.js'
-import { SimRandom } from '../simulation/sim-random.js'
 import { change, expectVoters } from './changes.js'
 import { type Story, scenario } from './scenario.js'
 

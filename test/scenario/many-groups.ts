@@ -10,10 +10,10 @@ import type { RaftMeta, RaftMetaStorage } from '../../src/raft/storage.js'
 import { asTerm } from '../../src/raft/types.js'
 import { checksum } from '../../src/storage/checksum.js'
 import { MemoryLogStorage } from '../../src/storage/memory-log.js'
-import { Scheduler } from '../simulation/scheduler.js'
-import { SimNetwork } from '../simulation/sim-network.js'
-import { SimProcess } from '../simulation/sim-process.js'
-import { SimRandom } from '../simulation/sim-random.js'
+import { Scheduler } from '../../src/testing/scheduler.js'
+import { SimNetwork } from '../../src/testing/sim-network.js'
+import { SimProcess } from '../../src/testing/sim-process.js'
+import { SimRandom } from '../../src/testing/sim-random.js'
 
 class Nothing extends StateMachine {
   override onApply(iterator: Iterator): void {

@@ -1,8 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FailpointName } from '../../src/raft/failpoints.js'
+import { ProcessEnded } from '../../src/testing/scheduler.js'
 import type { SimMember } from '../simulation/member.js'
-import { ProcessEnded } from '../simulation/scheduler.js'
 import { change } from './changes.js'
 import { type Story, scenario } from './scenario.js'
 

@@ -58,7 +58,7 @@ export class Story {
         this.cluster.run(this.T)
         this.awaitLeader()
       }
-      this.await(`${leader} leads`, () => this.cluster.leader() === target && this.isSettled())
+      this.await(`${leader} leads`, () => this.cluster.readyLeader() === target)
     }
     return this
   }
@@ -76,7 +76,7 @@ export class Story {
 
   /** A leader that has committed an entry of its term, and whom all that run and are reachable follow. */
   awaitLeader(withinMs = PATIENCE * this.T): SimMember {
-    this.await('a leader is ready', () => this.cluster.leader() !== null && this.isSettled(), withinMs)
+    this.await('a leader is ready', () => this.cluster.readyLeader() !== null, withinMs)
     return this.leader
   }
 
@@ -148,10 +148,7 @@ export class Story {
 
   /** Everybody runs, follows one leader, and has applied the same log; every closure was run; acknowledged writes are there. */
   expectConverged(): this {
-    this.await(
-      'all members agree',
-      () => this.members.every((member) => member.isUp && !member.failed) && this.cluster.leader() !== null && this.haveSameLog(),
-    )
+    this.await('all members agree', () => this.cluster.isConverged())
     const [first, ...rest] = this.members
     for (const other of rest)
       assert.is(other.machine!.stateHash(), first!.machine!.stateHash(), `${other.name} differs from ${first!.name}`)
@@ -163,13 +160,7 @@ export class Story {
   }
 
   describe(): string {
-    return this.members
-      .map((member) => {
-        if (!member.isUp) return `${member.name} down`
-        const { state, term, lastId, committedIndex } = member.node!.status()
-        return `${member.name} ${state} term ${term} last ${lastId.index}/${lastId.term} committed ${committedIndex}${member.failed ? ` failed: ${member.failed}` : ''}`
-      })
-      .join('; ')
+    return this.cluster.describe()
   }
 
   private isVoter({ peerId }: SimMember): boolean {
@@ -180,26 +171,6 @@ export class Story {
     const { term, lastId, leaderId } = member.node!.status()
     const leader = this.cluster.leader()
     return leader !== null && leaderId.equals(leader.peerId) && lastId.index === leader.node!.status().lastId.index && term === lastId.term
-  }
-
-  private isSettled(): boolean {
-    const leader = this.cluster.leader()
-    if (!leader) return false
-    const { term, appliedIndex, lastId } = leader.node!.status()
-    return lastId.term === term && appliedIndex >= lastId.index
-  }
-
-  private haveSameLog(): boolean {
-    const { lastId, term } = this.leader.node!.status()
-    return this.members.every((member) => {
-      const status = member.node!.status()
-      return (
-        status.term === term &&
-        status.lastId.index === lastId.index &&
-        status.lastId.term === lastId.term &&
-        status.appliedIndex === lastId.index
-      )
-    })
   }
 }
 

@@ -1,8 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ErrorCode } from '../../src/raft/errors.js'
+import type { SimInode } from '../../src/testing/sim-inode.js'
 import type { SimMember } from '../simulation/member.js'
-import type { SimInode } from '../simulation/sim-inode.js'
 import { PATHS } from '../simulation/storages.js'
 import { scenario } from './scenario.js'
 

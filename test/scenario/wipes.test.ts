@@ -2,9 +2,9 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Configuration } from '../../src/raft/configuration.js'
 import type { Status } from '../../src/raft/errors.js'
+import { SimRandom } from '../../src/testing/sim-random.js'
 import { FaultBudget } from '../simulation/fault-budget.js'
 import type { SimMember } from '../simulation/member.js'
-import { SimRandom } from '../simulation/sim-random.js'
 import { Story, scenario } from './scenario.js'
 
 /** Every seed loses three disks; each invariant is checked at each event on the way. */

@@ -1,6 +1,6 @@
+import type { SimRandom } from '../../src/testing/sim-random.js'
 import type { SimCluster } from './cluster.js'
 import type { Act, Who } from './decisions.js'
-import type { SimRandom } from './sim-random.js'
 import type { SwarmPlan } from './swarm-plan.js'
 
 /** Draws what clients ask for next, and of whom; does nothing. */

@@ -1,54 +1,27 @@
 import type { Done } from '../../src/raft/closure.js'
-import { Configuration } from '../../src/raft/configuration.js'
+import type { Configuration } from '../../src/raft/configuration.js'
+import type { Executor } from '../../src/raft/environment.js'
 import type { Status } from '../../src/raft/errors.js'
 import type { RaftEvent } from '../../src/raft/events.js'
 import type { ChangeOptions } from '../../src/raft/membership.js'
 import type { ReadMode } from '../../src/raft/messages.js'
 import type { Node } from '../../src/raft/node.js'
-import type { PeerId } from '../../src/raft/peer-id.js'
+import { type Deed, type GroupOptions, SimGroup } from '../../src/testing/sim-group.js'
+import type { SimHost } from '../../src/testing/sim-host.js'
+import { SimWorld } from '../../src/testing/sim-world.js'
 import { ArmedPoints } from './armed-points.js'
 import { History, type WriteRecord } from './history.js'
 import { Invariants } from './invariants.js'
-import { type CreateMachine, type NodeLimits, outcomeOf, SimMember } from './member.js'
+import { type CreateMachine, outcomeOf, SimMember } from './member.js'
 import { encodeWrite, type MachineListener, RegisterMachine } from './register-machine.js'
-import type { Scheduler } from './scheduler.js'
-import type { DiskProfile } from './sim-file-system.js'
-import type { SimHost } from './sim-host.js'
-import type { NetworkProfile, SimNetwork } from './sim-network.js'
-import type { SimRandom } from './sim-random.js'
-import { SimWorld } from './sim-world.js'
 import { GROUP } from './storages.js'
 
-export interface ClusterOptions {
-  readonly seed: number
-  /** How many members found the group. */
-  readonly size: number
-  /** This many members more, whom nobody knows yet: they have an empty configuration and wait to be added. */
-  readonly joiners?: number
-  readonly electionTimeoutMs?: number
-  readonly network?: Partial<NetworkProfile>
-  readonly disk?: Partial<DiskProfile>
-  readonly maxSegmentBytes?: number
-  /** Clocks run at 1 ± this. */
-  readonly clockDrift?: number
-  /** At which rate the clock of each member runs, instead. */
-  readonly clockRates?: readonly number[]
-  readonly timerLatenessMs?: number
-  /** Clocks may be made to jump forward. */
-  readonly clockJumps?: boolean
-  readonly catchupMargin?: number
+export interface ClusterOptions extends GroupOptions {
   /** Default: a plain RegisterMachine. */
   readonly createMachine?: CreateMachine
-  /** 0, the default: snapshots are taken on demand only. */
-  readonly snapshotIntervalMs?: number
-  /** What every node is told besides. */
-  readonly node?: NodeLimits
   /** A violation is kept in `violations` instead of thrown. */
   readonly collectViolations?: boolean
 }
-
-/** A run of more events than this turns in circles. */
-const EVENTS_MAX = 10_000_000
 
 /** Events that are counted as they are. */
 const COUNTED: Partial<Record<RaftEvent['name'], 'snapshots' | 'installs' | 'rebuilt' | 'removed'>> = {
@@ -58,10 +31,17 @@ const COUNTED: Partial<Record<RaftEvent['name'], 'snapshots' | 'installs' | 'reb
   'node.removed': 'removed',
 }
 
-/** One direction between two members. */
-export interface Link {
-  readonly from: SimMember
-  readonly to: SimMember
+/** Deeds that are counted as they are. */
+const COUNTED_DEEDS: Partial<Record<Deed, 'restarts' | 'wipes' | 'kills' | 'crashes' | 'pauses' | 'partitions' | 'clogs' | 'stalls'>> = {
+  start: 'restarts',
+  wipe: 'wipes',
+  kill: 'kills',
+  'power-loss': 'crashes',
+  pause: 'pauses',
+  partition: 'partitions',
+  cut: 'partitions',
+  clog: 'clogs',
+  'disk-stall': 'stalls',
 }
 
 export interface Violation {
@@ -75,20 +55,12 @@ export class InvariantViolation extends Error {
 }
 
 /**
- * A group of real nodes in a simulated world, with everything that can happen to it.
- *
- * Owns its members, the invariants and the history of what clients did; the world (time, network, machines and their disks) it may
- * share with other groups. What happens to a machine happens to every member on it.
+ * A group of the test kit whose machines are a checker's, with the invariants and the history of what clients did.
  * Every event is followed by the checks; the first violation ends the run with an InvariantViolation.
  */
-export class SimCluster {
-  readonly scheduler: Scheduler
-  readonly random: SimRandom
-  readonly network: SimNetwork
-  readonly members: SimMember[] = []
+export class SimCluster extends SimGroup<SimMember> {
   readonly history: History
   readonly invariants: Invariants
-  readonly electionTimeoutMs: number
   readonly violations: Violation[] = []
   readonly points = new ArmedPoints()
   readonly counts = {
@@ -125,56 +97,47 @@ export class SimCluster {
   onStarted: (member: SimMember, status: Status) => void = () => {}
 
   constructor(
-    readonly options: ClusterOptions,
+    override readonly options: ClusterOptions,
     /** In a world of its own, unless it is to share one. */
-    readonly world = new SimWorld({ ...options, hosts: options.size + (options.joiners ?? 0) }),
-    readonly groupId = GROUP,
+    world = new SimWorld({ ...options, hosts: options.size + (options.joiners ?? 0) }),
+    groupId = GROUP,
   ) {
-    this.scheduler = world.scheduler
-    this.network = world.network
-    this.random = groupId === GROUP ? world.random : world.random.fork(groupId)
-    this.electionTimeoutMs = options.electionTimeoutMs ?? 1000
+    super(options, world, groupId)
     const fail = (invariant: string, detail: string): void => this.fail(invariant, detail)
     this.history = new History(fail, () => this.scheduler.now)
-    const founders = new Configuration(world.hosts.slice(0, options.size).map((host) => host.options.peerId))
-    for (const host of world.hosts) this.members.push(this.createMember(host, founders))
-    this.invariants = new Invariants(this.members, founders, this.history, fail)
+    this.invariants = new Invariants(this.members, this.initialConf, this.history, fail)
     this.network.observers.set(groupId, this.invariants)
-    world.clusters.push(this)
   }
 
-  private createMember(host: SimHost, founders: Configuration): SimMember {
-    const { options } = this
-    const { peerId } = host.options
-    const memberOptions = {
-      groupId: this.groupId,
-      peerId,
-      initialConf: founders.contains(peerId) ? founders : Configuration.EMPTY,
-      ...(options.catchupMargin === undefined ? {} : { catchupMargin: options.catchupMargin }),
-      electionTimeoutMs: this.electionTimeoutMs,
-      maxSegmentBytes: options.maxSegmentBytes ?? 64 * 1024,
-      snapshotIntervalMs: options.snapshotIntervalMs ?? 0,
-      node: options.node ?? {},
-      createMachine: options.createMachine ?? ((listener: MachineListener) => new RegisterMachine(listener)),
-    }
+  protected override createMember(host: SimHost): SimMember {
+    // Of this class nothing is there yet but what its closures will find.
     const at = host.id - 1
-    return new SimMember(this.scheduler, host, memberOptions, {
+    const listener: MachineListener = {
       applied: (machine, index, term, write) => {
         const member = this.members[at]!
         this.invariants.appliedEntry(member, index, term)
         this.history.applied(machine, member.name, index, term, write.serial)
       },
       loaded: (machine, upTo) => this.history.loaded(machine, this.members[at]!.name, upTo),
-      event: (member, event) => {
-        this.invariants.observed(member, event)
-        const count = COUNTED[event.name]
-        if (count) this.counts[count]++
-        if (event.name === 'leader.handover' && event.reason.startsWith('its disk runs short')) this.counts.shortLeaders++
-        this.onEvent(member, event)
+    }
+    const createMachine = (executor: Executor): RegisterMachine =>
+      this.options.createMachine?.(listener, executor) ?? new RegisterMachine(listener)
+    return new SimMember(
+      this.scheduler,
+      host,
+      { ...this.memberOptions(host), createMachine },
+      {
+        event: (member, event) => {
+          this.invariants.observed(member, event)
+          const count = COUNTED[event.name]
+          if (count) this.counts[count]++
+          if (event.name === 'leader.handover' && event.reason.startsWith('its disk runs short')) this.counts.shortLeaders++
+          this.onEvent(member, event)
+        },
+        point: (member, name) => this.points.hit(name, member),
+        started: (member, status) => this.onStarted(member, status),
       },
-      point: (member, name) => this.points.hit(name, member),
-      started: (member, status) => this.onStarted(member, status),
-    })
+    )
   }
 
   private fail(invariant: string, detail: string): void {
@@ -183,8 +146,8 @@ export class SimCluster {
   }
 
   /** Checks what the last event may have broken. */
-  check(): void {
-    if (this.scheduler.executed > EVENTS_MAX) throw new InvariantViolation(`still busy after ${EVENTS_MAX} events, at ${this.now} ms`)
+  override check(): void {
+    super.check()
     for (const member of this.members) {
       if (member.image.changes !== member.checkedChanges) {
         member.checkedChanges = member.image.changes
@@ -209,95 +172,27 @@ export class SimCluster {
     this.throwViolation()
   }
 
-  // ---- time ----
-
-  get now(): number {
-    return this.scheduler.now
+  protected override failure(problem: string): Error {
+    return new InvariantViolation(problem)
   }
 
-  run(ms: number): void {
-    this.scheduler.runUntil(this.scheduler.now + ms)
+  protected override note(deed: Deed, member: SimMember | null, detail = member?.name ?? ''): void {
+    super.note(deed, member, detail)
+    const count = COUNTED_DEEDS[deed]
+    if (count) this.counts[count]++
+    if (deed === 'kill' || deed === 'power-loss') this.countEnd(member!)
+    if (deed === 'power-loss') this.counts.unsyncedNames += member!.disk.unsyncedNames
   }
 
-  /** Runs until `condition` holds after some event, or for `withinMs`; answers whether it came to hold. */
-  runUntil(condition: () => boolean, withinMs: number): boolean {
-    const end = this.scheduler.now + withinMs
-    while (!condition()) {
-      if (!this.scheduler.step(end)) {
-        this.scheduler.runUntil(end)
-        return condition()
-      }
-    }
-    return true
+  override crash(member: SimMember, options: { keep?: number; poweredOn?: boolean } = {}): { torn: boolean } | null {
+    const lost = super.crash(member, options)
+    if (lost?.torn) this.counts.torn++
+    return lost
   }
 
-  // ---- what is so ----
-
-  get up(): SimMember[] {
-    return this.members.filter((member) => member.isUp)
-  }
-
-  /** The leader of the highest term among members that run; null without one. */
-  leader(): SimMember | null {
-    let leader: SimMember | null = null
-    for (const member of this.members) {
-      if (!member.isUp || member.process!.stopped || !member.node!.isLeader()) continue
-      if (!leader || member.leadsTerm > leader.leadsTerm) leader = member
-    }
-    return leader
-  }
-
-  /** Those that the group begins with. */
-  get founders(): SimMember[] {
-    return this.members.slice(0, this.options.size)
-  }
-
-  /** A member by its name, or whoever leads. */
-  find(who: string): SimMember | null {
-    return who === 'leader' ? this.leader() : (this.members.find((member) => member.name === who) ?? null)
-  }
-
-  memberOf(peer: PeerId): SimMember {
-    return this.members.find((member) => member.peerId.equals(peer))!
-  }
-
-  // ---- what can happen ----
-
-  /** Starts a process on that machine; one that was told that it is removed stays down. */
-  start(member: SimMember): void {
-    if (member.isUp || member.retired) return
-    this.note('start', member)
-    this.counts.restarts++
-    member.host.start()
-  }
-
-  startAll(): void {
-    for (const member of this.members) this.start(member)
-  }
-
-  /** The disk of that machine is lost; `start` then begins to rebuild it. */
-  wipe(member: SimMember): void {
-    this.note('wipe', member)
-    this.counts.wipes++
-    for (const { members, invariants } of this.world.clusters) members[member.host.id - 1]!.forget(invariants.committed.last)
-    member.host.wipe()
-  }
-
-  kill(member: SimMember): void {
-    if (!member.isUp) return
-    this.note('kill', member)
-    this.counts.kills++
-    this.countEnd(member)
-    member.host.kill()
-  }
-
-  crash(member: SimMember, options: { keep?: number; poweredOn?: boolean } = {}): void {
-    if (!member.isUp) return
-    this.note('power-loss', member)
-    this.counts.crashes++
-    this.countEnd(member)
-    this.counts.unsyncedNames += member.disk.unsyncedNames
-    if (member.host.crash(options).torn) this.counts.torn++
+  override forget(host: SimHost): void {
+    super.forget(host)
+    this.members[host.id - 1]!.bornAt = this.invariants.committed.last + 1
   }
 
   /** In the middle of what that process ends. */
@@ -306,88 +201,6 @@ export class SimCluster {
     if (snapshot.state === 'saving') this.counts.midSnapshot++
     else if (snapshot.state !== 'idle') this.counts.midInstall++
     if (!configuration.isStable) this.counts.midJoint++
-  }
-
-  pause(member: SimMember): void {
-    if (!member.isUp || member.process!.stopped) return
-    this.note('pause', member)
-    this.counts.pauses++
-    member.process!.pause()
-  }
-
-  resume(member: SimMember): void {
-    if (!member.isUp || !member.process!.stopped) return
-    this.note('resume', member)
-    member.process!.resume()
-  }
-
-  /** Its process gets a processor only once in so many milliseconds, for this long. */
-  slowDown(member: SimMember, turnEveryMs: number, forMs: number): void {
-    this.note('slow', member)
-    const { process } = member
-    process!.slowDown(turnEveryMs)
-    this.scheduler.schedule(forMs, null, 'later', () => process!.slowDown(0))
-  }
-
-  /** Nothing passes between members of different groups. */
-  partition(...groups: readonly (readonly SimMember[])[]): void {
-    this.scheduler.note('partition', null, groups.map((g) => g.map((m) => m.name).join(',')).join(' | '))
-    this.counts.partitions++
-    for (const group of groups) {
-      for (const other of groups) {
-        if (group === other) continue
-        for (const a of group) for (const b of other) this.network.cutOneWay(a.peerId.address, b.peerId.address)
-      }
-    }
-  }
-
-  isolate(member: SimMember): void {
-    this.partition(
-      [member],
-      this.members.filter((m) => m !== member),
-    )
-  }
-
-  /** Nothing passes from `from` to `to`. */
-  cutOneWay(from: SimMember, to: SimMember): void {
-    this.scheduler.note('cut', null, `${from.name} → ${to.name}`)
-    this.counts.partitions++
-    this.network.cutOneWay(from.peerId.address, to.peerId.address)
-  }
-
-  cut(a: SimMember, b: SimMember): void {
-    this.cutOneWay(a, b)
-    this.cutOneWay(b, a)
-  }
-
-  heal(): void {
-    this.scheduler.note('heal', null, '')
-    this.network.mendAll()
-  }
-
-  cutLinks(links: readonly Link[]): void {
-    this.scheduler.note('cut', null, links.map(({ from, to }) => `${from.name} → ${to.name}`).join(' '))
-    this.counts.partitions++
-    for (const { from, to } of links) this.network.cutOneWay(from.peerId.address, to.peerId.address)
-  }
-
-  mendLinks(links: readonly Link[]): void {
-    this.scheduler.note('mend', null, links.map(({ from, to }) => `${from.name} → ${to.name}`).join(' '))
-    for (const { from, to } of links) this.network.mend(from.peerId.address, to.peerId.address)
-  }
-
-  clog(from: SimMember, to: SimMember, forMs: number): void {
-    this.scheduler.note('clog', null, `${from.name} → ${to.name}`)
-    this.counts.clogs++
-    this.network.clog(from.peerId.address, to.peerId.address, forMs)
-  }
-
-  /** The disk of that machine answers nothing for this long, or nothing that concerns `paths`. */
-  stallDisk(member: SimMember, forMs: number, paths = /^/): void {
-    this.note('disk-stall', member)
-    this.counts.stalls++
-    member.profile.stalledUntil = Math.max(member.profile.stalledUntil, this.now + forMs)
-    member.profile.stalledPaths = paths
   }
 
   // ---- administrators ----
@@ -458,9 +271,5 @@ export class SimCluster {
       if (mode === 'lease' && node.isLeaderLeaseValid()) this.counts.leaseReads++
       node.readIndex(timeoutMs, answer, mode)
     })
-  }
-
-  private note(label: string, member: SimMember): void {
-    this.scheduler.note(label, null, member.name)
   }
 }

@@ -1,8 +1,8 @@
+import type { DamageKind } from '../../src/testing/disk-damage.js'
+import { SimRandom } from '../../src/testing/sim-random.js'
 import type { SimCluster } from './cluster.js'
-import type { DamageKind } from './disk-damage.js'
 import type { FaultBudget } from './fault-budget.js'
 import type { SimMember } from './member.js'
-import { SimRandom } from './sim-random.js'
 
 /**
  * Damages disks within the budget of faults, and does what an operator does about it: the disk of a member that found itself damaged

@@ -1,6 +1,6 @@
+import type { SimRandom } from '../../src/testing/sim-random.js'
 import type { SimCluster } from './cluster.js'
 import { type Act, type Decision, type Drawn, toMicros } from './decisions.js'
-import type { SimRandom } from './sim-random.js'
 
 type Take = (decisions: readonly Decision[]) => void
 

@@ -1,7 +1,7 @@
 import type { PeerId } from '../../src/raft/peer-id.js'
+import type { SimRandom } from '../../src/testing/sim-random.js'
 import type { SimCluster } from './cluster.js'
 import { type Act, toMicros, type Who } from './decisions.js'
-import type { SimRandom } from './sim-random.js'
 import { DEEDS, type Deed, drawWeighted, type SwarmPlan } from './swarm-plan.js'
 
 /** Draws what an administrator does next, from a seed's plan and from how the cluster stands; does nothing. */

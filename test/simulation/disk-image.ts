@@ -2,8 +2,8 @@ import { type ConfigurationEntry, decodeConfiguration } from '../../src/raft/con
 import type { Checksum } from '../../src/raft/environment.js'
 import { checkEntry, ENTRY_HEADER_BYTES, EntryType } from '../../src/raft/log-entry.js'
 import type { LogId } from '../../src/raft/types.js'
-import type { SimDirectory, SimDisk, SimNode } from './sim-disk.js'
-import type { SimInode } from './sim-inode.js'
+import type { SimDirectory, SimDisk, SimNode } from '../../src/testing/sim-disk.js'
+import type { SimInode } from '../../src/testing/sim-inode.js'
 
 /** An entry as it lies on a disk. */
 export interface StoredEntry {

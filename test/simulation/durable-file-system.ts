@@ -1,8 +1,8 @@
 import type { Done } from '../../src/raft/closure.js'
 import type { Executor, File, FileStat, FileSystem, OpenOptions } from '../../src/raft/environment.js'
 import { ErrorCode, Status } from '../../src/raft/errors.js'
-import type { SimDisk, SimNode } from './sim-disk.js'
-import { SimInode } from './sim-inode.js'
+import type { SimDisk, SimNode } from '../../src/testing/sim-disk.js'
+import { SimInode } from '../../src/testing/sim-inode.js'
 
 /**
  * A disk's durable image as a FileSystem, so that a checker can open it with the real storage code. Changes are answered OK

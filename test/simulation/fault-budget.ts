@@ -1,11 +1,15 @@
 import type { Configuration } from '../../src/raft/configuration.js'
 import type { PeerId } from '../../src/raft/peer-id.js'
+import type { SimWorld } from '../../src/testing/sim-world.js'
 import type { SimCluster } from './cluster.js'
 import { halvesOf } from './committed-log.js'
 import type { SimMember } from './member.js'
 
 /** A message that was held by a cut link may still arrive this much later. */
 const GRACE_MS = 10_000
+
+/** Of each group in a world: a machine is lost only within the budget of all. */
+const BUDGETS = new WeakMap<SimWorld, readonly FaultBudget[]>()
 
 /** A change of the members that was asked for. */
 interface Asked {
@@ -22,7 +26,8 @@ export class FaultBudget {
   private asked: Asked[] = []
 
   constructor(private readonly cluster: SimCluster) {
-    cluster.world.budgets.push(this)
+    const budgets = BUDGETS.get(cluster.world) ?? []
+    BUDGETS.set(cluster.world, [...budgets, this])
   }
 
   /** Through that member these may come into force from now on; answers how to say that the caller was told the outcome. */
@@ -40,7 +45,7 @@ export class FaultBudget {
 
   /** May the disk of this member be lost now, or something on it? All groups on that machine must allow it. */
   allowsLoss(victim: SimMember): boolean {
-    return this.cluster.world.budgets.every((budget) => budget.allowsHere(victim.peerId))
+    return BUDGETS.get(this.cluster.world)!.every((budget) => budget.allowsHere(victim.peerId))
   }
 
   private allowsHere(victim: PeerId): boolean {

@@ -1,9 +1,9 @@
 import type { FailpointName } from '../../src/raft/failpoints.js'
+import type { SimRandom } from '../../src/testing/sim-random.js'
 import { POINTS, STORAGE_POINTS } from './armed-points.js'
 import type { SimCluster } from './cluster.js'
 import { type Act, type Drawn, FAULT_KINDS, type FaultKind, type StrikeKind, toMicros, type Who } from './decisions.js'
 import type { SimMember } from './member.js'
-import type { SimRandom } from './sim-random.js'
 import { drawWeighted, type SwarmPlan } from './swarm-plan.js'
 
 const STRIKES: readonly StrikeKind[] = ['power', 'power', 'kill', 'fail', 'pause']

@@ -1,10 +1,11 @@
 import { ErrorCode, Status } from '../../src/raft/errors.js'
-import { InvariantViolation, type Link, type SimCluster } from './cluster.js'
+import { ProcessEnded } from '../../src/testing/scheduler.js'
+import type { Link } from '../../src/testing/sim-group.js'
+import type { SimRandom } from '../../src/testing/sim-random.js'
+import { InvariantViolation, type SimCluster } from './cluster.js'
 import type { DamageInjector } from './damage-injector.js'
 import type { Act, FaultKind, Who } from './decisions.js'
 import type { SimMember } from './member.js'
-import { ProcessEnded } from './scheduler.js'
-import type { SimRandom } from './sim-random.js'
 
 type Fault = Extract<Act, { kind: FaultKind }>
 type Damage = Extract<Act, { kind: 'rot' | 'misdirected' | 'stale' }>

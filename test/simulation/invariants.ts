@@ -12,13 +12,13 @@ import type {
 } from '../../src/raft/messages.js'
 import { PeerId } from '../../src/raft/peer-id.js'
 import { compareLogId } from '../../src/raft/types.js'
+import type { NetworkObserver } from '../../src/testing/sim-network.js'
+import type { SimProcess } from '../../src/testing/sim-process.js'
 import { CommittedLog } from './committed-log.js'
 import { ConfigurationChecks } from './configuration-checks.js'
 import { DiskChecks } from './disk-checks.js'
 import type { History } from './history.js'
 import type { SimMember } from './member.js'
-import type { NetworkObserver } from './sim-network.js'
-import type { SimProcess } from './sim-process.js'
 import { VoteChecks } from './vote-checks.js'
 
 /** What a finished run is judged by besides its violations. */

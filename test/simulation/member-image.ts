@@ -4,10 +4,10 @@ import { checksum } from '../../src/storage/checksum.js'
 import { decodeIdentity, type IdentityRecord } from '../../src/storage/identity-file.js'
 import { logMetaFile } from '../../src/storage/log-meta.js'
 import { storagePaths } from '../../src/storage/open-storage.js'
+import type { SimDisk, SimNode } from '../../src/testing/sim-disk.js'
 import { DurableLog } from './disk-image.js'
 import { DurableFileSystem } from './durable-file-system.js'
 import { decodeState, fillerOf, type RegisterState } from './register-state.js'
-import type { SimDisk, SimNode } from './sim-disk.js'
 import { readMeta, readSnapshot, type WholeSnapshot } from './storages.js'
 
 /** A snapshot as it lies on a disk. */

@@ -2,12 +2,12 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { File } from '../../src/raft/environment.js'
 import { ErrorCode, Status } from '../../src/raft/errors.js'
-import { Scheduler } from './scheduler.js'
-import { SimDisk } from './sim-disk.js'
-import { type DiskProfile, SimFileSystem } from './sim-file-system.js'
-import { SECTOR_BYTES, type SimInode } from './sim-inode.js'
-import { SimProcess } from './sim-process.js'
-import { SimRandom } from './sim-random.js'
+import { Scheduler } from '../../src/testing/scheduler.js'
+import { SimDisk } from '../../src/testing/sim-disk.js'
+import { type DiskProfile, SimFileSystem } from '../../src/testing/sim-file-system.js'
+import { SECTOR_BYTES, type SimInode } from '../../src/testing/sim-inode.js'
+import { SimProcess } from '../../src/testing/sim-process.js'
+import { SimRandom } from '../../src/testing/sim-random.js'
 
 function machine(seed = 1) {
   const scheduler = new Scheduler()

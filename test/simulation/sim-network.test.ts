@@ -7,10 +7,10 @@ import { PeerId } from '../../src/raft/peer-id.js'
 import { asTerm, logIndex, NO_INDEX, NO_TERM } from '../../src/raft/types.js'
 import type { ManagedNode } from '../../src/rpc/node-manager.js'
 import { checksum } from '../../src/storage/checksum.js'
-import { Scheduler } from './scheduler.js'
-import { SimNetwork } from './sim-network.js'
-import { SimProcess } from './sim-process.js'
-import { SimRandom } from './sim-random.js'
+import { Scheduler } from '../../src/testing/scheduler.js'
+import { SimNetwork } from '../../src/testing/sim-network.js'
+import { SimProcess } from '../../src/testing/sim-process.js'
+import { SimRandom } from '../../src/testing/sim-random.js'
 
 const A = new PeerId('10.0.0.1', 1)
 const B = new PeerId('10.0.0.2', 1)

@@ -1,8 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ProcessEnded, Scheduler } from './scheduler.js'
-import { SimProcess } from './sim-process.js'
-import { SimRandom } from './sim-random.js'
+import { ProcessEnded, Scheduler } from '../../src/testing/scheduler.js'
+import { SimProcess } from '../../src/testing/sim-process.js'
+import { SimRandom } from '../../src/testing/sim-random.js'
 
 function start(clockJumps = false) {
   const scheduler = new Scheduler()

@@ -1,17 +1,16 @@
-import type { Environment, Executor, FileSystem } from '../../src/raft/environment.js'
+import type { Executor, FileSystem } from '../../src/raft/environment.js'
 import type { Status } from '../../src/raft/errors.js'
-import type { PeerId } from '../../src/raft/peer-id.js'
 import type { RaftMeta, SnapshotMeta } from '../../src/raft/storage.js'
 import { checksum } from '../../src/storage/checksum.js'
-import { DEFAULT_GROUP, groupDirectory, type NodeStorage, openStorage, storagePaths } from '../../src/storage/open-storage.js'
+import { DEFAULT_GROUP, groupDirectory, storagePaths } from '../../src/storage/open-storage.js'
 import { join } from '../../src/storage/paths.js'
 import { readWholeFile } from '../../src/storage/protobuf-file.js'
 import { FileRaftMetaStorage } from '../../src/storage/raft-meta.js'
 import { LocalSnapshotStorage } from '../../src/storage/snapshot.js'
+import { DATA_DIRECTORY } from '../../src/testing/group-member.js'
 import { FILLER_FILE, STATE_FILE } from './register-machine.js'
 
 export const GROUP = DEFAULT_GROUP
-const DATA_DIRECTORY = '/data'
 
 /** Where a group keeps its files. */
 export function directoryOf(groupId: string): string {
@@ -20,28 +19,6 @@ export function directoryOf(groupId: string): string {
 
 /** Those of the first group. */
 export const PATHS = storagePaths(directoryOf(GROUP))
-
-/** The storages of a node process, as production opens them. */
-export function openStorages(
-  fileSystem: FileSystem,
-  environment: Environment,
-  options: { groupId: string; peerId: PeerId; maxSegmentBytes: number },
-): NodeStorage {
-  const { clock, executor, random, failpoints } = environment
-  const { groupId, peerId, maxSegmentBytes } = options
-  return openStorage({
-    fileSystem,
-    executor,
-    clock,
-    random: random.fork('storage'),
-    directory: directoryOf(groupId),
-    peerId,
-    clusterId: null,
-    name: null,
-    maxSegmentBytes,
-    failpoints,
-  })
-}
 
 /** Term and vote as the real storage reads them from that file system. */
 export function readMeta(

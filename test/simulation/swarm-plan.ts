@@ -1,6 +1,6 @@
+import { SimRandom } from '../../src/testing/sim-random.js'
 import type { ClusterOptions } from './cluster.js'
 import { FAULT_KINDS, type FaultKind, toMicros } from './decisions.js'
-import { SimRandom } from './sim-random.js'
 
 /** What a run takes place in. With the decisions of a run it makes the whole run. */
 export interface World {

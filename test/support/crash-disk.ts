@@ -1,9 +1,9 @@
 import type { Done } from '../../src/raft/closure.js'
 import type { File, FileStat, FileSystem, OpenOptions } from '../../src/raft/environment.js'
 import { ErrorCode, Status } from '../../src/raft/errors.js'
-import { type SimDirectory, SimDisk } from '../simulation/sim-disk.js'
-import type { SimInode } from '../simulation/sim-inode.js'
-import { SimRandom } from '../simulation/sim-random.js'
+import { type SimDirectory, SimDisk } from '../../src/testing/sim-disk.js'
+import type { SimInode } from '../../src/testing/sim-inode.js'
+import { SimRandom } from '../../src/testing/sim-random.js'
 import type { ManualExecutor } from './fake-environment.js'
 
 /** What the operation at which the machine stops has done: nothing, all, or, for a write, its first half. */

@@ -5,7 +5,7 @@ import { type CheckResult, checkLinearizability } from '../../../src/admin/linea
 import { describeProblem } from '../../../src/admin/linearizability/picture.js'
 import { type RegisterAnswer, type RegisterCall, registerModel } from '../../../src/admin/linearizability/register-model.js'
 import { timelinePage } from '../../../src/admin/linearizability/timeline.js'
-import { SimRandom } from '../../simulation/sim-random.js'
+import { SimRandom } from '../../../src/testing/sim-random.js'
 import { PROJECT } from '../../support/run-cli.js'
 import { ChaosCluster } from './chaos-cluster.js'
 import { ChaosCounts } from './counts.js'

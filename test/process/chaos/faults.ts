@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { SimRandom } from '../../simulation/sim-random.js'
+import type { SimRandom } from '../../../src/testing/sim-random.js'
 import { eventually } from '../node-cluster.js'
 import type { ChaosCluster, ChaosNode } from './chaos-cluster.js'
 import type { ChaosCounts } from './counts.js'

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { type KvClient, KvClientError } from '../../../src/machines/kv/client.js'
-import type { SimRandom } from '../../simulation/sim-random.js'
+import type { SimRandom } from '../../../src/testing/sim-random.js'
 import type { ChaosCounts } from './counts.js'
 
 const PREFIX = 'ledger/'

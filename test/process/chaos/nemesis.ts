@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { SimRandom } from '../../simulation/sim-random.js'
+import type { SimRandom } from '../../../src/testing/sim-random.js'
 import { DEEDS, type Fault, NETWORK_FAULTS, PROCESS_FAULTS, type Scene } from './faults.js'
 
 /** Between two faults of one kind, on average: long enough for the cluster to do something. */

@@ -8,7 +8,7 @@ import {
   type RegisterCall,
 } from '../../../src/admin/linearizability/register-model.js'
 import { type Expectation, type KvClient, KvClientError, type KvItem } from '../../../src/machines/kv/client.js'
-import type { SimRandom } from '../../simulation/sim-random.js'
+import type { SimRandom } from '../../../src/testing/sim-random.js'
 import type { ChaosCounts } from './counts.js'
 
 const KEYS_AT_ONCE = 6

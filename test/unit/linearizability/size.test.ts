@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { checkLinearizability } from '../../../src/admin/linearizability/check.js'
 import { HistoryRecorder } from '../../../src/admin/linearizability/operation.js'
 import { type Held, type RegisterAnswer, type RegisterCall, registerModel } from '../../../src/admin/linearizability/register-model.js'
-import { SimRandom } from '../../simulation/sim-random.js'
+import { SimRandom } from '../../../src/testing/sim-random.js'
 import type { RegisterOperation } from './histories.js'
 
 const OPERATIONS = 10_000

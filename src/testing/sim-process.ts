@@ -1,7 +1,7 @@
-import type { Done } from '../../src/raft/closure.js'
-import type { Clock, Executor, Timer } from '../../src/raft/environment.js'
-import type { Status } from '../../src/raft/errors.js'
-import { NodeManager } from '../../src/rpc/node-manager.js'
+import type { Done } from '../raft/closure.js'
+import type { Clock, Executor, Timer } from '../raft/environment.js'
+import type { Status } from '../raft/errors.js'
+import { NodeManager } from '../rpc/node-manager.js'
 import type { EventOwner, Scheduler, SimEvent } from './scheduler.js'
 import type { SimRandom } from './sim-random.js'
 

@@ -1,4 +1,4 @@
-import type { Answer } from '../../src/raft/messages.js'
+import type { Answer } from '../raft/messages.js'
 
 /** What a wire does to an object: the receiver shares nothing with the sender, and cannot change what it got. */
 export function frozen<T extends object>(message: T): T {

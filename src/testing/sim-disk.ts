@@ -1,4 +1,4 @@
-import { ErrorCode } from '../../src/raft/errors.js'
+import { ErrorCode } from '../raft/errors.js'
 import { type DurableClock, SimInode } from './sim-inode.js'
 import type { SimRandom } from './sim-random.js'
 

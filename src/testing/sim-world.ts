@@ -1,7 +1,5 @@
-import { PeerId } from '../../src/raft/peer-id.js'
-import { checksum } from '../../src/storage/checksum.js'
-import type { SimCluster } from './cluster.js'
-import type { FaultBudget } from './fault-budget.js'
+import { PeerId } from '../raft/peer-id.js'
+import { checksum } from '../storage/checksum.js'
 import { Scheduler } from './scheduler.js'
 import type { DiskProfile } from './sim-file-system.js'
 import { SimHost } from './sim-host.js'
@@ -22,21 +20,26 @@ export interface WorldOptions {
   readonly clockJumps?: boolean
 }
 
+/** A group as its world knows it. */
+export interface WorldGroup {
+  /** Looks at what the last event may have broken; throws when it did. */
+  check(): void
+  /** The disk of that machine is about to be lost, and what its member knew with it. */
+  forget(host: SimHost): void
+}
+
 /** What all groups of a run live in: time, the network and the machines in it. */
 export class SimWorld {
   readonly scheduler = new Scheduler()
   readonly random: SimRandom
   readonly network: SimNetwork
   readonly hosts: SimHost[] = []
-  /** One for each group. */
-  readonly clusters: SimCluster[] = []
-  /** A machine is lost only within the budget of each. */
-  readonly budgets: FaultBudget[] = []
+  readonly groups: WorldGroup[] = []
 
   constructor(options: WorldOptions) {
     this.random = new SimRandom(options.seed)
     this.scheduler.afterEvent = () => {
-      for (const cluster of this.clusters) cluster.check()
+      for (const group of this.groups) group.check()
     }
     const profile: NetworkProfile = {
       delayMinMs: 0.1,

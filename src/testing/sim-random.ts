@@ -1,4 +1,4 @@
-import type { Random } from '../../src/raft/environment.js'
+import type { Random } from '../raft/environment.js'
 
 /** Hash of a text, for deriving streams and for traces (FNV-1a, 32 bits). */
 export function hashText(text: string): number {

@@ -1,12 +1,21 @@
-import type { PeerId } from '../../src/raft/peer-id.js'
+import type { FileSystem, Transport } from '../raft/environment.js'
+import type { PeerId } from '../raft/peer-id.js'
 import { DiskDamage } from './disk-damage.js'
-import type { SimMember } from './member.js'
+import type { GroupMember } from './group-member.js'
 import type { Scheduler } from './scheduler.js'
 import { SimDisk } from './sim-disk.js'
 import { type DiskProfile, SimFileSystem } from './sim-file-system.js'
 import type { SimNetwork } from './sim-network.js'
 import { SimProcess } from './sim-process.js'
 import type { SimRandom } from './sim-random.js'
+
+/** What a process gives to each member in it. */
+export interface Birth {
+  readonly process: SimProcess
+  readonly fileSystem: FileSystem
+  readonly transport: Transport
+  readonly random: SimRandom
+}
 
 export interface HostOptions {
   /** Where its process is found; the index and role of a member are its own. */
@@ -25,7 +34,7 @@ export class SimHost {
   readonly disk: SimDisk
   process: SimProcess | null = null
   /** Its members, one of each group. */
-  readonly members: SimMember[] = []
+  readonly members: GroupMember[] = []
   /** Its disk was told to fail since the process started: then that may stop with an error. */
   diskFaulted = false
   /** What the disk answers otherwise than it was written. */
