@@ -191,12 +191,12 @@ export abstract class SimGroup<Member extends GroupMember> implements WorldGroup
     return lastId.term === term && appliedIndex >= lastId.index ? leader : null
   }
 
-  /** Every member runs, follows one leader, and has applied all of its log. */
-  isConverged(): boolean {
+  /** These members, or all, run, follow one leader, and have applied all of its log. */
+  isConverged(members: readonly Member[] = this.members): boolean {
     const leader = this.leader()
-    if (!leader || this.members.some((member) => !member.isUp || member.failed)) return false
+    if (!leader || members.some((member) => !member.isUp || member.failed)) return false
     const { lastId, term } = leader.node!.progress()
-    return this.members.every((member) => {
+    return members.every((member) => {
       const its = member.node!.progress()
       return its.term === term && its.lastId.index === lastId.index && its.lastId.term === lastId.term && its.appliedIndex === lastId.index
     })

@@ -55,11 +55,14 @@ export class TestCluster<M extends StateMachine> extends SimGroup<GroupMember<M>
     return new GroupMember<M>(this.scheduler, host, { ...this.memberOptions(host), createMachine: () => this.createMachine() })
   }
 
-  /** Starts every member, or one. */
+  /** Starts that member; or all, and waits until the founders follow a leader of theirs (`startAll` waits for nothing). */
   override start(member?: GroupMember<M>): this {
-    if (member) super.start(member)
-    else this.startAll()
-    return this
+    if (member) {
+      super.start(member)
+      return this
+    }
+    this.startAll()
+    return this.await('all founders follow a leader', () => this.isConverged(this.founders))
   }
 
   /** A member by its name: `n1`, `n2`… */
