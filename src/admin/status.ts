@@ -353,8 +353,11 @@ function nothingAnswers(found: Survey): CliError {
   const tlsOnly = failures.length > 0 && failures.every((failure) => failure.code === 'E_TLS')
   return new CliError(tlsOnly ? 'E_TLS' : 'E_UNREACHABLE', `nothing answers: ${lines.join(', ')}`, {
     details: { stage: stages.length === 1 ? stages[0] : null, nodes: failures },
+    ...(stages.length === 1 && stages[0] === 'dns' ? { hint: UNRESOLVED } : {}),
   })
 }
+
+const UNRESOLVED = 'The name must resolve on this machine (getent hosts NAME); or give an IP address: 10.0.0.1:7001, [2001:db8::1]:7001.'
 
 /** Members to be are in no configuration, so no row tells of them. */
 function changeUnderWay(found: Survey, claim: LeaderClaim | null): string[] {

@@ -9,6 +9,8 @@ import { isFresh, Survey } from './survey.js'
 
 const ASK_AGAIN_MS = 100
 const ASK_TIMEOUT_MS = 1000
+/** Founders are started by hand, one after the other: who is missing is said this late, and this often. */
+const SAY_AFTER_MS = 5000
 
 /** A founder of braft's: it has no incarnation. */
 const BRAFT = 'braft'
@@ -30,12 +32,16 @@ export class Founding {
   private readonly calls = new Map<string, Call>()
   private timer: Timer | null = null
   private stopped = false
+  private readonly problems = new Map<string, string>()
+  private saidAt: number
 
   constructor(
     private readonly node: NodeImpl,
     private readonly identity: NodeIdentity,
     private readonly done: (status: Status, identity?: NodeIdentity) => void,
-  ) {}
+  ) {
+    this.saidAt = node.env.clock.now()
+  }
 
   start(): void {
     this.known.set(this.node.serverId.key, this.identity.incarnation)
@@ -63,8 +69,17 @@ export class Founding {
     const missing = this.missing()
     if (missing.length === 0) return this.found()
     for (const peer of missing) if (!this.calls.has(peer.key)) this.askPeer(peer)
+    this.sayWhoIsMissing(missing)
     const { clock, random } = this.node.env
     this.timer = clock.schedule(ASK_AGAIN_MS / 2 + random.unit() * ASK_AGAIN_MS, () => this.ask(), 'founding')
+  }
+
+  private sayWhoIsMissing(missing: readonly PeerId[]): void {
+    const now = this.node.env.clock.now()
+    if (now - this.saidAt < SAY_AFTER_MS) return
+    this.saidAt = now
+    const said = missing.map((peer) => `${peer.address}: ${this.problems.get(peer.key) ?? 'no answer yet'}`)
+    this.node.observe({ name: 'founding.waiting', missing: said.join('; ') })
   }
 
   private askPeer(peer: PeerId): void {
@@ -75,6 +90,7 @@ export class Founding {
       if (this.stopped) return
       if (status.ok) this.hear(peer, response!)
       else if (status.code === ErrorCode.ENOMETHOD) this.askBraft(peer)
+      else this.problems.set(peer.key, status.message)
     })
     this.calls.set(peer.key, call)
   }

@@ -1,14 +1,13 @@
+import { canonicalHost, isIpv4 } from './host.js'
+
 /** What a member does in its group, as braft writes it in the fourth part of a PeerId. */
 export const PeerRole = { REPLICA: 0, WITNESS: 1 } as const
 export type PeerRole = (typeof PeerRole)[keyof typeof PeerRole]
 
-const IPV4 = /^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}$/
-const DNS_NAME = /^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*$/
-const IPV6 = /^\[[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9]+)?\]$/
-
 /**
  * The protocol's identity of a member: `host:port:idx:role`, always printed with four parts.
- * Host is IPv4, a DNS name or `[v6]`. Two ids are equal when host, port and idx are; the role is ignored, as in braft.
+ * Host is IPv4, a DNS name or `[v6]`; `parse` writes each in one way only. Two ids are equal when host, port and idx are; the
+ * role is ignored, as in braft.
  */
 export class PeerId {
   /** braft's ANY_PEER, "nobody": also how an empty vote is written. */
@@ -37,7 +36,7 @@ export class PeerId {
 
   /** braft members can only be dialled by IPv4. */
   get isIpv4(): boolean {
-    return IPV4.test(this.host)
+    return isIpv4(this.host)
   }
 
   equals(other: PeerId): boolean {
@@ -50,22 +49,11 @@ export class PeerId {
 
   /** Reads `host:port[:idx[:role]]`; null when it is not one. Stricter than braft: nothing may follow, ports are checked. */
   static parse(text: string): PeerId | null {
-    let host: string
-    let rest: string
-    if (text.startsWith('[')) {
-      const end = text.indexOf(']')
-      if (end < 0) return null
-      host = text.slice(0, end + 1)
-      rest = text.slice(end + 1)
-      if (!IPV6.test(host) || !rest.startsWith(':')) return null
-      rest = rest.slice(1)
-    } else {
-      const colon = text.indexOf(':')
-      if (colon <= 0) return null
-      host = text.slice(0, colon)
-      rest = text.slice(colon + 1)
-      if (!IPV4.test(host) && (!DNS_NAME.test(host) || /^[\d.]+$/.test(host))) return null
-    }
+    const end = text.startsWith('[') ? text.indexOf(']') + 1 : text.indexOf(':')
+    if (end <= 0 || text[end] !== ':') return null
+    const host = canonicalHost(text.slice(0, end))
+    if (host === null) return null
+    const rest = text.slice(end + 1)
     const parts = rest.split(':')
     if (parts.length > 3 || !parts.every((p, i) => /^\d{1,10}$/.test(p) || (i > 0 && p === ''))) return null
     const [port = 0, idx = 0, role = 0] = parts.map(Number)

@@ -21,6 +21,13 @@ export interface AppendStreamContext {
   readonly connectTimeoutMs: number
   /** What answered is no raftctl node. */
   readonly onStranger: () => void
+  /** What answered is another member, or of another cluster. */
+  readonly onElsewhere: () => void
+}
+
+/** What answered says that it is not the member that was called, or is not of its cluster. */
+export function isOfAnother({ code }: Status): boolean {
+  return code === ErrorCode.ENOENT || code === ErrorCode.EPERM
 }
 
 /** Opens the stream of append frames of one group to one peer. */
@@ -84,13 +91,16 @@ class PeerAppendStream implements AppendStream {
     if (this.context.faults.isCutFrom(this.route.to)) return
     clearTimeout(this.opening)
     const mismatch = this.context.identity.clusterMismatch(clusterId)
-    if (mismatch) this.break(Status.error(ErrorCode.EINVAL, `${this.route.to} is of another cluster: ${mismatch}`))
+    if (!mismatch) return
+    this.context.onElsewhere()
+    this.break(Status.error(ErrorCode.EINVAL, `${this.route.to} is of another cluster: ${mismatch}`))
   }
 
   private receive(bytes: Buffer): void {
     if (this.context.faults.isCutFrom(this.route.to)) return
     const ack = decodeAck(bytes)
     if (!ack) return this.break(Status.error(ErrorCode.EREQUEST, `an unreadable answer from ${this.route.to}`))
+    if (isOfAnother(ack.status)) this.context.onElsewhere()
     this.context.executor.post(() => {
       if (!this.over) this.events.answer(ack.seq, ack.status, ack.response)
     }, 'append answer')
@@ -99,6 +109,7 @@ class PeerAppendStream implements AppendStream {
   private break(status: Status): void {
     if (this.over) return
     if (isUnknownService(status)) this.context.onStranger()
+    if (isOfAnother(status)) this.context.onElsewhere()
     clearTimeout(this.opening)
     this.stream?.cancel()
     // What was received before is answered first; nothing is after.

@@ -1,9 +1,10 @@
-import * as net from 'node:net'
+import type * as net from 'node:net'
 import { ErrorCode, Status } from '../raft/errors.js'
 import { encodeFrame, type Frame, FrameError, FrameReader, requestMeta, splitBody } from './baidu-std.js'
 import { BrpcCode } from './braft-error.js'
 import { ConnectBackoff } from './connect-backoff.js'
 import { CorkedWriter } from './corked-writer.js'
+import { dial, dialProblem, isRefused, type Lookup, NameCheck, type Target } from './dial.js'
 import type { Codec } from './grpc.js'
 
 export interface BaiduStdClientOptions {
@@ -13,6 +14,8 @@ export interface BaiduStdClientOptions {
   readonly pendingCallsMax?: number
   /** Bytes that may wait to be sent; more calls are refused EOVERCROWDED. */
   readonly unsentBytesMax?: number
+  /** Finds the addresses of a name; the system's when left out. */
+  readonly lookup?: Lookup | undefined
   /** A connection that was open is lost, or could not be opened; told before the calls that waited on it. */
   readonly onDisconnected?: (status: Status) => void
 }
@@ -65,6 +68,8 @@ export class BaiduStdClient {
   private connectTimer: NodeJS.Timeout | null = null
   private readonly pending = new Map<bigint, Pending>()
   private readonly backoff = new ConnectBackoff()
+  private readonly target: Target
+  private readonly nameCheck: NameCheck
   private lastCorrelationId = 0n
   private closed = false
 
@@ -72,7 +77,10 @@ export class BaiduStdClient {
     readonly host: string,
     readonly port: number,
     private readonly options: BaiduStdClientOptions = {},
-  ) {}
+  ) {
+    this.target = { host, port, lookup: options.lookup }
+    this.nameCheck = new NameCheck(this.target)
+  }
 
   /** Calls that wait for their answer. */
   get pendingCalls(): number {
@@ -117,6 +125,15 @@ export class BaiduStdClient {
     if (this.socket) this.disconnect(status)
   }
 
+  /** Hangs up if the name leads elsewhere by now. */
+  lookAgain(): void {
+    const { socket } = this
+    if (!socket) return
+    this.nameCheck.look(socket, () => {
+      if (this.socket === socket) this.hangUp(new Status(BrpcCode.EEOF, `${this.host} leads elsewhere by now`))
+    })
+  }
+
   /** Fails every waiting call with ECANCELED and takes no more. */
   close(): void {
     this.closed = true
@@ -137,8 +154,7 @@ export class BaiduStdClient {
   private connected(): CorkedWriter {
     if (this.writer) return this.writer
     const { connectTimeoutMs = 200 } = this.options
-    const host = this.host.replace(/^\[(.*)\]$/, '$1')
-    const socket = net.connect({ host, port: this.port, noDelay: true, keepAlive: true })
+    const socket = dial(this.target)
     const reader = new FrameReader()
     let problem: Status | null = null
     let opened = false
@@ -153,8 +169,8 @@ export class BaiduStdClient {
       this.stopConnectTimer()
     })
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      const unopened = error.code === 'ECONNREFUSED' ? ErrorCode.ECONNREFUSED : ErrorCode.EHOSTDOWN
-      failed(opened ? BrpcCode.EFAILEDSOCKET : unopened, error.message)
+      const unopened = isRefused(error) ? ErrorCode.ECONNREFUSED : ErrorCode.EHOSTDOWN
+      failed(opened ? BrpcCode.EFAILEDSOCKET : unopened, dialProblem(error, this.host))
     })
     socket.on('data', (chunk) => {
       try {

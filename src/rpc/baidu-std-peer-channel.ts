@@ -21,8 +21,8 @@ export class BaiduStdPeerChannel implements PeerChannel {
   private lastStream = 0n
   private readonly pinger: BaiduStdPinger
 
-  constructor({ host, port, connectTimeoutMs, pingIntervalMs: intervalMs, pingTimeoutMs: timeoutMs }: ChannelOptions) {
-    this.client = new BaiduStdClient(host, port, { connectTimeoutMs, onDisconnected: (status) => this.lost(status) })
+  constructor({ host, port, connectTimeoutMs, lookup, pingIntervalMs: intervalMs, pingTimeoutMs: timeoutMs }: ChannelOptions) {
+    this.client = new BaiduStdClient(host, port, { connectTimeoutMs, lookup, onDisconnected: (status) => this.lost(status) })
     const isInUse = () => this.client.pendingCalls > 0 || this.streams.size > 0
     this.pinger = new BaiduStdPinger(this.client, { intervalMs, timeoutMs, isInUse })
   }
@@ -48,6 +48,10 @@ export class BaiduStdPeerChannel implements PeerChannel {
 
   resetBackoff(): void {
     this.client.resetBackoff()
+  }
+
+  lookAgain(): void {
+    this.client.lookAgain()
   }
 
   close(status: Status): void {

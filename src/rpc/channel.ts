@@ -28,6 +28,8 @@ export class Channels {
         'grpc.initial_reconnect_backoff_ms': Math.min(100, reconnectBackoffMaxMs),
         'grpc.min_reconnect_backoff_ms': Math.min(100, reconnectBackoffMaxMs),
         'grpc.max_reconnect_backoff_ms': reconnectBackoffMaxMs,
+        // A name is looked up again by the next attempt to connect: by default not within 30 s.
+        'grpc.dns_min_time_between_resolutions_ms': Math.min(100, reconnectBackoffMaxMs),
         'grpc.keepalive_time_ms': 30_000,
         'grpc.keepalive_timeout_ms': 10_000,
         'grpc.enable_http_proxy': 0,

@@ -1,8 +1,9 @@
 import http2 from 'node:http2'
-import net from 'node:net'
+import type net from 'node:net'
 import { ErrorCode, Status } from '../raft/errors.js'
 import { BrpcCode } from './braft-error.js'
 import { ConnectBackoff } from './connect-backoff.js'
+import { dial, dialProblem, isRefused, NameCheck } from './dial.js'
 import { MAX_MESSAGE_BYTES } from './grpc.js'
 import { MetadataKey } from './identity.js'
 import type { CallHeaders, ChannelCall, ChannelEvents, ChannelOptions, ChannelStream, PeerChannel } from './peer-channel.js'
@@ -23,8 +24,11 @@ export class GrpcPeerChannel implements PeerChannel {
   private session: http2.ClientHttp2Session | null = null
   private readonly streams = new Set<Stream>()
   private readonly backoff = new ConnectBackoff()
+  private readonly nameCheck: NameCheck
 
-  constructor(private readonly options: ChannelOptions) {}
+  constructor(private readonly options: ChannelOptions) {
+    this.nameCheck = new NameCheck(options)
+  }
 
   call(method: string, request: Buffer, { fields, timeoutMs }: CallHeaders, events: ChannelEvents): ChannelCall {
     const stream = this.open(method, { ...fields, 'grpc-timeout': `${Math.ceil(timeoutMs)}m` }, events)
@@ -39,6 +43,11 @@ export class GrpcPeerChannel implements PeerChannel {
 
   resetBackoff(): void {
     this.backoff.reset()
+  }
+
+  lookAgain(): void {
+    const { session } = this
+    if (session?.socket) this.nameCheck.look(session.socket as net.Socket, () => session.destroy())
   }
 
   private open(method: string, fields: Readonly<Record<string, string>>, events: ChannelEvents): Stream {
@@ -70,7 +79,7 @@ export class GrpcPeerChannel implements PeerChannel {
     const { host, port } = this.options
     const session = http2.connect(`http://${host}:${port}`, {
       settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
-      createConnection: () => net.connect({ host: host.replace(/^\[|\]$/g, ''), port, noDelay: true }),
+      createConnection: () => dial(this.options),
     })
     this.session = session
     this.watch(session)
@@ -96,7 +105,7 @@ export class GrpcPeerChannel implements PeerChannel {
       this.resetBackoff()
     })
     session.on('error', (error: NodeJS.ErrnoException) => {
-      if (failure.code === ErrorCode.ECONNRESET) failure = connectionFailure(error)
+      if (failure.code === ErrorCode.ECONNRESET) failure = connectionFailure(error, this.options.host)
     })
     session.on('goaway', () => {
       // No new calls on it; what is under way may still be answered.
@@ -121,10 +130,10 @@ export class GrpcPeerChannel implements PeerChannel {
 }
 
 /** How a lost or refused connection reads to the engine. */
-function connectionFailure(error: NodeJS.ErrnoException): Status {
-  if (error.code === 'ECONNREFUSED') return Status.error(ErrorCode.ECONNREFUSED, 'connection refused')
+function connectionFailure(error: NodeJS.ErrnoException, host: string): Status {
+  if (isRefused(error)) return Status.error(ErrorCode.ECONNREFUSED, 'connection refused')
   if (error.code === 'ECONNRESET' || error.code === 'EPIPE') return Status.error(ErrorCode.ECONNRESET, error.message)
-  return Status.error(ErrorCode.EHOSTDOWN, error.message)
+  return Status.error(ErrorCode.EHOSTDOWN, dialProblem(error, host))
 }
 
 class Stream implements ChannelStream {
@@ -255,6 +264,7 @@ export class MessageReader {
 }
 
 const GRPC_UNIMPLEMENTED = '12'
+const GRPC_FAILED_PRECONDITION = '9'
 const GRPC_UNAVAILABLE = '14'
 const GRPC_DEADLINE_EXCEEDED = '4'
 
@@ -267,6 +277,8 @@ function statusOf(trailers: http2.IncomingHttpHeaders): Status {
   if (Number.isInteger(errno) && errno > 0) return new Status(errno, message)
   if (code === GRPC_DEADLINE_EXCEEDED) return Status.error(ErrorCode.ETIMEDOUT, message)
   if (code === GRPC_UNIMPLEMENTED) return new Status(BrpcCode.ENOMETHOD, message)
+  // Of the guard before every call: this is another cluster.
+  if (code === GRPC_FAILED_PRECONDITION) return Status.error(ErrorCode.EPERM, message)
   if (code === GRPC_UNAVAILABLE) return Status.error(ErrorCode.EHOSTDOWN, message)
   return Status.error(ErrorCode.EREQUEST, `gRPC status ${code}: ${message}`)
 }

@@ -1,4 +1,5 @@
 import type { Status } from '../raft/errors.js'
+import type { Lookup } from './dial.js'
 
 /** How peers are connected: by gRPC or by baidu_std. */
 export const PEER_PROTOCOLS = ['grpc', 'baidu_std'] as const
@@ -11,6 +12,8 @@ export interface ChannelOptions {
   /** How often a connection in use is pinged, and how long an answer may take: finds half-open ones. */
   readonly pingIntervalMs: number
   readonly pingTimeoutMs: number
+  /** Finds the addresses of a name; the system's when left out. */
+  readonly lookup?: Lookup | undefined
 }
 
 /** Who the other side says it is: reads one value of its metadata. */
@@ -49,6 +52,8 @@ export interface PeerChannel {
   openAppend(fields: Readonly<Record<string, string>>, events: ChannelEvents): ChannelStream
   /** The peer was heard from: there is something to connect to. */
   resetBackoff(): void
+  /** Who answers is not who was called: hangs up if the name leads elsewhere by now, so that the next call finds it. */
+  lookAgain(): void
   /** Ends every call with `status` and hangs up. The channel can be used again. */
   close(status: Status): void
 }

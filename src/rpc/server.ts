@@ -49,6 +49,7 @@ const LISTEN_REASONS: Readonly<Record<string, string>> = {
   EACCES: 'this user may not open that port',
   EADDRNOTAVAIL: 'the address does not belong to this machine',
   ENOTFOUND: 'the host name is unknown',
+  EAI_AGAIN: 'the host name cannot be resolved now',
 }
 
 export const LOOPBACK = '127.0.0.1'

@@ -1,11 +1,11 @@
-import net from 'node:net'
 import type { AppendStream, AppendStreamEvents, Call, DialResult, Executor, Transport } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
 import type { HelloRequest, PeerCalls, PeerMethod } from '../raft/messages.js'
 import type { PeerId } from '../raft/peer-id.js'
-import { openAppendStream } from './append-stream.js'
+import { isOfAnother, openAppendStream } from './append-stream.js'
 import { BaiduStdPeerChannel } from './baidu-std-peer-channel.js'
 import { isUnknownService } from './braft-error.js'
+import { dial, isRefused, type Lookup } from './dial.js'
 import type { Faults } from './faults.js'
 import { GrpcPeerChannel } from './grpc-peer-channel.js'
 import { MetadataKey, type ProcessIdentity } from './identity.js'
@@ -23,6 +23,8 @@ export interface PeerTransportOptions {
   readonly onName: (peer: PeerId, name: string) => void
   /** What answers at a peer's address is no raftctl node. */
   readonly onStranger?: (peer: PeerId) => void
+  /** Finds the addresses of a name; the system's when left out. */
+  readonly lookup?: Lookup
   /** Between 200 and 1,000 ms. */
   readonly connectTimeoutMs?: number
   /** How often a connection in use is pinged, and how long the answer may take. */
@@ -74,8 +76,9 @@ export class PeerTransport implements Transport {
   openAppendStream(groupId: string, from: PeerId, to: PeerId, events: AppendStreamEvents): AppendStream {
     const { executor, identity, faults } = this.options
     const onStranger = () => this.options.onStranger?.(to)
+    const onElsewhere = () => this.lookAgain(to)
     return openAppendStream(
-      { channel: this.channel(to), executor, identity, faults, connectTimeoutMs: this.connectTimeoutMs, onStranger },
+      { channel: this.channel(to), executor, identity, faults, connectTimeoutMs: this.connectTimeoutMs, onStranger, onElsewhere },
       { groupId, from, to },
       events,
     )
@@ -88,7 +91,7 @@ export class PeerTransport implements Transport {
       return
     }
     const { host, port } = faults.dialTarget(to)
-    const socket = net.connect({ host: host.replace(/^\[|\]$/g, ''), port })
+    const socket = dial({ host, port, lookup: this.options.lookup })
     let settled = false
     const settle = (result: DialResult) => {
       if (settled) return
@@ -99,12 +102,17 @@ export class PeerTransport implements Transport {
     }
     const timer = setTimeout(() => settle('unknown'), timeoutMs)
     socket.on('connect', () => settle('accepted'))
-    socket.on('error', (error: NodeJS.ErrnoException) => settle(error.code === 'ECONNREFUSED' ? 'refused' : 'unknown'))
+    socket.on('error', (error: NodeJS.ErrnoException) => settle(isRefused(error) ? 'refused' : 'unknown'))
   }
 
   /** A call of `peer` reached us: it is up, so there is no reason to wait before connecting to it. */
   noteAlive(peer: PeerId): void {
     this.channels.get(peer.address)?.resetBackoff()
+  }
+
+  /** Another member's process answered, as when two of them came back at each other's address. */
+  private lookAgain(peer: PeerId): void {
+    this.channels.get(peer.address)?.lookAgain()
   }
 
   /** Hangs up everywhere; calls under way fail. */
@@ -122,8 +130,8 @@ export class PeerTransport implements Transport {
     let channel = this.channels.get(to.address)
     if (!channel) {
       const { host, port } = this.options.faults.dialTarget(to)
-      const { pingMs = DEFAULT_PING_MS, protocol = 'grpc' } = this.options
-      const options = { host, port, connectTimeoutMs: this.connectTimeoutMs, pingIntervalMs: pingMs, pingTimeoutMs: pingMs }
+      const { pingMs = DEFAULT_PING_MS, protocol = 'grpc', lookup } = this.options
+      const options = { host, port, connectTimeoutMs: this.connectTimeoutMs, pingIntervalMs: pingMs, pingTimeoutMs: pingMs, lookup }
       channel = protocol === 'grpc' ? new GrpcPeerChannel(options) : new BaiduStdPeerChannel(options)
       this.channels.set(to.address, channel)
     }
@@ -162,13 +170,16 @@ export class PeerTransport implements Transport {
         {
           opened: (fields) => {
             const mismatch = identity.clusterMismatch(fields(MetadataKey.clusterId))
-            if (mismatch) settle(Status.error(ErrorCode.EINVAL, `${to} is of another cluster: ${mismatch}`))
+            if (!mismatch) return
+            this.lookAgain(to)
+            settle(Status.error(ErrorCode.EINVAL, `${to} is of another cluster: ${mismatch}`))
           },
           message: (bytes) => {
             answer = bytes
           },
           ended: (status) => {
             if (isUnknownService(status)) onStranger?.(to)
+            if (isOfAnother(status)) this.lookAgain(to)
             settle(status.ok && !answer ? Status.error(ErrorCode.EREQUEST, `an empty answer from ${to}`) : status, answer ?? undefined)
           },
         },

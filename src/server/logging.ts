@@ -36,6 +36,7 @@ function makeDirectories(path: string): void {
 const LEVELS: Partial<Record<RaftEvent['name'], 'info' | 'warn' | 'error'>> = {
   'node.started': 'info',
   'node.founded': 'info',
+  'founding.waiting': 'warn',
   'node.rebuild-needed': 'error',
   'node.removed': 'error',
   'node.error': 'error',

@@ -204,10 +204,7 @@ export class NodeProcess {
       await this.server.listen(listen)
     } catch (error) {
       if (!(error instanceof ListenError)) throw error
-      const other = `Stop what uses port ${listen.port}, or choose another with --listen.`
-      throw new StartError('E_PORT', error.message, error.code === 'EADDRINUSE' ? other : 'Choose another address with --listen.', {
-        cause: error,
-      })
+      throw new StartError('E_PORT', error.message, listenHint(error.code, listen.port), { cause: error })
     }
   }
 
@@ -237,4 +234,12 @@ async function settled(work: Promise<unknown>, log: Logger, problem: string): Pr
 function packageVersion(): string {
   const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string }
   return version
+}
+
+function listenHint(code: string, port: number): string {
+  if (code === 'EADDRINUSE') return `Stop what uses port ${port}, or choose another with --listen.`
+  // In a pod the own name may resolve only later, and to an address that is not known beforehand.
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
+    return `Listen everywhere and say how you are found: --listen [::]:${port} --advertise NAME:${port}.`
+  return 'Choose another address with --listen.'
 }

@@ -35,7 +35,7 @@ const host = fc.oneof(
 )
 const peer = fc
   .tuple(host, fc.integer({ min: 1, max: 65535 }), fc.integer({ min: 0, max: 0x7fffffff }), fc.constantFrom(0, 1))
-  .map(([at, port, idx, role]) => new PeerId(at, port, idx, role as 0 | 1))
+  .map(([at, port, idx, role]) => PeerId.parse(`${at}:${port}:${idx}:${role}`)!)
 
 test('a frame of baidu_std, in pieces of any size', () => {
   const request = fc.record({ serviceName: text, methodName: text, logId: int64, timeoutMs: int32 }, PLAIN)

@@ -7,6 +7,7 @@ import { PeerId } from '../../src/raft/peer-id.js'
 import { asTerm, logIndex } from '../../src/raft/types.js'
 import { addPeerService } from '../../src/rpc/builtin.js'
 import { callGuard } from '../../src/rpc/call-guard.js'
+import type { Lookup } from '../../src/rpc/dial.js'
 import { Faults } from '../../src/rpc/faults.js'
 import { ProcessIdentity } from '../../src/rpc/identity.js'
 import { type ManagedNode, NodeManager } from '../../src/rpc/node-manager.js'
@@ -50,7 +51,11 @@ export async function closeAll(): Promise<void> {
 }
 
 /** A process with one node whose answers the test decides. */
-export async function startPeer(handler: Partial<PeerHandler>, clusterId: string | null = CLUSTER, listenOn = 0) {
+export async function startPeer(
+  handler: Partial<PeerHandler>,
+  clusterId: string | null = CLUSTER,
+  { host = '127.0.0.1', port: listenOn = 0, name = host }: { host?: string; port?: number; name?: string } = {},
+) {
   const executor = new EventLoopExecutor()
   const nodes = new NodeManager()
   const faults = new Faults(true)
@@ -67,8 +72,8 @@ export async function startPeer(handler: Partial<PeerHandler>, clusterId: string
     onAlive: () => {},
   })
   addPeerService(server, service)
-  const { port } = await server.listen({ port: listenOn })
-  const peerId = new PeerId('127.0.0.1', port)
+  const { port } = await server.listen({ host, port: listenOn })
+  const peerId = new PeerId(name, port)
   const addGroup = (groupId: string) =>
     nodes.add({ groupId, peerId, handler: { handleStreamBroken: () => {}, ...handler } as PeerHandler } as ManagedNode)
   addGroup(GROUP)
@@ -76,7 +81,7 @@ export async function startPeer(handler: Partial<PeerHandler>, clusterId: string
   return { peerId, faults, identity, learned, server, service, addGroup }
 }
 
-export function startClient(clusterId: string | null = CLUSTER, pingMs = 100) {
+export function startClient(clusterId: string | null = CLUSTER, pingMs = 100, lookup?: Lookup) {
   const identity = new ProcessIdentity(PeerId.parse('127.0.0.1:2')!, 'client', 'boot-of-client', '0.1.0', clusterId)
   const faults = new Faults(true)
   const names: string[] = []
@@ -86,8 +91,9 @@ export function startClient(clusterId: string | null = CLUSTER, pingMs = 100) {
     identity,
     faults,
     onName: (peer, name) => names.push(`${peer.key}=${name}`),
-    connectTimeoutMs: 400,
+    connectTimeoutMs: lookup ? 1000 : 400,
     pingMs,
+    ...(lookup ? { lookup } : {}),
   })
   closers.push(() => transport.close())
   return { transport, faults, names, self: identity.peerId }

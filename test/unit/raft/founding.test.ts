@@ -53,6 +53,18 @@ test('it takes part once every founder has said that it is founding, and not bef
   assert.equal([bench.state, bench.node.status().standing], ['FOLLOWER', 'member'])
 })
 
+test('a founder that does not come is named after a while, with what became of the last attempt', () => {
+  const bench = founding()
+  answers(bench, 2)
+  const said = () => bench.environment.observer.events.flatMap((event) => (event.name === 'founding.waiting' ? [event.missing] : []))
+  bench.advance(4900)
+  assert.equal(said(), [])
+  bench.transport.open('hello', peer(3)).at(-1)!.finish(Status.error(ErrorCode.EHOSTDOWN, 'the name n3 does not resolve here'))
+  bench.settle()
+  bench.advance(200)
+  assert.equal(said(), [`${peer(3).address}: the name n3 does not resolve here`])
+})
+
 test('the incarnations of all founders are on disk before the first vote', () => {
   const bench = founding()
   bench.held.identity = true

@@ -35,12 +35,29 @@ for (const text of [
   '[::1]80',
   '[::1',
   '[]:80',
+  '[:::]:80',
+  '[1:2]:80',
+  '[::1.2.3.400]:80',
   'a_b$:80',
   'host:80:2147483648',
   '-a:80',
 ]) {
   test(`'${text}' is no peer`, () => {
     assert.is(PeerId.parse(text), null)
+  })
+}
+
+for (const [text, canonical] of [
+  ['N1.DB.example:80', 'n1.db.example:80:0:0'],
+  ['[2001:DB8:0:0::07]:80', '[2001:db8::7]:80:0:0'],
+  ['[0:0:0:0:0:0:0:1]:80', '[::1]:80:0:0'],
+  ['[::ffff:10.0.0.1]:80', '[::ffff:a00:1]:80:0:0'],
+  ['[FE80::1%eth0.1]:80', '[fe80::1%eth0.1]:80:0:0'],
+  ['10.00.0.01:0080', '10.0.0.1:80:0:0'],
+] as const) {
+  test(`'${text}' is the member ${canonical}, however it is written`, () => {
+    assert.is(String(PeerId.parse(text)), canonical)
+    assert.ok(PeerId.parse(text)!.equals(PeerId.parse(canonical)!))
   })
 }
 

@@ -314,7 +314,7 @@ test('who takes the place of a process is asked anew what it is', async () => {
   const { member, to } = await startBraft()
   assert.is((await call(transport, to, 'preVote', VOTE)).status.code, 0)
   await member.close()
-  const peer = await startPeer(answersHello, null, member.port)
+  const peer = await startPeer(answersHello, null, { port: member.port })
   // Until the end of the old connection is noticed here.
   for (let answered = false; !answered; ) {
     transport.noteAlive(to)
