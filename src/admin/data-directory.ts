@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type MachineKind, machineKindOf } from '../machines/machine.js'
 import { checksum } from '../storage/checksum.js'
+import { isRemoved } from '../storage/group-directories.js'
 import { decodeIdentity, type IdentityRecord } from '../storage/identity-file.js'
 import { type LockOwner, lockHolder } from '../storage/lock.js'
 import { DEFAULT_GROUP, storagePaths } from '../storage/open-storage.js'
@@ -37,11 +38,10 @@ export async function openDataDirectory(path: string, wanted: string | null): Pr
     ? [{ group: null, directory: path, machine: null }]
     : []
   const kind = names.includes('raftctl') || names.includes('groups') ? 'raftctl' : 'braft'
-  const others = (names.includes('groups') ? (listDirectory(join(path, 'groups')) ?? []) : []).map((name) => ({
-    group: groupName(name),
-    directory: join(path, 'groups', name),
-    machine: null,
-  }))
+  const below = (names.includes('groups') ? (listDirectory(join(path, 'groups')) ?? []) : []).filter((name) => !isRemoved(name))
+  const others = below
+    .map((name) => ({ group: groupName(name), directory: join(path, 'groups', name), machine: null }))
+    .filter(({ directory }) => hasPast(directory))
   const groups = [
     ...own.map((place) => (kind === 'raftctl' ? { ...place, group: identityOf(path)?.group ?? DEFAULT_GROUP } : place)),
     ...others,

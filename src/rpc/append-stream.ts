@@ -54,7 +54,7 @@ class PeerAppendStream implements AppendStream {
     const late = Status.error(ErrorCode.EHOSTDOWN, `${route.to} did not take the append stream within ${connectTimeoutMs} ms`)
     this.opening = setTimeout(() => this.break(late), connectTimeoutMs)
     const headers = {
-      ...identity.peerMetadata(),
+      ...identity.peerMetadata(route.groupId),
       [MetadataKey.group]: encodeURIComponent(route.groupId),
       [MetadataKey.from]: route.from.toString(),
       [MetadataKey.to]: route.to.toString(),

@@ -7,6 +7,8 @@ const v1 = raftctl.v1
 export const Control = defineService('raftctl.v1.Control', {
   GetNodeStatus: unary(v1.NodeStatusRequest, v1.NodeStatus),
   ListGroups: unary(v1.ListGroupsRequest, v1.ListGroupsResponse),
+  CreateGroup: unary(v1.CreateGroupRequest, v1.CreateGroupResponse),
+  RemoveGroup: unary(v1.RemoveGroupRequest, v1.RemoveGroupResponse),
   Probe: unary(v1.ProbeRequest, v1.ProbeResponse),
   GetLeader: unary(v1.LeaderRequest, v1.LeaderResponse),
   GetConfiguration: unary(v1.ConfigurationRequest, v1.ConfigurationResponse),

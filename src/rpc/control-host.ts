@@ -38,6 +38,17 @@ export interface ControlledNode extends ManagedNode {
   ): void
 }
 
+/** A group that was created at run time, as this process knows it. */
+export interface HostedGroup {
+  readonly group: string
+  /** '' where its record is missing or damaged, as are the next two. */
+  readonly machine: string
+  readonly uid: string
+  readonly founders: readonly string[]
+  /** Why it does not run here; null while it does. */
+  readonly problem: string | null
+}
+
 /** What the control service needs of the process. */
 export interface ControlHost {
   readonly identity: ProcessIdentity
@@ -58,6 +69,14 @@ export interface ControlHost {
   kindOf(peer: PeerId): PeerKind | null
   /** A member is called so from now on; '' changes nothing. */
   learnName(peer: PeerId, name: string): void
+  /** The groups that were created at run time, those that do not run too. */
+  createdGroups(): readonly HostedGroup[]
+  /** Hosts a group from now on, durably. EEXIST: another one is called so. EINVAL: this version offers no such group. EPERM: not in a mixed process. EAGAIN: not yet. */
+  createGroup(record: Omit<HostedGroup, 'problem'>): Promise<{ readonly status: Status; readonly created: boolean }>
+  /** Stops a group and deletes its files. EEXIST: another one is called so by now. EINVAL: it was not created at run time. */
+  removeGroup(groupId: string, uid: string): Promise<{ readonly status: Status; readonly removed: boolean }>
+  /** How often the members of a group were set by hand, and once more; 0 while it is not known. */
+  generationOf(groupId: string): number
   /** Makes durable that the members of a group were set by hand, with a new generation, which it answers. */
   recordRecovery(groupId: string, recovery: Recovery): Promise<number>
   /** Starts a graceful stop; the answer to the caller goes out first. */

@@ -64,7 +64,7 @@ async function resetPeers(host: ControlHost, request: Request): Promise<{ genera
 }
 
 function refuseOthers(host: ControlHost, request: Request, { configuration }: NodeStatus): void {
-  const { generation } = host.identity
+  const generation = host.generationOf(request.group || DEFAULT_GROUP)
   const expected = fromInt64(request.expect_generation)
   if (expected !== generation) {
     const message = `this member is in generation ${generation}, and this was planned upon generation ${expected}`
@@ -131,7 +131,7 @@ function recoveryOf(
   alive: ReadonlySet<string>,
 ): Recovery {
   return {
-    generation: host.identity.generation + 1,
+    generation: host.generationOf(group) + 1,
     at: new Date().toISOString(),
     group,
     before: configuration.voters.join(','),

@@ -3,10 +3,11 @@ import type { raftctl } from '../generated/raftctl.js'
 import type { Status } from '../raft/errors.js'
 import type { PeerId } from '../raft/peer-id.js'
 import { fromInt64 } from '../raft/types.js'
-import { DEFAULT_GROUP, failure, nodeOf, onExecutor, unary, unimplemented, usage } from './control-common.js'
+import { failure, nodeOf, onExecutor, unary, unimplemented, usage } from './control-common.js'
 import { consistencyHandlers } from './control-consistency.js'
 import { Control } from './control-definition.js'
 import { faultHandlers } from './control-faults.js'
+import { groupHandlers } from './control-groups.js'
 import type { ControlHost, ControlledNode } from './control-host.js'
 import { leadershipHandlers } from './control-leadership.js'
 import { logHandlers } from './control-log.js'
@@ -46,8 +47,8 @@ export class ControlService {
       ...membershipHandlers(this.host),
       ...recoveryHandlers(this.host),
       ...faultHandlers(this.host),
+      ...groupHandlers(this.host),
       GetNodeStatus: unary((request) => this.nodeStatus(request.group)),
-      ListGroups: unary(() => this.listGroups()),
       Probe: unary(() => this.probe()),
       GetLeader: unary((request) => this.leader(request)),
       GetConfiguration: unary((request) => this.configuration(request)),
@@ -70,11 +71,12 @@ export class ControlService {
 
   private async nodeStatus(group: string): Promise<raftctl.v1.NodeStatus.$Properties> {
     const { identity, faults, ...view } = this.viewParts()
-    const facts = await this.host.facts(group || DEFAULT_GROUP)
     const node = nodeOf(this.host, group)
+    const facts = await this.host.facts(node.groupId)
+    const generation = this.host.generationOf(node.groupId)
     const snapshot = await this.snapshotInfos.newest(node)
     return {
-      ...nodeStatusOf(node.status(), { identity, facts, ...view, faultsEnabled: faults.enabled }),
+      ...nodeStatusOf(node.status(), { identity, facts, generation, ...view, faultsEnabled: faults.enabled }),
       ...(snapshot ? { snapshot } : {}),
     }
   }
@@ -84,12 +86,6 @@ export class ControlService {
     const nameOf = (peer: PeerId) => this.host.nameOf(peer)
     const kindOf = (peer: PeerId) => this.host.kindOf(peer)
     return { identity, faults, uptimeMs: this.host.uptimeMs(), nameOf, kindOf }
-  }
-
-  private async listGroups(): Promise<raftctl.v1.ListGroupsResponse.$Properties> {
-    return {
-      groups: this.host.nodes.all().map((node) => ({ group: node.groupId, peer_id: node.peerId.toString(), state: node.status().state })),
-    }
   }
 
   private async probe(): Promise<raftctl.v1.ProbeResponse.$Properties> {

@@ -51,6 +51,7 @@ export function peerText(peer: PeerId): string {
 export interface ProcessView {
   readonly identity: ProcessIdentity
   readonly facts: GroupFacts
+  readonly generation: number
   readonly nameOf: NameOf
   /** What the peer runs; null while nobody knows. */
   readonly kindOf: (peer: PeerId) => PeerKind | null
@@ -68,7 +69,7 @@ export function nodeStatusOf(status: NodeStatus, view: ProcessView): raftctl.v1.
     cluster_id: identity.clusterId ?? '',
     incarnation: status.incarnation,
     boot_id: identity.bootId,
-    generation: identity.generation,
+    generation: view.generation,
     standing: status.standing,
     state: status.state,
     term: status.term,

@@ -9,6 +9,7 @@ export const MetadataKey = {
   generation: 'raftctl-generation',
   version: 'raftctl-version',
   group: 'raftctl-group',
+  groupUid: 'raftctl-group-uid',
   from: 'raftctl-from',
   to: 'raftctl-to',
   errno: 'raftctl-errno',
@@ -26,6 +27,8 @@ export type MetadataReader = (key: string) => string | undefined
 export class ProcessIdentity {
   private knownClusterId: string | null
   private directory = { incarnation: '', generation: 0 }
+  /** Of the groups that were created at run time. */
+  private readonly uids = new Map<string, string>()
 
   constructor(
     readonly peerId: PeerId,
@@ -63,14 +66,37 @@ export class ProcessIdentity {
     return this.knownClusterId === clusterId
   }
 
-  /** What every call to a peer carries. */
-  peerMetadata(): Record<string, string> {
+  /** A group that was created at run time is here. */
+  knowGroup(groupId: string, uid: string): void {
+    this.uids.set(groupId, uid)
+  }
+
+  forgetGroup(groupId: string): void {
+    this.uids.delete(groupId)
+  }
+
+  /** '' for one that a node was started with. */
+  uidOf(groupId: string): string {
+    return this.uids.get(groupId) ?? ''
+  }
+
+  /** Why a caller means another group of the same name; null when it does not. */
+  groupMismatch(groupId: string, uid: string | undefined): string | null {
+    const own = this.uidOf(groupId)
+    if ((uid ?? '') === own) return null
+    return `another group ${groupId} is on ${this.peerId.address}: the one that the caller means was removed, or created anew`
+  }
+
+  /** What every call to a peer carries, and one about a group besides. */
+  peerMetadata(groupId: string | null): Record<string, string> {
     const metadata: Record<string, string> = {
       [MetadataKey.peerId]: this.peerId.toString(),
       [MetadataKey.bootId]: this.bootId,
       [MetadataKey.generation]: String(this.generation),
       [MetadataKey.version]: this.version,
     }
+    const uid = groupId === null ? '' : this.uidOf(groupId)
+    if (uid !== '') metadata[MetadataKey.groupUid] = uid
     if (this.incarnation !== '') metadata[MetadataKey.incarnation] = this.incarnation
     if (this.knownClusterId) metadata[MetadataKey.clusterId] = this.knownClusterId
     return metadata

@@ -42,8 +42,8 @@ export class MemberProbe {
         answer: {
           version: probe.version,
           clusterId: probe.cluster_id || null,
-          standing: probe.standing,
-          lastLogIndex: fromInt64(probe.last_log_index),
+          standing: own?.standing || probe.standing,
+          lastLogIndex: fromInt64(own?.last_log_index ?? probe.last_log_index),
           groups: probe.groups,
           peerId: own?.peer_id ?? null,
           freeBytes: disk ? fromInt64(disk.free_bytes) : null,

@@ -57,7 +57,7 @@ export class KnownPeer {
       const cut = Status.error(ErrorCode.EHOSTDOWN, `${this.peerId} did not answer within ${timeoutMs} ms`)
       return void setTimeout(() => this.settle(cut), timeoutMs).unref()
     }
-    const userFields = new Map(Object.entries(identity.peerMetadata()))
+    const userFields = new Map(Object.entries(identity.peerMetadata(null)))
     this.client.call({ service: Peer.name, method: PING, message: NO_BYTES, userFields, timeoutMs }, (status) => {
       const kind = isUnknownService(status) ? 'braft' : status.ok || status.code === ErrorCode.EPERM ? 'raftctl' : null
       if (!kind) return this.settle(plainStatus(status))

@@ -1,6 +1,14 @@
 import type { Checksum, Executor } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
-import type { Addressed, Answer, AppendEntriesResponse, PeerCalls, PeerHandler, PeerMethod } from '../raft/messages.js'
+import type {
+  Addressed,
+  Answer,
+  AppendEntriesRequest,
+  AppendEntriesResponse,
+  PeerCalls,
+  PeerHandler,
+  PeerMethod,
+} from '../raft/messages.js'
 import { PeerId } from '../raft/peer-id.js'
 import { DelayedLink } from './delayed-link.js'
 import type { Faults } from './faults.js'
@@ -96,7 +104,7 @@ export class PeerService {
     const { faults, onAlive } = this.options
     if (faults.isCutFrom(route.from)) return { receiver: DEAF, isHeard: false }
     onAlive(route.from)
-    const receiver = new Receiver(this.options, route, sink, (gone) => this.streams.delete(gone))
+    const receiver = new Receiver(this.options, { ...route, uid: fields(MetadataKey.groupUid) }, sink, (gone) => this.streams.delete(gone))
     this.streams.add(receiver)
     return { receiver, isHeard: !faults.isCutTo(route.from) }
   }
@@ -130,13 +138,15 @@ export class PeerService {
   }
 
   private route(request: Addressed, call: PeerCall, run: Routed): void {
-    const { nodes, executor, faults, onAlive } = this.options
+    const { nodes, executor, identity, faults, onAlive } = this.options
     // As on a cut link: no word, not even a refusal. The caller's deadline ends the call.
     if (faults.isCutFrom(request.serverId)) return call.drop()
     onAlive(request.serverId)
     executor.post(() => {
       const node = nodes.get(request.groupId, request.peerId)
-      if (node) run(node.handler)
+      const mismatch = node && identity.groupMismatch(request.groupId, call.fields(MetadataKey.groupUid))
+      if (mismatch) this.answer(request.serverId, call, () => call.answer(Status.error(ErrorCode.EPERM, mismatch)))
+      else if (node) run(node.handler)
       else this.answer(request.serverId, call, () => call.answer(noSuchNode(request.groupId, request.peerId)))
     }, 'peer request')
   }
@@ -171,13 +181,13 @@ class Receiver implements AppendReceiver {
 
   constructor(
     private readonly options: PeerServiceOptions,
-    readonly route: StreamRoute,
+    readonly route: StreamRoute & { readonly uid: string | undefined },
     private readonly sink: AppendSink,
     private readonly gone: (receiver: Receiver) => void,
   ) {}
 
   frame(bytes: Buffer, reply: FrameReply): void {
-    const { nodes, executor, checksum, faults } = this.options
+    const { executor, checksum, faults } = this.options
     const { route } = this
     const { seq, status, request } = decodeFrame(bytes, route, checksum)
     const acknowledge: Answer<AppendEntriesResponse> = (outcome, response) => {
@@ -189,11 +199,18 @@ class Receiver implements AppendReceiver {
       this.back.pass(faults.delayTo(route.from), () => (this.over ? reply.drop() : reply.acknowledge(encodeAck(seq, outcome, response))))
     }
     if (!request) return acknowledge(status)
-    executor.post(() => {
-      const node = nodes.get(route.groupId, route.to)
-      if (node) node.handler.handleAppendEntries(request, acknowledge)
-      else acknowledge(noSuchNode(route.groupId, route.to))
-    }, 'append frame')
+    executor.post(() => this.handle(request, acknowledge), 'append frame')
+  }
+
+  private handle(request: AppendEntriesRequest, answer: Answer<AppendEntriesResponse>): void {
+    const { nodes, identity } = this.options
+    const { groupId, to, uid } = this.route
+    const node = nodes.get(groupId, to)
+    if (!node) return answer(noSuchNode(groupId, to))
+    // Looked at each time: the group may have been removed and created anew since the stream was opened.
+    const mismatch = identity.groupMismatch(groupId, uid)
+    if (mismatch) answer(Status.error(ErrorCode.EPERM, mismatch))
+    else node.handler.handleAppendEntries(request, answer)
   }
 
   closed(): void {

@@ -61,7 +61,7 @@ export class PeerTransport implements Transport {
     done: (status: Status, response?: PeerCalls[M]['response']) => void,
   ): Call {
     const { name, body, decode } = this.encodeCall(to, method, request)
-    return this.unary(to, { name, body }, timeoutMs, (status, bytes) => {
+    return this.unary(to, { name, body, groupId: request.groupId }, timeoutMs, (status, bytes) => {
       if (!status.ok || !bytes) return done(status)
       let response: PeerCalls[M]['response']
       try {
@@ -156,7 +156,7 @@ export class PeerTransport implements Transport {
 
   private unary(
     to: PeerId,
-    { name, body }: { readonly name: string; readonly body: Buffer },
+    { name, body, groupId }: { readonly name: string; readonly body: Buffer; readonly groupId: string },
     timeoutMs: number,
     done: (status: Status, bytes?: Buffer) => void,
   ): Call {
@@ -166,7 +166,7 @@ export class PeerTransport implements Transport {
       return this.channel(to).call(
         name,
         body,
-        { fields: identity.peerMetadata(), timeoutMs },
+        { fields: identity.peerMetadata(groupId), timeoutMs },
         {
           opened: (fields) => {
             const mismatch = identity.clusterMismatch(fields(MetadataKey.clusterId))

@@ -47,15 +47,17 @@ export async function takeDataDirectory(path: string): Promise<DataDirectory> {
  */
 async function makeDirectories(path: string): Promise<string | null> {
   const missing: string[] = []
-  const isThere = (at: string) =>
-    access(at).then(
-      () => true,
-      () => false,
-    )
   for (let at = path; !(await isThere(at)); at = dirname(at)) missing.unshift(at)
   for (const at of missing) await mkdir(at)
   await makeNameDurable(path)
   return missing[0] ?? null
+}
+
+function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
 }
 
 /**
@@ -118,6 +120,12 @@ export async function placeOfGroup(
     () => below !== dataDir,
     () => false,
   )
+  if (isBelow && (await isThere(join(below, 'raftctl', 'group.json'))))
+    throw new StartError(
+      'E_DATA_DIR',
+      `group ${group} was created in ${dataDir} while its node ran: it is opened with the group that the node was started with`,
+      'Start the node with the --group of before, or without one for kv.',
+    )
   const directory = isBelow ? below : dataDir
   const found = await readIdentity(directory, checksum)
   if (isBelow || found === null || found === 'damaged') return { directory, found }
@@ -158,7 +166,7 @@ const REASONS: Readonly<Record<string, string>> = {
 
 /** A data directory that this process holds. */
 export class DataDirectory {
-  private usage: { at: number; value: Promise<{ logBytes: number; dataBytes: number }> } | null = null
+  private readonly usage = new Map<string, { readonly at: number; readonly value: Promise<DirectorySizes> }>()
 
   constructor(
     readonly path: string,
@@ -166,11 +174,13 @@ export class DataDirectory {
     private readonly firstMade: string | null,
   ) {}
 
-  /** Bytes in the directory and in its logs, at most two seconds old. */
-  sizes(): Promise<{ logBytes: number; dataBytes: number }> {
+  /** Bytes in the directory of a group and in its log, at most two seconds old. */
+  sizes(of: string): Promise<DirectorySizes> {
     const now = performance.now()
-    if (!this.usage || now - this.usage.at > USAGE_FRESH_MS) this.usage = { at: now, value: this.measure() }
-    return this.usage.value
+    for (const [path, { at }] of this.usage) if (now - at > USAGE_FRESH_MS) this.usage.delete(path)
+    let found = this.usage.get(of)
+    if (!found) this.usage.set(of, (found = { at: now, value: this.measure(of) }))
+    return found.value
   }
 
   release(): Promise<void> {
@@ -189,11 +199,16 @@ export class DataDirectory {
     }
   }
 
-  private async measure(): Promise<{ logBytes: number; dataBytes: number }> {
+  /** Other groups lie below that of the node's start. */
+  private async measure(of: string): Promise<DirectorySizes> {
     let logBytes = 0
     let dataBytes = 0
-    const entries = await readdir(this.path, { recursive: true, withFileTypes: true }).catch(() => [])
-    for (const entry of entries) {
+    const top = await readdir(of, { withFileTypes: true }).catch(() => [])
+    const below = top.filter((entry) => entry.isDirectory() && !(of === this.path && entry.name === 'groups'))
+    const inside = await Promise.all(
+      below.map(({ name }) => readdir(join(of, name), { recursive: true, withFileTypes: true }).catch(() => [])),
+    )
+    for (const entry of [...top, ...inside.flat()]) {
       if (!entry.isFile()) continue
       const { size } = await stat(join(entry.parentPath, entry.name)).catch(() => ({ size: 0 }))
       dataBytes += size
@@ -204,3 +219,8 @@ export class DataDirectory {
 }
 
 const USAGE_FRESH_MS = 2000
+
+interface DirectorySizes {
+  readonly logBytes: number
+  readonly dataBytes: number
+}

@@ -12,7 +12,6 @@ import { askStanding } from '../rpc/raft-stat-reader.js'
 import { manualClusterId } from '../storage/cluster-id.js'
 import type { Removal } from '../storage/identity-file.js'
 import { type NodeStorage, openStorage } from '../storage/open-storage.js'
-import { SpaceMonitor } from '../storage/space-monitor.js'
 import type { NodeConfiguration } from './configuration.js'
 import { hostMachine } from './hosted-machine.js'
 import { StartError } from './start-error.js'
@@ -28,6 +27,8 @@ export interface GroupHostOptions {
   readonly fileSystem: FileSystem
   readonly identity: ProcessIdentity
   readonly faults: Faults
+  /** Of the node's start: the process is who its directory says. Other groups lie beside it and say nothing of that. */
+  readonly isHome: boolean
 }
 
 /**
@@ -41,7 +42,8 @@ export class GroupHost {
   /** What an operator must look at beyond what the engine says: NOSPACE. */
   alarms: readonly string[] = []
   private readonly storage: NodeStorage
-  private readonly space: SpaceMonitor
+  /** The identity storage, once it was read. */
+  private known: NodeStorage['identityStorage'] | null = null
 
   constructor(private readonly options: GroupHostOptions) {
     const { directory, configuration, environment, fileSystem, identity, faults } = options
@@ -61,15 +63,6 @@ export class GroupHost {
       group: configuration.group,
       machine,
       adopt: configuration.adopt,
-    })
-    this.space = new SpaceMonitor({
-      fileSystem,
-      clock,
-      directory: configuration.dataDir,
-      onChange: (state) => {
-        this.alarms = state === 'short' ? ['NOSPACE'] : []
-        this.node.setDiskSpace(state)
-      },
     })
   }
 
@@ -102,8 +95,22 @@ export class GroupHost {
       }, 'node init'),
     )
     if (!status.ok) throw this.startError(status)
-    environment.executor.post(() => this.space.start(), 'space')
-    await this.learnClusterId()
+    if (this.options.isHome) await this.learnClusterId()
+  }
+
+  /** Of the disk that the directory lies on. */
+  setDiskSpace(state: 'short' | 'ample'): void {
+    this.alarms = state === 'short' ? ['NOSPACE'] : []
+    this.node.setDiskSpace(state)
+  }
+
+  /** How often its members were set by hand, and once more; 0 until its directory was read. */
+  get generation(): number {
+    return this.known?.generation ?? 0
+  }
+
+  get configuration(): NodeConfiguration {
+    return this.options.configuration
   }
 
   get directory(): string {
@@ -136,14 +143,13 @@ export class GroupHost {
       environment.executor.post(() => identityStorage.update({ generation, recoveries }, resolve), 'recovery'),
     )
     if (!status.ok) throw new Error(status.message)
-    identity.setDirectory({ incarnation: identity.incarnation, generation })
+    if (this.options.isHome) identity.setDirectory({ incarnation: identity.incarnation, generation })
     return generation
   }
 
   /** A leader hands over first. Every call still waiting is answered. */
   async stop(): Promise<void> {
     const { executor } = this.options.environment
-    this.space.stop()
     await new Promise<Status>((resolve) => executor.post(() => this.node.shutdown(resolve), 'node shutdown'))
     // What was passed on to the leader is answered by it, also after this node has stopped.
     await new Promise<void>((resolve) => executor.post(() => this.machine.drain(DRAIN_TIMEOUT_MS, resolve), 'drain'))
@@ -157,7 +163,8 @@ export class GroupHost {
       load: (standing, done) =>
         storage.load(standing, (status, loaded) => {
           if (loaded) {
-            identity.setDirectory({ incarnation: loaded.incarnation, generation: storage.generation })
+            this.known = storage
+            if (this.options.isHome) identity.setDirectory({ incarnation: loaded.incarnation, generation: storage.generation })
             if (storage.clusterId) identity.adoptClusterId(storage.clusterId)
           }
           done(status, loaded)

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import type { FileSystem } from '../raft/environment.js'
 import type { RaftEvent } from '../raft/events.js'
 import type { Node } from '../raft/node.js'
 import { callGuard } from '../rpc/call-guard.js'
@@ -13,6 +14,7 @@ import { ListenError, RpcServer } from '../rpc/server.js'
 import { checksum as crc, murmurChecksum } from '../storage/checksum.js'
 import type { Removal } from '../storage/identity-file.js'
 import { NodeFileSystem } from '../storage/node-file-system.js'
+import { SpaceMonitor } from '../storage/space-monitor.js'
 import type { NodeConfiguration } from './configuration.js'
 import { checkDataDirectory, type DataDirectory, placeOfGroup, refuseBraft, takeDataDirectory } from './data-directory.js'
 import { type ProductionEnvironment, productionEnvironment } from './environment.js'
@@ -27,6 +29,7 @@ import { Metrics } from './metrics.js'
 import { addNodeServices } from './node-services.js'
 import { Peers } from './peers.js'
 import { ProcessControlHost } from './process-control-host.js'
+import { RunTimeGroups } from './run-time-groups.js'
 import { StartError } from './start-error.js'
 import { timedFileSystem } from './timed-file-system.js'
 
@@ -44,7 +47,7 @@ export interface ProcessRequests {
 }
 
 /**
- * A node: one port, one data directory, one Raft group with its machine.
+ * A node: one port, one data directory, the Raft group it was started with, and those that were created in it since.
  *
  * Owns every part of the process and their order: the port first (peers may say hello while the disk is still read), the
  * directory's lock, the storages, the node; and backwards when it stops. A node that fails later (its disk, its log) stays
@@ -63,6 +66,8 @@ export class NodeProcess {
   private readonly server: RpcServer
   private directory: DataDirectory | null = null
   private group: GroupHost | null = null
+  private runTimeGroups: RunTimeGroups | null = null
+  private space: SpaceMonitor | null = null
   private stopWatchingLoop: () => void = () => {}
   private readonly giveUp = new AbortController()
   private stopping: Promise<void> | null = null
@@ -89,7 +94,8 @@ export class NodeProcess {
     const onAlive = (peer: typeof peerId) => this.peers.noteAlive(peer)
     this.peerService = new PeerService({ nodes, executor, checksum, identity, faults, onName, onAlive })
     this.server = new RpcServer({ grpcInterceptors: [callGuard({ identity, onCall: (...call) => metrics.observeCall(...call) })] })
-    const groupOf = (groupId: string) => (this.group?.node.groupId === groupId ? this.group : null)
+    const groupOf = (groupId: string) => (groupId === configuration.group ? this.group : (this.runTimeGroups?.of(groupId) ?? null))
+    const runTimeGroups = () => this.runTimeGroups
     const { environment, events, peers } = this
     const directory = () => this.directory
     const host = new ProcessControlHost({
@@ -105,6 +111,7 @@ export class NodeProcess {
       log,
       directory,
       groupOf,
+      runTimeGroups,
       requestStop,
     })
     const isStarting = (groupId: string) => this.group === null && groupId === configuration.group
@@ -146,8 +153,12 @@ export class NodeProcess {
       const fileSystem = timedFileSystem(faults.enabled ? faultyFileSystem(disk, faults, environment.executor) : disk, (ms) =>
         this.metrics.observeSync(ms),
       )
-      this.group = new GroupHost({ ...effective, environment, fileSystem, identity, faults })
+      this.group = new GroupHost({ ...effective, environment, fileSystem, identity, faults, isHome: true })
       await this.group.start((node) => this.nodes.add(node))
+      this.runTimeGroups = new RunTimeGroups({ configuration, environment, fileSystem, identity, faults, nodes: this.nodes, log })
+      this.watchSpace(fileSystem)
+      // Their founders may be missing, and nobody waits for those.
+      void this.runTimeGroups.openAll()
       log.info({ clusterId: this.identity.clusterId, incarnation: this.identity.incarnation }, 'process.ready')
       void this.metrics.load()
     } catch (error) {
@@ -181,11 +192,22 @@ export class NodeProcess {
     return this.stopping
   }
 
+  private watchSpace(fileSystem: FileSystem): void {
+    const { environment, configuration } = this
+    const onChange = (state: 'short' | 'ample') => {
+      this.group?.setDiskSpace(state)
+      this.runTimeGroups?.setDiskSpace(state)
+    }
+    this.space = new SpaceMonitor({ fileSystem, clock: environment.clock, directory: configuration.dataDir, onChange })
+    environment.executor.post(() => this.space?.start(), 'space')
+  }
+
   private async stopAll(graceMs: number): Promise<void> {
     const { group, log } = this
     log.info({}, 'process.stopping')
     this.giveUp.abort()
-    if (group) await settled(group.stop(), log, 'the node did not stop well')
+    this.space?.stop()
+    await settled(Promise.all([group?.stop(), this.runTimeGroups?.close()]), log, 'the node did not stop well')
     this.peerService.close()
     await this.server.close({ deadlineMs: graceMs })
     if (group) this.nodes.remove(group.node)
@@ -212,7 +234,9 @@ export class NodeProcess {
     this.metrics.observeEvent(event)
     this.events.add(event)
     logEvent(this.log, event)
-    if (event.name === 'node.removed') void this.leaveCluster(event.reason)
+    if (event.name !== 'node.removed') return
+    if (event.groupId === this.configuration.group) void this.leaveCluster(event.reason)
+    else void this.runTimeGroups?.leave(event.groupId, event.reason)
   }
 
   /** It is no member any more: that is written down before the process stops, so that a later start says the same. */

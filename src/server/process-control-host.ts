@@ -8,7 +8,7 @@ import type { Environment } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
 import type { PeerId } from '../raft/peer-id.js'
 import type { LogIndex } from '../raft/types.js'
-import type { ControlHost } from '../rpc/control-host.js'
+import type { ControlHost, HostedGroup } from '../rpc/control-host.js'
 import type { Recovery } from '../rpc/control-recovery.js'
 import type { GroupFacts } from '../rpc/control-status.js'
 import type { EventLog } from '../rpc/event-log.js'
@@ -25,6 +25,7 @@ import type { Logger } from './logging.js'
 import type { MemberNames } from './member-names.js'
 import type { Metrics } from './metrics.js'
 import type { Peers } from './peers.js'
+import { groupProblem, type RunTimeGroups } from './run-time-groups.js'
 
 const SAMPLE_BYTES = 4096
 const DIAL_TIMEOUT_MS = 1000
@@ -44,6 +45,8 @@ export interface ProcessControlHostOptions {
   readonly log: Logger
   readonly directory: () => DataDirectory | null
   readonly groupOf: (groupId: string) => GroupHost | null
+  /** Null until the directory is open. */
+  readonly runTimeGroups: () => RunTimeGroups | null
   readonly requestStop: (graceMs: number) => void
 }
 
@@ -97,17 +100,20 @@ export class ProcessControlHost implements ControlHost {
 
   async facts(groupId: string): Promise<GroupFacts> {
     const { configuration, metrics, directory, groupOf } = this.options
-    const { logBytes, dataBytes } = (await directory()?.sizes()) ?? { logBytes: 0, dataBytes: 0 }
+    const group = groupOf(groupId)
+    const dataDir = group?.directory ?? configuration.dataDir
+    const { logBytes, dataBytes } = (await directory()?.sizes(dataDir)) ?? { logBytes: 0, dataBytes: 0 }
+    const { machine, mixed } = group?.configuration ?? configuration
     return {
-      dataDir: configuration.dataDir,
+      dataDir,
       logBytes,
       dataBytes,
       syncP99Ms: metrics.syncP99Ms,
-      machine: configuration.machine,
-      machineRevision: groupOf(groupId)?.machine.revision ?? null,
-      alarms: groupOf(groupId)?.alarms ?? [],
+      machine,
+      machineRevision: group?.machine.revision ?? null,
+      alarms: group?.alarms ?? [],
       snapshotIntervalMs: configuration.snapshotIntervalMs,
-      mixed: configuration.mixed,
+      mixed,
     }
   }
 
@@ -125,6 +131,34 @@ export class ProcessControlHost implements ControlHost {
     const generation = await group.recordRecovery(recovery)
     this.options.log.warn({ ...recovery }, 'members.set-by-hand')
     return generation
+  }
+
+  createdGroups(): readonly HostedGroup[] {
+    return this.options.runTimeGroups()?.list() ?? []
+  }
+
+  async createGroup(record: Omit<HostedGroup, 'problem'>): Promise<{ status: Status; created: boolean }> {
+    const { configuration } = this.options
+    const refuse = (code: ErrorCode, message: string) => ({ status: Status.error(code, message), created: false })
+    const problem = groupProblem(record.group, record.machine)
+    if (problem !== null) return refuse(ErrorCode.EINVAL, problem)
+    if (record.group === configuration.group)
+      return refuse(ErrorCode.EEXIST, `${record.group} is the group that ${configuration.name} was started with`)
+    if (configuration.mixed)
+      return refuse(ErrorCode.EPERM, `${configuration.name} takes braft nodes (--mixed): it hosts the group it was started with alone`)
+    return (await this.options.runTimeGroups()?.create(record)) ?? refuse(ErrorCode.EAGAIN, 'is starting')
+  }
+
+  async removeGroup(groupId: string, uid: string): Promise<{ status: Status; removed: boolean }> {
+    const { name, group } = this.options.configuration
+    const refuse = (code: ErrorCode, message: string) => ({ status: Status.error(code, message), removed: false })
+    if (groupId === group)
+      return refuse(ErrorCode.EINVAL, `${group} is the group that ${name} was started with: it goes with the node and its directory`)
+    return (await this.options.runTimeGroups()?.remove(groupId, uid)) ?? refuse(ErrorCode.EAGAIN, 'is starting')
+  }
+
+  generationOf(groupId: string): number {
+    return this.options.groupOf(groupId)?.generation ?? 0
   }
 
   learnName(peer: PeerId, name: string): void {

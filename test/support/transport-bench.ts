@@ -96,7 +96,7 @@ export function startClient(clusterId: string | null = CLUSTER, pingMs = 100, lo
     ...(lookup ? { lookup } : {}),
   })
   closers.push(() => transport.close())
-  return { transport, faults, names, self: identity.peerId }
+  return { transport, faults, names, identity, self: identity.peerId }
 }
 
 export function callHello(client: ReturnType<typeof startClient>, to: PeerId, timeoutMs = 2000) {

@@ -142,6 +142,10 @@ async function serve(initial: NodeStatus, options: { readonly faultsEnabled?: bo
     hashAt: (_group, _index, done) => done(Status.error(ErrorCode.EINVAL, 'no marks')),
     flipByte: (groupId) => (groupId === 'G' ? false : null),
     recordRecovery: async () => 0,
+    createdGroups: () => [],
+    createGroup: async () => ({ status: Status.OK, created: true }),
+    removeGroup: async () => ({ status: Status.OK, removed: true }),
+    generationOf: () => 3,
     describeCommand: () => null,
     logSegments: async () => 1,
   }

@@ -66,6 +66,32 @@ overEach(test, 'a vote request arrives as it was sent, and so does its answer', 
   assert.equal(seen, request)
 })
 
+overEach(test, 'a group that was created anew under its name hears nothing of the one before', async () => {
+  let heard = 0
+  const peer = await startPeer({
+    ...answersHello,
+    handleAppendEntries: (_request, answer) => {
+      heard++
+      answer(Status.OK, ACCEPTED)
+    },
+  })
+  const client = startClient()
+  const [old, anew] = ['a'.repeat(32), 'b'.repeat(32)]
+  client.identity.knowGroup(GROUP, old)
+  assert.is((await callHello(client, peer.peerId)).status.code, ErrorCode.EPERM, 'one that was not created at run time')
+  peer.identity.knowGroup(GROUP, old)
+  assert.ok((await callHello(client, peer.peerId)).status.ok)
+  const { stream, answered } = openStream(client, peer.peerId)
+  stream.send(1, frame(peer.peerId, client.self, 5, null))
+  assert.ok((await answered(1))[0]!.status.ok)
+  peer.identity.forgetGroup(GROUP)
+  peer.identity.knowGroup(GROUP, anew)
+  stream.send(2, frame(peer.peerId, client.self, 5, null))
+  assert.is((await answered(2))[1]!.status.code, ErrorCode.EPERM, 'a stream that was opened before')
+  assert.is((await callHello(client, peer.peerId)).status.code, ErrorCode.EPERM)
+  assert.is(heard, 1)
+})
+
 overEach(test, "a peer's refusal keeps its error number", async () => {
   const peer = await startPeer({ handleReadIndex: (_request, answer) => answer(Status.error(ErrorCode.EPERM, 'is not leader, näh')) })
   const client = startClient()
