@@ -17,6 +17,7 @@ import { ArchiveDamage, ArchiveReader } from '../../src/rpc/snapshot-archive-rea
 import { decodeSlot, RECORD_BYTES } from '../../src/storage/alternating-record.js'
 import { checksum } from '../../src/storage/checksum.js'
 import { decodeMark } from '../../src/storage/durable-length.js'
+import { decodeGroupRecord, encodeGroupRecord } from '../../src/storage/group-record.js'
 import { decodeIdentity, encodeIdentity, type IdentityRecord } from '../../src/storage/identity-file.js'
 import { decodeFramed, frame, type MessageCodec } from '../../src/storage/protobuf-file.js'
 import { META_CODEC } from '../../src/storage/raft-meta.js'
@@ -163,6 +164,30 @@ const IDENTITY: IdentityRecord = {
   ...{ founders: { '127.0.0.1:1:0': 'ab'.repeat(16) }, removed: { reason: 'x', members: ['127.0.0.1:2'] }, settledAt: 9 },
 }
 
+/** The checksum of a JSON file anew, where it is one. */
+function resealJson(bytes: Buffer): Buffer {
+  try {
+    const { crc32c: _, ...body } = JSON.parse(bytes.toString()) as Record<string, unknown>
+    const sum = checksum.crc32c(Buffer.from(JSON.stringify(body, null, 2)))
+    return Buffer.from(JSON.stringify({ ...body, crc32c: sum.toString(16).padStart(8, '0') }))
+  } catch {
+    return bytes
+  }
+}
+
+const GROUP = { group: 'orders', machine: 'kv', uid: '0123456789abcdef'.repeat(2), founders: ['10.0.0.1:7001:0:0', '10.0.0.2:7001:0:0'] }
+
+const group: Decoder = {
+  name: 'group-json',
+  covers: ['src/storage/group-record.ts decodeGroupRecord'],
+  samples: () => [encodeGroupRecord(GROUP, checksum), encodeGroupRecord({ ...GROUP, founders: [] }, checksum)],
+  reseal: resealJson,
+  run: (bytes) => {
+    const value = decodeGroupRecord(bytes, checksum)
+    return typeof value === 'string' ? { refused: value } : { value, encode: () => encodeGroupRecord(value, checksum) }
+  },
+}
+
 const identity: Decoder = {
   name: 'node-json',
   covers: ['src/storage/identity-file.ts decodeIdentity'],
@@ -170,15 +195,7 @@ const identity: Decoder = {
     encodeIdentity(IDENTITY, checksum),
     encodeIdentity({ ...IDENTITY, clusterId: null, name: null, founders: null, removed: null }, checksum),
   ],
-  reseal: (bytes) => {
-    try {
-      const { crc32c: _, ...body } = JSON.parse(bytes.toString()) as Record<string, unknown>
-      const sum = checksum.crc32c(Buffer.from(JSON.stringify(body, null, 2)))
-      return Buffer.from(JSON.stringify({ ...body, crc32c: sum.toString(16).padStart(8, '0') }))
-    } catch {
-      return bytes
-    }
-  },
+  reseal: resealJson,
   run: (bytes) => {
     const value = decodeIdentity(bytes, checksum)
     return typeof value === 'string' ? { refused: value } : { value, encode: () => encodeIdentity(value, checksum) }
@@ -331,7 +348,7 @@ function resealRecords(bytes: Buffer): Buffer {
 }
 
 export const DISK: readonly Decoder[] = [
-  ...[entries, segment, configurations, slots, identity, archives, kvCommands, kvSnapshots, seals],
+  ...[entries, segment, configurations, slots, identity, group, archives, kvCommands, kvSnapshots, seals],
   framed('raft-meta', ['src/storage/raft-meta.ts META_CODEC'], META_CODEC, [
     { term: asTerm(5), votedFor: new PeerId('127.0.0.1', 1) },
     { term: asTerm(2 ** 40), votedFor: PeerId.EMPTY },

@@ -56,7 +56,7 @@ class Bench {
     }
     this.faults.set({ dialMap })
     const identity = new ProcessIdentity(n1, 'n1', 'boot', '0.1.0', 'c'.repeat(32))
-    identity.setDirectory({ incarnation: 'i', generation: 3 })
+    identity.setDirectory({ incarnation: 'i', generation: 1 })
     const nodes = new NodeManager<ControlledNode>()
     nodes.add({
       groupId: 'kv',
@@ -72,7 +72,8 @@ class Bench {
       this.recorded.push(recovery)
       return recovery.generation
     }
-    const host = { identity, nodes, faults: this.faults, executor: new EventLoopExecutor(), nameOf: () => '', recordRecovery }
+    const parts = { faults: this.faults, executor: new EventLoopExecutor(), nameOf: () => '', generationOf: () => 3 }
+    const host = { identity, nodes, ...parts, recordRecovery }
     const port = await serve(recoveryHandlers(host as unknown as ControlHost))
     const channel = new grpc.Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure())
     closers.push(() => channel.close())
