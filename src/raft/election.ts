@@ -64,6 +64,11 @@ export class Election {
     this.arm('election', node.electionTimeoutMs * (1 + this.jitter / 2))
   }
 
+  /** Another election timeout holds from now on. Who waits to be added goes on to wait. */
+  onTimeoutChanged(): void {
+    if (this.timerKind !== null) this.restartTimer()
+  }
+
   stop(): void {
     this.abandonRound()
     this.timer?.cancel()

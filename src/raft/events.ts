@@ -51,6 +51,7 @@ export type RaftEvent = EventOrigin &
     | { readonly name: 'leader.stalled'; readonly term: Term; readonly forMs: number }
     /** Its disk runs short, and it leads on: too few others could take entries, or none of them took over. */
     | { readonly name: 'leader.short'; readonly term: Term; readonly reason: string }
+    | { readonly name: 'election-timeout.changed'; readonly electionTimeoutMs: number; readonly maxClockDriftMs: number }
     /** Read-only mode (read-only.ts). */
     | { readonly name: 'readonly.entered' | 'readonly.left'; readonly term: Term }
     /** The half-written end of the last write was cut off: nothing in it was acknowledged. */

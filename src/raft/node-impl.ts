@@ -35,6 +35,7 @@ import { Stickiness } from './stickiness.js'
 import type { NodeIdentity } from './storage.js'
 import type { Survey } from './survey.js'
 import { TermVote } from './term-vote.js'
+import { Timeouts } from './timeouts.js'
 import { LeadershipTransfer } from './transfer.js'
 import { type LogIndex, NO_INDEX, plus, type Term } from './types.js'
 
@@ -58,8 +59,7 @@ export class NodeImpl implements m.PeerHandler {
   survey: Survey | null = null
   options!: NodeOptions
   env!: Environment
-  electionTimeoutMs = 1000
-  heartbeatMs = 100
+  timeouts!: Timeouts
 
   disk!: DiskWatch
   space!: SpaceWatch
@@ -102,8 +102,7 @@ export class NodeImpl implements m.PeerHandler {
     this.initialized = true
     this.options = options
     this.env = options.environment
-    this.electionTimeoutMs = options.electionTimeoutMs ?? 1000
-    this.heartbeatMs = Math.max(this.electionTimeoutMs / (options.heartbeatFactor ?? 10), 10)
+    this.timeouts = new Timeouts(options)
     this.assemble(options)
     recoverFromDisk(this, (status) => {
       if (this.isStopping()) return done(Status.error(ErrorCode.ESHUTDOWN, 'the node was stopped while it started'))
@@ -164,6 +163,14 @@ export class NodeImpl implements m.PeerHandler {
   /** The first entry of this leadership is committed and applied: reads may be confirmed, members changed, leadership transferred. */
   get leaderReady(): boolean {
     return this.leaderReadySince !== null
+  }
+
+  get electionTimeoutMs(): number {
+    return this.timeouts.electionMs
+  }
+
+  get heartbeatMs(): number {
+    return this.timeouts.heartbeatMs
   }
 
   get configuration(): ConfigurationEntry {

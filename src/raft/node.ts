@@ -14,6 +14,7 @@ import type { Task } from './raft.js'
 import type { ReadDone } from './read-index.js'
 import type { Piece } from './snapshot-readers.js'
 import type { SnapshotMeta, SnapshotReader } from './storage.js'
+import { resetElectionTimeout } from './timeouts.js'
 import type { LogIndex } from './types.js'
 import { readCommittedUserLog, type UserLogDone } from './user-log.js'
 
@@ -168,9 +169,13 @@ export class Node {
 
   /**
    * Campaigns now, past the stickiness of nobody: for tests and operators. A leader gives its leadership up first and stands
-   * again. EPERM in any other state.
+   * again. EPERM in any other state. `electionTimeoutMs` becomes the election timeout first, as by `resetElectionTimeoutMs` (braft vote).
    */
-  vote(done: Done): void {
+  vote(done: Done, electionTimeoutMs?: number): void {
+    if (this.impl.state === 'FOLLOWER' && electionTimeoutMs !== undefined) {
+      const status = this.resetElectionTimeoutMs(electionTimeoutMs)
+      if (!status.ok) return done(status)
+    }
     if (this.impl.state === 'LEADER') {
       this.impl.transfer.standAgain()
       return done(Status.OK)
@@ -178,6 +183,15 @@ export class Node {
     if (this.impl.state !== 'FOLLOWER') return done(Status.error(ErrorCode.EPERM, 'is not follower'))
     this.impl.election.preVote()
     done(Status.OK)
+  }
+
+  /**
+   * Changes the election timeout of this member, and with it the heartbeats of a leader, while it runs. Without a drift the sum of
+   * both stays, and bounds it: EINVAL beyond. Leases, and what followers promise for them, keep to what the node was started with.
+   */
+  resetElectionTimeoutMs(electionTimeoutMs: number, maxClockDriftMs?: number): Status {
+    if (!this.impl.isActive()) return Status.error(ErrorCode.EPERM, `node is in state ${this.impl.state}`)
+    return resetElectionTimeout(this.impl, electionTimeoutMs, maxClockDriftMs ?? null)
   }
 
   /** NOSPACE: refuses entries with ENOSPC, as leader and as follower, until told that there is space again. */
