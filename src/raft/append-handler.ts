@@ -1,3 +1,4 @@
+import { AppendCache } from './append-cache.js'
 import { ErrorCode, Status } from './errors.js'
 import type { Answer, AppendEntriesRequest, AppendEntriesResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
@@ -13,9 +14,14 @@ const CONFLICT_SCAN_MAX = 4096
  * An answer leaves only when what it claims is durable: the term always, and for a success every entry up to the last one.
  */
 export class AppendHandler {
-  constructor(private readonly node: NodeImpl) {}
+  /** What came before what it follows. */
+  readonly cache: AppendCache
 
-  handle(request: AppendEntriesRequest, answer: Answer<AppendEntriesResponse>): void {
+  constructor(private readonly node: NodeImpl) {
+    this.cache = new AppendCache(node, node.options.appendCacheSize ?? 0, (request, answer) => this.handle(request, answer, 'cache'))
+  }
+
+  handle(request: AppendEntriesRequest, answer: Answer<AppendEntriesResponse>, from: 'network' | 'cache' = 'network'): void {
     const { node } = this
     const refuse = node.refusal()
     if (refuse) return answer(refuse)
@@ -24,9 +30,13 @@ export class AppendHandler {
       const stopped = node.refusal()
       return stopped ? answer(stopped) : this.reject(answer, node.log.lastIndex)
     }
-    node.stickiness.noteContact()
+    // What comes from the cache was sent a while ago.
+    if (from === 'network') node.stickiness.noteContact()
     if (request.entries && node.snapshots.installer.isInstalling) return answer(Status.error(ErrorCode.EBUSY, 'Is installing snapshot'))
-    if (!this.matches(request)) return this.reject(answer, this.conflictHint(request))
+    if (!this.matches(request)) {
+      if (from === 'network' && this.cache.keep(request, answer)) return
+      return this.reject(answer, this.conflictHint(request))
+    }
     if (!request.entries) return this.acceptEmpty(request, answer)
     if (node.space.isShort) return answer(Status.error(ErrorCode.ENOSPC, 'the disk runs short'))
     this.store(request, answer)
@@ -85,6 +95,7 @@ export class AppendHandler {
         answer(Status.OK, this.response({ success: true, lastLogIndex: last }))
       })
     })
+    this.cache.onAppended(last)
   }
 
   private reject(answer: Answer<AppendEntriesResponse>, lastLogIndex: LogIndex): void {

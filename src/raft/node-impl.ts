@@ -297,6 +297,7 @@ export class NodeImpl implements m.PeerHandler {
     this.setState(to, reason)
     this.loseLeader(reason)
     this.snapshots.installer.interrupt(reason)
+    this.appendHandler.cache.release()
     if (from !== 'LEADER' && from !== 'TRANSFERRING') return
     this.leadership++
     this.leaderReadySince = null
@@ -409,6 +410,7 @@ export class NodeImpl implements m.PeerHandler {
   }
 
   handleInstallSnapshot(request: m.InstallSnapshotRequest, answer: m.Answer<m.InstallSnapshotResponse>): void {
+    this.appendHandler.cache.release()
     this.snapshots.installer.handle(request, answer)
   }
 

@@ -45,6 +45,11 @@ export interface NodeOptions {
    * them, and an empty directory votes after a survey (survey.ts). Absent: all members are raftctl's.
    */
   readonly askStanding?: AskStanding
+  /**
+   * How many requests of a leader are held for up to T/4 when they come before those that they follow, as from a braft leader with
+   * several under way at a time (raft_max_parallel_append_entries_rpc_num). Default 0; braft's size is 8.
+   */
+  readonly appendCacheSize?: number
   /** An added member that lacks no more entries than this may become a member. Default 1000. */
   readonly catchupMargin?: number
   /** For changes of the members that name none. Absent: as braft, for as long as an added member answers once per T. */

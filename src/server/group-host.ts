@@ -18,6 +18,8 @@ import { StartError } from './start-error.js'
 
 /** How long a stopping node waits for answers of the leader. */
 const DRAIN_TIMEOUT_MS = 1000
+/** braft's, for leaders that have several requests under way at a time. */
+const APPEND_CACHE_SIZE = 8
 
 export interface GroupHostOptions {
   /** Where the group keeps its files. */
@@ -85,7 +87,7 @@ export class GroupHost {
             standing: configuration.standing,
             bootId: identity.bootId,
             electionTimeoutMs: configuration.electionTimeoutMs,
-            ...(configuration.mixed ? { askStanding: this.askStanding() } : {}),
+            ...(configuration.mixed ? { askStanding: this.askStanding(), appendCacheSize: APPEND_CACHE_SIZE } : {}),
             leaderLease: configuration.leaderLease,
             maxClockDriftMs: configuration.maxClockDriftMs,
           },

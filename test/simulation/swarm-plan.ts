@@ -71,6 +71,7 @@ export function planOf(seed: number): SwarmPlan {
   const r = new SimRandom(seed).fork('plan')
   const a = new SimRandom(seed).fork('administration')
   const l = new SimRandom(seed).fork('leases')
+  const e = new SimRandom(seed).fork('engine options')
   const size = r.pick([3, 3, 3, 3, 5, 5, 5, 1, 2, 4, 7])
   const electionTimeoutMs = r.pick([200, 500, 1000, 1000, 2000])
   const faults = faultWeightsOf(seed)
@@ -100,6 +101,7 @@ export function planOf(seed: number): SwarmPlan {
     catchupMargin: a.pick([5, 50, 1000]),
     node: {
       snapshotThrottleBytesPerSecond: more.pick([0, 0, 0, 200_000, 2_000_000]),
+      appendCacheSize: e.pick([0, 8]),
       // Two clocks at 1 ± 0.01 differ by 2 % of T after T; with clocks that jump there are no leases.
       ...(faults.clockJump === 0 && l.chance(0.4)
         ? { leaderLease: true, maxClockDriftMs: electionTimeoutMs * l.between(0.025, 0.25) }
