@@ -23,7 +23,13 @@ export const DATA_DIRECTORY = '/data'
 /** What of a node's options a simulated group may be given besides those that the group itself decides. */
 export type NodeLimits = Pick<
   NodeOptions,
-  'snapshotThrottleBytesPerSecond' | 'heldLogBytesMax' | 'pendingTasksMax' | 'pendingBytesMax' | 'leaderLease' | 'maxClockDriftMs' | 'appendCacheSize'
+  | 'snapshotThrottleBytesPerSecond'
+  | 'heldLogBytesMax'
+  | 'pendingTasksMax'
+  | 'pendingBytesMax'
+  | 'leaderLease'
+  | 'maxClockDriftMs'
+  | 'appendCacheSize'
 >
 
 export interface MemberOptions<M extends StateMachine> {
