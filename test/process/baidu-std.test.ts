@@ -23,20 +23,21 @@ async function raftctl(...args: string[]) {
 }
 
 test('what members say to each other are baidu_std frames', async () => {
-  const [one, other] = [cluster.nodes[0]!, cluster.nodes[1]!]
+  const leader = await cluster.leader()
+  const follower = cluster.others(leader)[0]!
   let heard: (opening: string) => void = () => {}
   const opening = new Promise<string>((resolve) => (heard = resolve))
   const tap = await listen((socket) => {
-    const onward = net.connect(other.port, '127.0.0.1')
+    const onward = net.connect(follower.port, '127.0.0.1')
     closers.push(() => onward.destroy())
     for (const end of [onward, socket]) end.on('error', () => end.destroy())
     socket.once('data', (first) => heard(first.toString('latin1', 0, 4)))
     socket.pipe(onward).pipe(socket)
   })
   closers.push(tap.close)
-  await one.faults({ dial_map: { [other.peerId]: `127.0.0.1:${tap.port}` } })
+  await leader.faults({ dial_map: { [follower.peerId]: `127.0.0.1:${tap.port}` } })
   assert.is(await opening, 'PRPC')
-  await one.faults({ heal: true })
+  await leader.faults({ heal: true })
 })
 
 test('a leader that is killed costs no acknowledged write, and comes back as a follower', async () => {
