@@ -12,7 +12,7 @@ import { problemsOf } from '../support/schemas.js'
 const test = suite<{ home: CliHome; nodes: FakeNode[] }>('contexts on the command line')
 
 test.before.each(async (context) => {
-  context.home = new CliHome()
+  context.home = new CliHome('warm')
   context.nodes = await fakeCluster()
 })
 test.after.each(({ home, nodes }) => {

@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { CliHome, PROJECT } from '../support/run-cli.js'
 
 const test = suite('help')
-const home = new CliHome()
+const home = new CliHome('warm')
 test.after(() => home.remove())
 
 const golden = join(PROJECT, 'test', 'cli', 'golden')

@@ -7,7 +7,7 @@ import { CliHome, type CliRun, PROJECT } from '../support/run-cli.js'
 import { problemsOf } from '../support/schemas.js'
 
 const test = suite('reads')
-const home = new CliHome()
+const home = new CliHome('warm')
 let nodes: FakeNode[] = []
 
 test.before.each(async () => {
@@ -154,7 +154,7 @@ test('flag beats environment beats context beats the files', async () => {
 })
 
 test('an endpoint on the command line stands for itself: the selected context is left out', async () => {
-  const other = new CliHome()
+  const other = new CliHome('warm')
   saveInto(other, { name: 'elsewhere', endpoints: ['127.0.0.1:1'], clusterId: 'ffff0000ffff0000ffff0000ffff0000' })
   assert.is((await other.run(['context', 'use', 'elsewhere'])).exitCode, 0)
   const alone = await other.run(['status', ...any(), '--json'])

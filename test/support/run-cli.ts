@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
+import { WarmProcess } from './warm-process.js'
 
 const here = dirname(fileURLToPath(import.meta.url))
 /** The project, seen from dist/test/support. */
@@ -15,23 +16,34 @@ export interface CliRun {
   readonly stderr: string
 }
 
-/** A home of its own: contexts and settings of the person who runs the tests stay out of it. */
+/**
+ * A home of its own: contexts and settings of the person who runs the tests stay out of it. A warm one runs its commands in a
+ * process that is kept (warm-cli.ts), for tests of many commands that look only at what they print and their exit codes.
+ */
 export class CliHome {
   readonly directory = mkdtempSync(join(tmpdir(), 'raftctl-cli-'))
 
-  /** Runs the real binary, in this home, without a terminal. */
+  constructor(private readonly kind: 'warm' | 'cold' = 'cold') {}
+
+  /** Runs the real commands, in this home, without a terminal. */
   async run(
     args: readonly string[],
     options: { readonly env?: Record<string, string>; readonly input?: string; readonly cwd?: string; readonly timeoutMs?: number } = {},
   ): Promise<CliRun> {
+    const env = { ...this.environment(), ...options.env }
+    const timeoutMs = options.timeoutMs ?? 20_000
+    if (this.kind === 'warm') {
+      const request = { args, env, cwd: options.cwd ?? this.directory, input: options.input ?? '', root: PROJECT }
+      return WarmProcess.run(request, timeoutMs)
+    }
     const result = await execa(process.execPath, [BIN, ...args], {
       cwd: options.cwd ?? this.directory,
-      env: { ...this.environment(), ...options.env },
+      env,
       extendEnv: false,
       input: options.input ?? '',
       reject: false,
       stripFinalNewline: false,
-      timeout: options.timeoutMs ?? 20_000,
+      timeout: timeoutMs,
     })
     return { exitCode: result.exitCode ?? -1, stdout: String(result.stdout), stderr: String(result.stderr) }
   }
