@@ -16,7 +16,7 @@ let cluster: FakeBraftCluster
 let [a, b, c]: string[] = []
 
 test.before.each(async () => {
-  home = new CliHome()
+  home = new CliHome('warm')
   cluster = await FakeBraftCluster.start()
   ;[a, b, c] = cluster.nodes.map((node) => node.address)
 })

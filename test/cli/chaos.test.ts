@@ -13,7 +13,7 @@ import { type Document, documentOf, freePorts, isAlive, LocalClusters, until } f
 import { problemsOf } from '../support/schemas.js'
 
 const test = suite('chaos')
-const home = new LocalClusters()
+const home = new LocalClusters('warm')
 let port = 0
 
 test.before(async () => {

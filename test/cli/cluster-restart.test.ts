@@ -9,7 +9,7 @@ import { type Document, documentOf, freePorts, isAlive, LocalClusters } from '..
 import { problemsOf } from '../support/schemas.js'
 
 const test = suite('cluster restart')
-const home = new LocalClusters()
+const home = new LocalClusters('warm')
 let port = 0
 
 test.before(async () => {

@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert'
 import { freePorts, LocalClusters } from '../support/local-clusters.js'
 
 const test = suite('cluster scale')
-const home = new LocalClusters()
+const home = new LocalClusters('warm')
 test.after(() => home.remove())
 
 const names = () => home.state('dev').nodes.map((node) => node.name)

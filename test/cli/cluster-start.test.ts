@@ -10,7 +10,7 @@ import { type Document, freePorts, isAlive, LocalClusters, until } from '../supp
 const test = suite<{ home: LocalClusters; port: number }>('cluster start')
 
 test.before.each(async (context) => {
-  context.home = new LocalClusters()
+  context.home = new LocalClusters('warm')
   context.port = await freePorts(3)
 })
 

@@ -11,7 +11,7 @@ import { problemsOf, readSchema } from '../support/schemas.js'
 const test = suite<{ home: LocalClusters; port: number }>('cluster')
 
 /** One cluster for all tests that leave it whole. */
-const home = new LocalClusters()
+const home = new LocalClusters('warm')
 let port = 0
 
 test.before(async () => {

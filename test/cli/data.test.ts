@@ -8,7 +8,7 @@ import { CliHome, PROJECT } from '../support/run-cli.js'
 import { problemsOf } from '../support/schemas.js'
 
 const test = suite('data')
-const home = new CliHome()
+const home = new CliHome('warm')
 const directories = new DataDirectories()
 test.after(() => {
   home.remove()

@@ -9,7 +9,7 @@ import { CliHome, type CliRun } from '../support/run-cli.js'
 import { problemsOf } from '../support/schemas.js'
 
 const test = suite('key-value')
-const home = new CliHome()
+const home = new CliHome('warm')
 let nodes: FakeNode[] = []
 
 /** What the fake does with writes. */

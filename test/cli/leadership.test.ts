@@ -8,7 +8,7 @@ import { CliHome } from '../support/run-cli.js'
 import { problemsOf } from '../support/schemas.js'
 
 const test = suite('leadership')
-const home = new CliHome()
+const home = new CliHome('warm')
 let nodes: FakeNode[] = []
 /** PeerIds that transfers were asked for, in order. */
 let asked: string[] = []

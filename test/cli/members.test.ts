@@ -14,7 +14,7 @@ import { CliHome } from '../support/run-cli.js'
 import { problemsOf } from '../support/schemas.js'
 
 const test = suite('members')
-const home = new CliHome()
+const home = new CliHome('warm')
 let nodes: FakeNode[] = []
 let asked: raftctl.v1.ChangeMembersRequest[] = []
 
@@ -226,7 +226,7 @@ test('pain 18: no command is taken for another, and no member for one whose name
 })
 
 test('what was executed leaves a line in the history, with its outcome; what was not leaves none', async () => {
-  const other = new CliHome()
+  const other = new CliHome('warm')
   const file = join(other.directory, '.local', 'state', 'raftctl', 'history.jsonl')
   const env = { HOME: other.directory }
   await home.run(['member', 'remove', 'n3', '--dry-run', ...at()], { env })

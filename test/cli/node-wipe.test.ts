@@ -14,7 +14,7 @@ import { problemsOf } from '../support/schemas.js'
 const test = suite<{ home: CliHome; nodes: FakeNode[]; node: TestNode }>('node wipe')
 
 test.before.each(async (context) => {
-  context.home = new CliHome()
+  context.home = new CliHome('warm')
   context.nodes = await fakeCluster()
   const [port] = await freePorts(1)
   context.node = new TestNode('n4', port!, context.home.directory, [])

@@ -13,7 +13,7 @@ import { CliHome } from '../support/run-cli.js'
 import { problemsOf } from '../support/schemas.js'
 
 const test = suite('snapshots')
-const home = new CliHome()
+const home = new CliHome('warm')
 let nodes: FakeNode[] = []
 const taken = { index: COMMIT, term: 8, bytes: 388_000_000, age_ms: 10, path: '/d/snapshot', checksum: 'crc32c:0badcafe' }
 

@@ -9,7 +9,7 @@ import { CliHome } from '../support/run-cli.js'
 import { eventually, freePorts, Load, missing, TestCluster, TestNode } from './node-cluster.js'
 
 const TRANSPORT = ['--transport', 'baidu_std']
-const home = new CliHome()
+const home = new CliHome('warm')
 const cluster = await TestCluster.start(3, TRANSPORT)
 const closers: (() => unknown)[] = [() => cluster.close(), () => home.remove()]
 

@@ -9,7 +9,7 @@ import { problemsOf } from '../support/schemas.js'
 import { Load, TestCluster } from './node-cluster.js'
 
 const cluster = await TestCluster.start(3)
-const home = new CliHome()
+const home = new CliHome('warm')
 
 test.after(async () => {
   await cluster.close()

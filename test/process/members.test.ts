@@ -12,7 +12,7 @@ import { CliHome, type CliRun } from '../support/run-cli.js'
 import { eventually, freePorts, Load, missing, TestCluster, TestNode } from './node-cluster.js'
 
 const test = suite('members')
-const home = new CliHome()
+const home = new CliHome('warm')
 const closers: (() => Promise<unknown>)[] = []
 
 test.after.each(async () => {

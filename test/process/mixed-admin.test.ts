@@ -13,7 +13,7 @@ import { eventually, freePorts, TestNode } from './node-cluster.js'
 
 const GROUP = 'Counter'
 const homes: string[] = []
-const cli = new CliHome()
+const cli = new CliHome('warm')
 const closers: (() => unknown)[] = []
 
 test.after.each(async () => {

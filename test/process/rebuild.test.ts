@@ -23,7 +23,7 @@ interface Status {
 }
 
 const cluster = await TestCluster.start(3)
-const home = new CliHome()
+const home = new CliHome('warm')
 
 test.after(async () => {
   await cluster.close()

@@ -7,7 +7,7 @@ import { CliHome } from '../support/run-cli.js'
 import { eventually, TestCluster } from './node-cluster.js'
 
 const cluster = await TestCluster.start(3)
-const home = new CliHome()
+const home = new CliHome('warm')
 
 test.after(async () => {
   await cluster.close()

@@ -6,7 +6,7 @@ import { CliHome } from '../support/run-cli.js'
 import { eventually, Load, missing, TestCluster, type TestNode } from './node-cluster.js'
 
 const MINUTE_MS = 60_000
-const home = new CliHome()
+const home = new CliHome('warm')
 let cluster: TestCluster
 let load: Load | null = null
 

@@ -6,7 +6,7 @@ import { CliHome } from '../support/run-cli.js'
 import { problemsOf } from '../support/schemas.js'
 import { eventually, Load, missing, TestCluster, type TestNode } from './node-cluster.js'
 
-const home = new CliHome()
+const home = new CliHome('warm')
 const clusters: TestCluster[] = []
 const loads: Load[] = []
 
