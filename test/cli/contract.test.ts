@@ -6,7 +6,7 @@ import { CliHome, type CliRun } from '../support/run-cli.js'
 import { problemsOf } from '../support/schemas.js'
 
 const test = suite('contract')
-const home = new CliHome()
+const home = new CliHome('warm')
 test.after(() => home.remove())
 
 interface Failure {
@@ -96,7 +96,7 @@ test('contexts are listed, selected and gone back to', async () => {
 test('a damaged configuration file is exit 2 and names the line', async () => {
   const { writeFileSync } = await import('node:fs')
   const { join } = await import('node:path')
-  const other = new CliHome()
+  const other = new CliHome('warm')
   writeFileSync(join(other.directory, 'raftctl.yaml'), 'context: a\nendpiont: b:1\n')
   const run = await other.run(['context', 'list'])
   other.remove()

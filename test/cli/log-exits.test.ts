@@ -7,7 +7,7 @@ import { CliHome } from '../support/run-cli.js'
 import { problemsOf } from '../support/schemas.js'
 
 const test = suite('log exits')
-const home = new CliHome()
+const home = new CliHome('warm')
 let nodes: FakeNode[] = []
 
 test.before.each(async () => {
