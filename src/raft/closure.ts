@@ -14,6 +14,43 @@ export function closure(fn: Done): Closure {
 }
 
 /**
+ * A Closure that others wait for (braft SynchronizedClosure): whoever waits is called with the status, at once when it ran already.
+ * Awaiting it is waiting too: `const status = await done`. `reset` makes it as new, for the next task; nobody may be waiting then.
+ */
+export class SynchronizedClosure extends Closure {
+  private outcome: Status | null = null
+  private waiting: Done[] = []
+
+  /** Null as long as it was not run. */
+  get status(): Status | null {
+    return this.outcome
+  }
+
+  override run(status: Status): void {
+    assert(this.outcome === null, 'closure ran twice', { status: status.toString() })
+    this.outcome = status
+    const { waiting } = this
+    this.waiting = []
+    for (const done of waiting) done(status)
+  }
+
+  wait(done: Done): void {
+    if (this.outcome) done(this.outcome)
+    else this.waiting.push(done)
+  }
+
+  reset(): void {
+    assert(this.waiting.length === 0, 'a closure that others wait for was reset', {})
+    this.outcome = null
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: this is what makes it awaitable, in an engine that has no promises.
+  then(resolve: Done): void {
+    this.wait(resolve)
+  }
+}
+
+/**
  * Runs a closure on every way out of a scope unless it was released (braft ClosureGuard).
  *
  *     using guard = new ClosureGuard(done)

@@ -1,4 +1,6 @@
 import { type CliServiceOptions, cliService } from './cli-service.js'
+import { Control } from './control-definition.js'
+import { type ControlHost, ControlService } from './control-service.js'
 import { fileService } from './file-service.js'
 import { alivePage, Health, healthHandlers, readyPage } from './health.js'
 import type { NodeManager } from './node-manager.js'
@@ -18,6 +20,11 @@ export function addBraftServices(server: RpcServer, options: RaftServiceOptions 
   server.addService(raftStatService(options.nodes))
   server.addRoute('/raft_stat', raftStatHandler(options.nodes))
   server.addRoute('/raft_stat/', raftStatHandler(options.nodes))
+}
+
+/** Adds raftctl.v1.Control: what raftctl's commands ask of a process. Whoever reaches the port may then change the members. */
+export function addControlService(server: RpcServer, host: ControlHost): void {
+  server.addGrpcService(Control, new ControlService(host).handlers)
 }
 
 /** Adds raftctl.v1.Peer in both protocols: each member speaks the one it was told to. */

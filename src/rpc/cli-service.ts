@@ -22,6 +22,8 @@ export interface CliServiceOptions {
   readonly executor: Executor
   /** Whether braft members take part in a group: they dial IPv4 only. */
   readonly allowBraftPeers?: (groupId: string) => boolean
+  /** Refuses everything but get_leader with EACCES (braft disable_cli). */
+  readonly disableCli?: boolean
 }
 
 /** braft.CliService: what braft_cli and other administrators of braft ask. Checks come in braft's order and its words. */
@@ -202,8 +204,9 @@ class CliHandlers {
 
   /** Runs `then` with the node that `id` names, or the only one of the group when it names none; on the executor. */
   private withNode(groupId: string, id: string, done: Reply<never>, then: (node: AdministeredNode) => void): void {
-    const { nodes, executor } = this.options
+    const { nodes, executor, disableCli } = this.options
     executor.post(() => {
+      if (disableCli) return done(Status.error(ErrorCode.EACCES, 'CliService is switched off here'))
       if (id !== '') {
         const peer = PeerId.parse(id)
         const node = peer && nodes.get(groupId, peer)

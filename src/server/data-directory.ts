@@ -179,7 +179,8 @@ export class DataDirectory {
     const now = performance.now()
     for (const [path, { at }] of this.usage) if (now - at > USAGE_FRESH_MS) this.usage.delete(path)
     let found = this.usage.get(of)
-    if (!found) this.usage.set(of, (found = { at: now, value: this.measure(of) }))
+    // Other groups lie below that of the node's start.
+    if (!found) this.usage.set(of, (found = { at: now, value: sizesOf(of, of === this.path ? 'groups' : null) }))
     return found.value
   }
 
@@ -198,24 +199,24 @@ export class DataDirectory {
       if (!removed) return
     }
   }
+}
 
-  /** Other groups lie below that of the node's start. */
-  private async measure(of: string): Promise<DirectorySizes> {
-    let logBytes = 0
-    let dataBytes = 0
-    const top = await readdir(of, { withFileTypes: true }).catch(() => [])
-    const below = top.filter((entry) => entry.isDirectory() && !(of === this.path && entry.name === 'groups'))
-    const inside = await Promise.all(
-      below.map(({ name }) => readdir(join(of, name), { recursive: true, withFileTypes: true }).catch(() => [])),
-    )
-    for (const entry of [...top, ...inside.flat()]) {
-      if (!entry.isFile()) continue
-      const { size } = await stat(join(entry.parentPath, entry.name)).catch(() => ({ size: 0 }))
-      dataBytes += size
-      if (entry.parentPath.endsWith('/log')) logBytes += size
-    }
-    return { logBytes, dataBytes }
+/** Bytes in the directory of a group, but for those below one directory in it, and in its log. */
+export async function sizesOf(directory: string, without: string | null): Promise<DirectorySizes> {
+  let logBytes = 0
+  let dataBytes = 0
+  const top = await readdir(directory, { withFileTypes: true }).catch(() => [])
+  const below = top.filter((entry) => entry.isDirectory() && entry.name !== without)
+  const inside = await Promise.all(
+    below.map(({ name }) => readdir(join(directory, name), { recursive: true, withFileTypes: true }).catch(() => [])),
+  )
+  for (const entry of [...top, ...inside.flat()]) {
+    if (!entry.isFile()) continue
+    const { size } = await stat(join(entry.parentPath, entry.name)).catch(() => ({ size: 0 }))
+    dataBytes += size
+    if (entry.parentPath.endsWith('/log')) logBytes += size
   }
+  return { logBytes, dataBytes }
 }
 
 const USAGE_FRESH_MS = 2000

@@ -1,10 +1,9 @@
 import { Kv, kvHandlers } from '../machines/kv/grpc-service.js'
 import type { Checksum, Executor } from '../raft/environment.js'
 import type { PeerId } from '../raft/peer-id.js'
-import { addBraftServices, addPages, addPeerService } from '../rpc/builtin.js'
+import { addBraftServices, addControlService, addPages, addPeerService } from '../rpc/builtin.js'
 import type { AdministeredNode } from '../rpc/cli-service.js'
-import { Control } from '../rpc/control-definition.js'
-import { type ControlHost, ControlService } from '../rpc/control-service.js'
+import type { ControlHost } from '../rpc/control-host.js'
 import type { Faults } from '../rpc/faults.js'
 import type { NodeManager } from '../rpc/node-manager.js'
 import type { PeerService } from '../rpc/peer-service.js'
@@ -35,7 +34,7 @@ export function addNodeServices(server: RpcServer, options: NodeServicesOptions)
   const { group, machine, mixed } = options.configuration
   const { host, nodes, executor, checksum, faults, peers, peerService, metrics, groupOf, isStarting } = options
   addPeerService(server, peerService)
-  server.addGrpcService(Control, new ControlService(host).handlers)
+  addControlService(server, host)
   const serviceOf = (groupId: string) => {
     const hosted = groupOf(groupId)?.machine
     if (hosted) return hosted instanceof HostedKv ? hosted.service : { machine: hosted.kind }

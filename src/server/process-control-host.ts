@@ -1,7 +1,4 @@
-import { randomBytes } from 'node:crypto'
-import { open, readdir, rm, statfs } from 'node:fs/promises'
-import { join } from 'node:path'
-import type { raftctl } from '../generated/raftctl.js'
+import { readdir } from 'node:fs/promises'
 import { describerOf } from '../machines/describe.js'
 import type { CommandText, HashDone } from '../machines/machine.js'
 import type { Environment } from '../raft/environment.js'
@@ -20,15 +17,12 @@ import { parseSegmentName } from '../storage/segment.js'
 import { describeConfiguration, LOG_LEVELS, type NodeConfiguration } from './configuration.js'
 import type { DataDirectory } from './data-directory.js'
 import type { GroupHost } from './group-host.js'
-import { LatencyWindow } from './latency-window.js'
 import type { Logger } from './logging.js'
+import { checkDisk, checkPeers } from './machine-checks.js'
 import type { MemberNames } from './member-names.js'
 import type { Metrics } from './metrics.js'
 import type { Peers } from './peers.js'
 import { groupProblem, type RunTimeGroups } from './run-time-groups.js'
-
-const SAMPLE_BYTES = 4096
-const DIAL_TIMEOUT_MS = 1000
 
 const NO_MARKS = Status.error(ErrorCode.EINVAL, 'this member does not run that group')
 
@@ -184,35 +178,12 @@ export class ProcessControlHost implements ControlHost {
     return { values, origins: Object.fromEntries(Object.keys(values).map((key) => [key, 'flag'])) }
   }
 
-  /** Durable writes of one block into a file of its own, which is removed again. */
-  async checkDisk(samples: number): Promise<{ p50Ms: number; p99Ms: number; freeBytes: number; totalBytes: number }> {
-    const { dataDir } = this.options.configuration
-    const path = join(dataDir, 'raftctl', 'disk-check')
-    const times = new LatencyWindow(samples)
-    const file = await open(path, 'w')
-    try {
-      const block = randomBytes(SAMPLE_BYTES)
-      for (let i = 0; i < samples; i++) {
-        const startedAt = performance.now()
-        await file.write(block, 0, block.length, i * block.length)
-        await file.datasync()
-        times.add(performance.now() - startedAt)
-      }
-    } finally {
-      await file.close()
-      await rm(path, { force: true })
-    }
-    const { bavail, blocks, bsize } = await statfs(dataDir)
-    return { p50Ms: times.percentile(0.5)!, p99Ms: times.percentile(0.99)!, freeBytes: bavail * bsize, totalBytes: blocks * bsize }
+  checkDisk(samples: number) {
+    return checkDisk(this.options.configuration.dataDir, samples)
   }
 
-  /** How long the other members take to accept a connection. */
-  checkPeers(samples: number): Promise<raftctl.v1.CheckPeersResponse.Peer.$Properties[]> {
-    const own = this.options.configuration.peerId
-    const peers = new Map<string, PeerId>()
-    for (const node of this.nodes.all())
-      for (const peer of node.status().configuration.voters) if (!peer.equals(own)) peers.set(peer.address, peer)
-    return Promise.all([...peers.values()].map((peer) => this.checkPeer(peer, samples)))
+  checkPeers(samples: number) {
+    return checkPeers(this.nodes.all(), this.options.environment.transport, samples)
   }
 
   mark(groupId: string, done: (status: Status, index?: LogIndex) => void): void {
@@ -230,20 +201,5 @@ export class ProcessControlHost implements ControlHost {
   flipByte(groupId: string): boolean | null {
     const group = this.options.groupOf(groupId)
     return group ? group.machine.stateMachine.spoil() : null
-  }
-
-  private async checkPeer(peer: PeerId, samples: number): Promise<raftctl.v1.CheckPeersResponse.Peer.$Properties> {
-    const { transport } = this.options.environment
-    const times = new LatencyWindow(samples)
-    for (let i = 0; i < samples; i++) {
-      const startedAt = performance.now()
-      const result = await new Promise((resolve) => transport.dial(peer, DIAL_TIMEOUT_MS, resolve))
-      if (result !== 'accepted') {
-        const error = result === 'refused' ? 'connection refused' : `no connection within ${DIAL_TIMEOUT_MS} ms`
-        return { peer_id: peer.toString(), reachable: false, error }
-      }
-      times.add(performance.now() - startedAt)
-    }
-    return { peer_id: peer.toString(), reachable: true, p50_ms: times.percentile(0.5)!, p99_ms: times.percentile(0.99)! }
   }
 }

@@ -1,11 +1,12 @@
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import * as library from '../../src/index.js'
+import { PROJECT } from '../support/run-cli.js'
 
 const EXAMPLE = fileURLToPath(new URL('../../examples/counter.js', import.meta.url))
 
@@ -26,6 +27,8 @@ test('offers the parts of braft by their names', () => {
     'FileRaftMetaStorage',
     'SnapshotExecutor',
     'LocalSnapshotStorage',
+    'SynchronizedClosure',
+    'RouteTable',
   ]
   assert.equal(
     names.filter((name) => typeof (library as Record<string, unknown>)[name] !== 'function'),
@@ -51,6 +54,43 @@ test('the example counts on from what its last run left on disk', () => {
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
+})
+
+/** The TypeScript blocks of a page are one program, from top to bottom. */
+function programOf(page: string): string {
+  return [...readFileSync(page, 'utf8').matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, block]) => block).join('\n')
+}
+
+/** A package of a stranger, who has installed this one, with a program. Answers what the compiler says, and what the program prints. */
+function compiledAndRun(programs: { readme: string; library: string; wrong: string }): {
+  problems: string
+  printed: { readme: string; library: string }
+} {
+  const directory = mkdtempSync(join(tmpdir(), 'raftctl-pages-'))
+  try {
+    mkdirSync(join(directory, 'node_modules'))
+    symlinkSync(PROJECT, join(directory, 'node_modules/raftctl'))
+    symlinkSync(join(PROJECT, 'node_modules/@types'), join(directory, 'node_modules/@types'))
+    writeFileSync(join(directory, 'package.json'), '{ "type": "module" }')
+    for (const [name, text] of Object.entries(programs)) writeFileSync(join(directory, `${name}.ts`), text)
+    const options = '--strict --target es2023 --module nodenext --types node --skipLibCheck --pretty false'.split(' ')
+    const files = Object.keys(programs).map((name) => `${name}.ts`)
+    const tsc = join(PROJECT, 'node_modules/typescript/bin/tsc')
+    const { stdout: problems } = spawnSync(process.execPath, [tsc, ...options, ...files], { cwd: directory, encoding: 'utf8' })
+    const run = (name: string) => execFileSync(process.execPath, [`${name}.js`], { cwd: directory, encoding: 'utf8', timeout: 60_000 })
+    // The compiler writes what it has problems with as well.
+    const printed = { readme: run('readme'), library: run('library') }
+    return { problems, printed }
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+test('the programs of the pages compile for whoever installs the package, a misuse does not, and they do what they say', () => {
+  const wrong = "import { PeerId } from 'raftctl'\nnew PeerId(7001, 'localhost')\n"
+  const { problems, printed } = compiledAndRun({ readme: programOf('README.md'), library: programOf('docs/library.md'), wrong })
+  assert.match(problems, /^wrong\.ts\(2,12\): error TS2345.*\n$/)
+  assert.equal(printed, { readme: '2n\n', library: '42n\n' })
 })
 
 test.run()

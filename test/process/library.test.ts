@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { CliHome } from '../support/run-cli.js'
 import { eventually, freePorts } from './node-cluster.js'
 
 const EXAMPLE = fileURLToPath(new URL('../../examples/replicated-counter.js', import.meta.url))
@@ -77,6 +78,7 @@ async function added(members: readonly ExampleMember[], amount: number): Promise
 
 test('the example goes on without its leader, which comes back from its snapshot and is level', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'raftctl-example-'))
+  const home = new CliHome()
   const addresses = (await freePorts(3)).map((port) => `127.0.0.1:${port}`)
   const members = addresses.map((address, i) => new ExampleMember(address, addresses, join(directory, `c${i + 1}`)))
   try {
@@ -85,6 +87,11 @@ test('the example goes on without its leader, which comes back from its snapshot
     const leader = await added(members, 40)
     assert.is(await leader.ask('many'), 'a number, "snapshot", or nothing')
     assert.match(await leader.ask('snapshot'), /^snapshot at \d+$/)
+    const status = await home.run(['status', '--endpoint', addresses.join(), '--group', 'counter', '--json'])
+    assert.is(status.exitCode, 0, status.stderr)
+    const { verdict, nodes } = JSON.parse(status.stdout).data
+    assert.is(verdict, 'healthy')
+    assert.is(nodes.length, 3)
 
     await leader.kill()
     const rest = members.filter((member) => member !== leader)
@@ -97,6 +104,7 @@ test('the example goes on without its leader, which comes back from its snapshot
     for (const member of members) assert.is(await member.stop(), 0)
   } finally {
     for (const member of members) await member.kill()
+    home.remove()
     rmSync(directory, { recursive: true, force: true })
   }
 })

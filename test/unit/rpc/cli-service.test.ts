@@ -44,11 +44,15 @@ interface Outcome {
 }
 type Protocol = (service: string, method: MethodName, request: object) => Promise<Outcome>
 
-async function start(...nodesHere: FakeNode[]) {
+function start(...nodesHere: FakeNode[]) {
+  return startWith({}, ...nodesHere)
+}
+
+async function startWith(options: { disableCli?: boolean }, ...nodesHere: FakeNode[]) {
   const nodes = new NodeManager<FakeNode>()
   for (const node of nodesHere) nodes.add(node)
   const server = new RpcServer()
-  addBraftServices(server, { nodes, executor: new EventLoopExecutor(), checksum, allowBraftPeers: () => true })
+  addBraftServices(server, { nodes, executor: new EventLoopExecutor(), checksum, allowBraftPeers: () => true, ...options })
   addPages(server, { nodes, metrics: () => 'up 1\n' })
   const { port } = await server.listen()
   const channels = new Channels({ baiduStd: { connectTimeoutMs: 5000 } })
@@ -242,6 +246,17 @@ test('snapshot answers when the snapshot is there', async () => {
   node.outcome = Status.error(ErrorCode.EBUSY, 'Is saving another snapshot')
   const busy = { code: ErrorCode.EBUSY, grpc: grpc.status.INTERNAL, http: 500, text: 'Is saving another snapshot' }
   await everywhere(protocols, 'snapshot', { group_id: 'Counter' }, busy)
+})
+
+test('where it is switched off everything but get_leader is EACCES, and nothing is done', async () => {
+  const node = leader()
+  const { protocols } = await startWith({ disableCli: true }, node)
+  const ask = protocols['baidu_std']!
+  assert.is((await ask('braft.CliService', 'snapshot', { group_id: 'Counter' })).code, ErrorCode.EACCES)
+  const change = { ...to(8501), new_peers: ['127.0.0.1:8500'] }
+  assert.is((await ask('braft.CliService', 'change_peers', change)).code, ErrorCode.EACCES)
+  assert.equal(node.asked, [])
+  assert.is((await ask('braft.CliService', 'get_leader', { group_id: 'Counter' })).code, 0)
 })
 
 test('a group with braft members takes nobody whom they cannot dial', async () => {
