@@ -17,6 +17,8 @@ import type { GroupMember } from './group-member.js'
 import { checkDisk, checkPeers } from './machine-checks.js'
 import type { MemberNames } from './member-names.js'
 
+const BY_PROGRAM = 'the groups of this process are started and stopped by its program'
+
 export interface ProgramControlHostOptions {
   readonly identity: ProcessIdentity
   readonly nodes: NodeManager<Node>
@@ -69,7 +71,7 @@ export class ProgramControlHost implements ControlHost {
 
   async facts(groupId: string): Promise<GroupFacts> {
     const member = this.options.members.get(groupId)
-    const { logBytes, dataBytes } = member ? await sizesOf(member.directory) : { logBytes: 0, dataBytes: 0 }
+    const { logBytes, dataBytes } = member ? await sizesOf(member.directory, null) : { logBytes: 0, dataBytes: 0 }
     return {
       dataDir: member?.directory ?? '',
       logBytes,
@@ -95,6 +97,23 @@ export class ProgramControlHost implements ControlHost {
     this.options.names.learn(peer, name)
   }
 
+  createdGroups(): [] {
+    return []
+  }
+
+  /** Which groups run here, and with which machine, is for the program to say. */
+  async createGroup() {
+    return { status: Status.error(ErrorCode.EINVAL, BY_PROGRAM), created: false }
+  }
+
+  async removeGroup() {
+    return { status: Status.error(ErrorCode.EINVAL, BY_PROGRAM), removed: false }
+  }
+
+  generationOf(groupId: string): number {
+    return this.options.members.get(groupId)?.storage.identityStorage.generation ?? 0
+  }
+
   async recordRecovery(groupId: string, recovery: Recovery): Promise<number> {
     const member = this.options.members.get(groupId)
     if (!member) throw new Error(`group ${groupId} is starting or stopping`)
@@ -103,7 +122,6 @@ export class ProgramControlHost implements ControlHost {
     const recoveries = [...identityStorage.recoveries, { ...recovery }]
     const { status } = await member.ask<void>((done) => identityStorage.update({ generation, recoveries }, done))
     if (!status.ok) throw new Error(status.message)
-    this.identity.setDirectory({ incarnation: this.identity.incarnation, generation })
     return generation
   }
 
