@@ -77,6 +77,10 @@ const commands = [
   ['context', 'add'],
   ['context', 'remove'],
   ['context', 'test'],
+  ['bench', 'put'],
+  ['bench', 'get'],
+  ['bench', 'mixed'],
+  ['bench', 'fill'],
   ['explain'],
   ['completion'],
 ]

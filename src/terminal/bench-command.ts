@@ -1,0 +1,190 @@
+import { randomBytes } from 'node:crypto'
+import { Flags } from '@oclif/core'
+import type { BenchProgressPicture } from './bench-progress.js'
+import type { BenchPicture, HistogramPicture } from './bench-view.js'
+import { ClusterCommand } from './cluster-command.js'
+import type { Connection } from './connection.js'
+import { CliError } from './errors.js'
+import { bytesFlag, durationFlagOf, numberFlag, wholeNumberFlag } from './flags.js'
+import type { Result } from './result.js'
+
+const DURATION_MS = 10_000
+const WARMUP_MS = 1000
+
+/** Of every workload. */
+export const loadFlags = {
+  duration: durationFlagOf({ description: 'how long it is measured (default 10s)' }),
+  ops: wholeNumberFlag({ min: 1, description: 'how many operations are measured, instead of how long' }),
+  rate: numberFlag({
+    least: 0,
+    most: 10_000_000,
+    helpValue: '<n/s>',
+    description: 'operations a second that are due whatever the answers do; each is timed from when it was due',
+  }),
+  clients: wholeNumberFlag({ min: 1, default: 64, description: 'operations in flight at most (default 64)' }),
+  conns: wholeNumberFlag({ min: 1, default: 4, description: 'connections that they share (default 4)' }),
+  spread: Flags.boolean({ description: 'connect to all members, not to the leader' }),
+  'key-size': bytesFlag({ default: 32, description: 'bytes of a key (default 32B)' }),
+  'value-size': bytesFlag({ default: 128, description: 'bytes of a value (default 128B)' }),
+  prefix: Flags.string({ helpValue: '<text>', description: 'what every key begins with (default: one that nobody has)' }),
+  keep: Flags.boolean({ description: 'leave the keys there' }),
+  assert: Flags.string({
+    multiple: true,
+    helpValue: '<what>',
+    description: "exit 3 unless it holds: 'p99<20ms', 'ops>5000', 'get.p99.9<50ms'; may be repeated",
+  }),
+  compare: Flags.string({ helpValue: '<file>', description: 'exit 3 if it is worse than this result of --json' }),
+  tolerance: numberFlag({
+    least: 0,
+    most: 100,
+    default: 10,
+    helpValue: '<percent>',
+    description: 'what is the same for --compare (default 10)',
+  }),
+  histogram: Flags.boolean({ description: 'draw how the latencies are spread' }),
+  'hdr-out': Flags.string({ helpValue: '<file>', description: 'write all percentiles, as plotters of HdrHistogram read them' }),
+}
+
+/** Of workloads that draw their keys. */
+export const drawFlags = {
+  keys: wholeNumberFlag({ min: 1, default: 10_000, description: 'how many keys there are (default 10000)' }),
+  dist: Flags.option({ options: ['uniform', 'zipf'] as const, default: 'uniform', helpValue: 'uniform|zipf' })({
+    description: 'whether all keys are as popular, or few are far more so',
+  }),
+  warmup: durationFlagOf({ description: 'before it is measured (default 1s)' }),
+}
+
+export const readFlags = {
+  read: Flags.option({
+    options: ['linearizable', 'lease', 'stale'] as const,
+    default: 'linearizable',
+    helpValue: 'linearizable|lease|stale',
+  })({ description: 'how fresh a read is (see `kv get`)' }),
+}
+
+type FlagValues = {
+  readonly duration?: number | undefined
+  readonly ops?: number | undefined
+  readonly rate?: number | undefined
+  readonly clients: number
+  readonly conns: number
+  readonly spread?: boolean
+  readonly 'key-size': number
+  readonly 'value-size': number
+  readonly prefix?: string | undefined
+  readonly keep?: boolean
+  readonly assert?: string[] | undefined
+  readonly compare?: string | undefined
+  readonly tolerance: number
+  readonly histogram?: boolean
+  readonly 'hdr-out'?: string | undefined
+  readonly keys: number
+  readonly dist?: 'uniform' | 'zipf'
+  readonly warmup?: number | undefined
+  readonly read?: 'linearizable' | 'lease' | 'stale'
+}
+
+function optionsOf(flags: FlagValues) {
+  const { duration, ops = null, rate = null, clients, keys } = flags
+  return {
+    durationMs: ops === null ? (duration ?? DURATION_MS) : (duration ?? null),
+    operations: ops,
+    rate,
+    clients,
+    connections: Math.min(flags.conns, clients),
+    spread: flags.spread === true,
+    keys,
+    keyBytes: flags['key-size'],
+    valueBytes: flags['value-size'],
+    distribution: flags.dist ?? ('uniform' as const),
+    read: flags.read ?? ('linearizable' as const),
+    readShare: 0,
+    warmupMs: flags.warmup ?? WARMUP_MS,
+    prefix: flags.prefix ?? `raftctl-bench/${randomBytes(3).toString('hex')}/`,
+    keep: flags.keep === true,
+  }
+}
+
+type Options = ReturnType<typeof optionsOf>
+
+export type RunBench<W> = (
+  connection: Connection,
+  options: Options & { readonly workload: W },
+  request: {
+    readonly assertions: readonly string[]
+    readonly baseline: string | null
+    readonly tolerance: number
+    readonly percentileFile: string | null
+    readonly signal: AbortSignal
+    readonly onProgress: (progress: BenchProgressPicture) => void
+  },
+) => Promise<{
+  readonly report: BenchPicture
+  readonly error: CliError | null
+  readonly clusterId: string | null
+  readonly histograms: readonly HistogramPicture[]
+}>
+
+/** The base of `raftctl bench …`. SIGINT ends the measuring: what was measured is printed, and the keys are removed. */
+export abstract class BenchCommand extends ClusterCommand {
+  static override schema = 'raftctl.bench/1'
+  static override impact = 'data' as const
+  static override exitCodes: readonly number[] = [3, 4, 5, 6, 7, 8, 11, 13, 130, 143]
+  static override seeAlso = ['status', 'kv del']
+
+  private readonly ending = new AbortController()
+  private ended: 'SIGINT' | 'SIGTERM' | null = null
+
+  protected override get endsOnSignal(): boolean {
+    return false
+  }
+
+  protected async measure<W extends string>(
+    flags: FlagValues & Parameters<ClusterCommand['connection']>[0],
+    workload: W,
+    run: RunBench<W>,
+    own: Partial<Options> = {},
+  ): Promise<Result> {
+    const connection = this.connection(flags)
+    this.listenForEnd()
+    const { BenchProgressView } = await import('./bench-progress.js')
+    const { printBench } = await import('./bench-view.js')
+    const progress = new BenchProgressView(this.out, this.jsonEnabled())
+    try {
+      const { report, error, clusterId, histograms } = await run(
+        connection,
+        { ...optionsOf(flags), ...own, workload },
+        {
+          assertions: flags.assert ?? [],
+          baseline: flags.compare ?? null,
+          tolerance: flags.tolerance / 100,
+          percentileFile: flags['hdr-out'] ?? null,
+          signal: this.ending.signal,
+          onProgress: (now) => progress.update(now),
+        },
+      )
+      progress.end()
+      return this.result(report, (out) => printBench(out, report, flags.histogram ? histograms : []), {
+        clusterId,
+        error: this.endedBy ?? error,
+      })
+    } finally {
+      progress.end()
+    }
+  }
+
+  private listenForEnd(): void {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      process.on(signal, () => {
+        if (this.ended !== null) process.exit(signal === 'SIGINT' ? 130 : 143)
+        this.ended = signal
+        if (process.stderr.isTTY) process.stderr.write('\n')
+        this.ending.abort()
+      })
+  }
+
+  private get endedBy(): CliError | null {
+    if (this.ended === null) return null
+    return new CliError(this.ended === 'SIGINT' ? 'E_INTERRUPTED' : 'E_TERMINATED', 'ended early', { hint: '' })
+  }
+}

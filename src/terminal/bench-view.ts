@@ -1,0 +1,166 @@
+import * as format from './format.js'
+import type { Output } from './output.js'
+
+/** A result as far as it is printed. */
+export interface BenchPicture {
+  readonly measured: {
+    readonly workload: string
+    readonly rate: number | null
+    readonly clients: number
+    readonly connections: number
+    readonly valueBytes: number
+    readonly read: string
+    readonly readShare: number
+  }
+  readonly elapsedMs: number
+  readonly operations: number
+  readonly operationsPerSecond: number
+  readonly results: readonly {
+    readonly operation: string
+    readonly count: number
+    readonly perSecond: number
+    readonly meanMs: number | null
+    readonly p50Ms: number | null
+    readonly p90Ms: number | null
+    readonly p99Ms: number | null
+    readonly p999Ms: number | null
+    readonly p9999Ms: number | null
+    readonly maxMs: number | null
+  }[]
+  readonly errors: number
+  readonly failures: readonly { readonly code: string; readonly count: number; readonly message: string }[]
+  readonly elections: number | null
+  readonly longestGapMs: number
+  readonly clientCpu: number
+  readonly environment: { readonly node: string; readonly cpus: number; readonly voters: number | null }
+  readonly prefix: string
+  readonly kept: boolean
+  readonly assertions: readonly {
+    readonly assertion: string
+    readonly operation: string
+    readonly value: number | null
+    readonly holds: boolean
+  }[]
+  readonly comparison: readonly {
+    readonly operation: string
+    readonly metric: string
+    readonly before: number
+    readonly now: number
+    readonly ratio: number
+    readonly verdict: 'better' | 'same' | 'worse'
+  }[]
+}
+
+export interface HistogramPicture {
+  readonly operation: string
+  readonly bars: readonly { readonly upToMs: number; readonly count: number }[]
+}
+
+const HUES = { better: 'green', same: null, worse: 'red' } as const
+const BAR_WIDTH = 40
+/** Above this share of a core the client is what was measured. */
+const CLIENT_BOUND = 0.9
+
+export function printBench(out: Output, report: BenchPicture, histograms: readonly HistogramPicture[]): void {
+  const { measured, elapsedMs, errors } = report
+  const load = [
+    measured.workload === 'mixed' ? `mixed, ${Math.round(measured.readShare * 100)}% reads` : measured.workload,
+    `${format.many(measured.clients, 'client')} on ${format.many(measured.connections, 'connection')}`,
+    `values of ${format.bytes(measured.valueBytes)}`,
+    ...(measured.workload === 'get' || measured.workload === 'mixed' ? [`${measured.read} reads`] : []),
+    ...(measured.rate === null ? [] : [`${format.count(measured.rate)}/s due`]),
+  ]
+  out.line(load.join(' · '))
+  out.line(
+    `${format.count(report.operations)} in ${format.duration(elapsedMs)}  ${out.paint('bold', `${format.count(report.operationsPerSecond)} ops/s`)}  ${
+      errors === 0 ? 'no errors' : out.paint('red', format.many(errors, 'error'))
+    }`,
+  )
+  out.line()
+  const latency = (name: string, of: (row: BenchPicture['results'][number]) => number | null, priority = 0) => ({
+    name,
+    value: (row: BenchPicture['results'][number]) => milliseconds(of(row)),
+    align: 'right' as const,
+    priority,
+  })
+  out.table(
+    [
+      { name: 'operation', value: (row) => row.operation },
+      { name: 'count', value: (row) => format.count(row.count), align: 'right', priority: 3 },
+      { name: 'ops/s', value: (row) => format.count(row.perSecond), align: 'right' },
+      latency('mean', (row) => row.meanMs, 2),
+      latency('p50', (row) => row.p50Ms),
+      latency('p90', (row) => row.p90Ms, 1),
+      latency('p99', (row) => row.p99Ms),
+      latency('p99.9', (row) => row.p999Ms),
+      latency('p99.99', (row) => row.p9999Ms, 4),
+      latency('max', (row) => row.maxMs),
+    ],
+    report.results,
+  )
+  for (const histogram of histograms) printHistogram(out, histogram)
+  for (const { code, count, message } of report.failures)
+    out.line(`${out.paint('red', out.symbol('failed'))} ${format.count(count)} × ${code}  ${message}`)
+  out.line()
+  out.line(around(report))
+  for (const { assertion, operation, value, holds } of report.assertions)
+    out.line(
+      `${holds ? out.paint('green', out.symbol('ok')) : out.paint('red', out.symbol('failed'))} ${operation} ${assertion}  (${figure(assertion.includes('ops'), value)})`,
+    )
+  if (report.comparison.length > 0) printComparison(out, report)
+  if (report.clientCpu > CLIENT_BOUND)
+    out.line(
+      `${out.paint('yellow', out.symbol('warning'))} this client used ${Math.round(report.clientCpu * 100)}% of a core: it is what was measured, not the cluster`,
+    )
+  if (report.kept) out.line(`the keys are still there; remove them:  raftctl kv del ${report.prefix} --prefix`)
+}
+
+function around({ elections, longestGapMs, environment: { voters, node, cpus } }: BenchPicture): string {
+  const terms = elections === null ? 'elections unknown' : format.many(elections, 'election')
+  const members = voters === null ? [] : [format.many(voters, 'voter')]
+  return [terms, `longest gap ${format.duration(longestGapMs)}`, ...members, `node ${node.slice(1)}`, format.many(cpus, 'cpu')].join(' · ')
+}
+
+function printComparison(out: Output, { comparison }: BenchPicture): void {
+  out.line()
+  out.table(
+    [
+      { name: 'operation', value: (row) => row.operation },
+      { name: 'metric', value: (row) => row.metric },
+      { name: 'before', value: (row) => figure(row.metric === 'ops', row.before), align: 'right' },
+      { name: 'now', value: (row) => figure(row.metric === 'ops', row.now), align: 'right' },
+      { name: 'ratio', value: (row) => row.ratio.toFixed(2), align: 'right' },
+      { name: 'verdict', value: (row) => painted(out, row.verdict) },
+    ],
+    comparison,
+  )
+}
+
+function painted(out: Output, verdict: keyof typeof HUES): string {
+  const hue = HUES[verdict]
+  return hue === null ? verdict : out.paint(hue, verdict)
+}
+
+function printHistogram(out: Output, { operation, bars }: HistogramPicture): void {
+  const most = Math.max(...bars.map(({ count }) => count))
+  const width = Math.max(...bars.map(({ upToMs }) => milliseconds(upToMs).length))
+  out.line()
+  out.line(`${operation}, up to ms`)
+  for (const { upToMs, count } of bars) {
+    const length = count === 0 ? 0 : Math.max(1, Math.round((count / most) * BAR_WIDTH))
+    out.line(
+      `${milliseconds(upToMs).padStart(width + 2)}  ${(out.style.unicode ? '▇' : '#').repeat(length).padEnd(BAR_WIDTH)}  ${format.count(count)}`,
+    )
+  }
+}
+
+function figure(isRate: boolean, value: number | null): string {
+  if (value === null) return format.UNKNOWN
+  return isRate ? `${format.count(value)} ops/s` : `${milliseconds(value)} ms`
+}
+
+/** Three digits that count: `0.42`, `3.1`, `61`. */
+function milliseconds(value: number | null): string {
+  if (value === null) return format.UNKNOWN
+  return value >= 10 ? format.count(Math.round(value)) : value >= 1 ? value.toFixed(1) : value.toFixed(2)
+}

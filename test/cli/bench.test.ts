@@ -1,0 +1,162 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { status } from '@grpc/grpc-js'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { toGrpcError } from '../../src/rpc/error-detail.js'
+import { type FakeNode, fakeCluster, type KvHandlers } from '../support/fake-control.js'
+import type { Document } from '../support/local-clusters.js'
+import { CliHome } from '../support/run-cli.js'
+import { problemsOf } from '../support/schemas.js'
+
+const test = suite('bench')
+const home = new CliHome('warm')
+const header = { revision: 42 }
+let nodes: FakeNode[] = []
+let store = new Set<string>()
+/** Every so many-th put is refused; 0: none. */
+let refuseEach = 0
+let puts = 0
+let prefixesDeleted: string[] = []
+
+const kv: KvHandlers = {
+  Range: (call, done) => {
+    const key = Buffer.from(call.request.key).toString()
+    const kvs = store.has(key) ? [{ key: call.request.key, value: Buffer.alloc(8), create_revision: 1, mod_revision: 1, version: 1 }] : []
+    done(null, { header, kvs, count: kvs.length })
+  },
+  Put: (call, done) => {
+    puts++
+    if (refuseEach > 0 && puts % refuseEach === 0)
+      return done(toGrpcError(status.RESOURCE_EXHAUSTED, { code: 'E_BUSY', retryable: false, applied: 'no' }, 'too much is proposed'))
+    store.add(Buffer.from(call.request.key).toString())
+    done(null, { header })
+  },
+  DeleteRange: (call, done) => {
+    const prefix = Buffer.from(call.request.key).toString()
+    prefixesDeleted.push(prefix)
+    store = new Set([...store].filter((key) => !key.startsWith(prefix)))
+    done(null, { header, deleted: 1 })
+  },
+}
+
+test.before(async () => {
+  nodes = await fakeCluster({ kv })
+})
+test.before.each(() => {
+  store = new Set(['mine'])
+  refuseEach = 0
+  puts = 0
+  prefixesDeleted = []
+})
+test.after(() => {
+  for (const node of nodes) node.close()
+  home.remove()
+})
+
+/** Little work, with what is said otherwise. */
+function small(own: Record<string, string> = {}): string[] {
+  const flags = { '--clients': '4', '--conns': '2', '--ops': '40', '--keys': '20', '--warmup': '1ms', ...own }
+  return Object.entries(flags).flat()
+}
+
+async function bench(verb: string, ...args: string[]) {
+  const words = ['bench', verb, '-e', nodes[0]!.address, ...args]
+  const run = await home.run([...words, '--json'])
+  const document = JSON.parse(run.stdout) as Document
+  assert.equal(problemsOf(document), [])
+  assert.is(document.exitCode, run.exitCode)
+  return { ...document, stderr: run.stderr }
+}
+
+test('put counts what was answered, and takes its keys away again', async () => {
+  const { exitCode, data } = await bench('put', ...small({ '--key-size': '40B', '--value-size': '1KB' }))
+  assert.is(exitCode, 0)
+  assert.equal([data.operations, data.results.length, data.results[0].operation, data.errors, data.kept], [40, 1, 'put', 0, false])
+  assert.equal([data.measured.clients, data.measured.connections, data.measured.valueBytes], [4, 2, 1000])
+  assert.equal([prefixesDeleted, [...store]], [[data.prefix], ['mine']])
+})
+
+test('get writes its keys before it reads them; mixed does both; each operation has a row', async () => {
+  const { data: get } = await bench('get', ...small())
+  assert.equal([puts, get.results.map((row: { operation: string }) => row.operation), get.operations], [20, ['get'], 40])
+  const { data: mixed } = await bench('mixed', ...small({ '--reads': '50', '--ops': '200' }))
+  assert.equal(mixed.results.map((row: { operation: string }) => row.operation).sort(), ['get', 'put'])
+  assert.is(mixed.operations, 200)
+  assert.equal([...store], ['mine'])
+})
+
+test('fill leaves every key there and says how to remove them', async () => {
+  const args = ['bench', 'fill', '-e', nodes[0]!.address, '--keys', '30', '--clients', '4', '--prefix', 'size/']
+  const { exitCode, stdout } = await home.run(args)
+  assert.is(exitCode, 0)
+  assert.match(stdout, /30 in .* no errors/)
+  assert.match(stdout, 'raftctl kv del size/ --prefix')
+  assert.equal([store.size, prefixesDeleted], [31, []])
+})
+
+test('an assertion that does not hold is exit 3 and says by how much; one that is none is exit 2', async () => {
+  const missed = await bench('put', ...small(), '--assert', 'p50<0.001ms', '--assert', 'ops>0')
+  assert.equal([missed.exitCode, missed.ok, missed.error.code], [3, false, 'E_UNHEALTHY'])
+  assert.match(missed.error.message, /^put: p50<0\.001ms does not hold \(/)
+  assert.equal(
+    missed.data.assertions.map((row: { holds: boolean }) => row.holds),
+    [false, true],
+  )
+  assert.is((await bench('put', ...small(), '--assert', 'p98<1ms').catch(() => ({ exitCode: 2 }))).exitCode, 2)
+})
+
+test('operations that fail are counted by their code: exit 11; when all fail it is their error', async () => {
+  refuseEach = 10
+  const some = await bench('put', ...small({ '--warmup': '0' }))
+  assert.equal([some.exitCode, some.error.code, some.data.errors], [11, 'E_PARTIAL', 4])
+  assert.equal(some.data.failures, [{ code: 'E_BUSY', count: 4, message: 'too much is proposed' }])
+  refuseEach = 1
+  const all = await home.run(['bench', 'put', '-e', nodes[0]!.address, ...small(), '--json'])
+  assert.is(JSON.parse(all.stdout).error.code, 'E_BUSY')
+})
+
+test('a result is compared with one of the same work, and with no other', async () => {
+  const file = join(home.directory, 'base.json')
+  const base = await bench('put', ...small())
+  writeFileSync(file, JSON.stringify(base))
+  const same = await bench('put', ...small(), '--compare', file, '--tolerance', '100')
+  assert.is(same.data.comparison.length, 3)
+  const [results] = [base.data.results]
+  writeFileSync(
+    file,
+    JSON.stringify({ ...base, data: { ...base.data, results: [{ ...results[0], perSecond: results[0].perSecond * 1000 }] } }),
+  )
+  const worse = await bench('put', ...small(), '--compare', file)
+  assert.equal([worse.exitCode, worse.error.code], [3, 'E_UNHEALTHY'])
+  const other = await home.run(['bench', 'put', '-e', nodes[0]!.address, ...small({ '--value-size': '9B', '--compare': file })])
+  assert.is(other.exitCode, 2)
+  assert.match(other.stderr, 'valueBytes was 128')
+  for (const path of ['nothere.json', join(home.directory, 'other.json')]) {
+    writeFileSync(join(home.directory, 'other.json'), '{"schema":"raftctl.status/1","data":{}}')
+    const { exitCode, stderr } = await home.run(['bench', 'put', '-e', nodes[0]!.address, ...small(), '--compare', path])
+    assert.equal([exitCode, /does not exist|holds no result/.test(stderr)], [2, true], stderr)
+  }
+})
+
+test('the spread is drawn, and written for plotters', async () => {
+  const file = join(home.directory, 'put.hgrm')
+  const { stdout, exitCode } = await home.run(['bench', 'put', '-e', nodes[0]!.address, ...small(), '--histogram', '--hdr-out', file])
+  assert.is(exitCode, 0, stdout)
+  assert.match(stdout, /^put, up to ms\n +[\d.]+ {2}▇/m)
+  assert.match(readFileSync(file, 'utf8'), /^# put, milliseconds\n +Value +Percentile/)
+})
+
+test('what cannot be run is exit 2 and writes nothing', async () => {
+  for (const args of [
+    ['--duration', '1s'],
+    ['--conns', '9', '--clients', '2', '--key-size', '5B'],
+    ['--rate', '0'],
+  ]) {
+    const run = await home.run(['bench', 'put', '-e', nodes[0]!.address, ...small(), ...args])
+    assert.is(run.exitCode, 2, run.stderr)
+  }
+  assert.is(puts, 0)
+})
+
+test.run()
