@@ -64,9 +64,16 @@ export class ConfigurationManager {
     return [this.base, ...this.entries].some((entry) => entry.id.index >= after && entry.contains(peer))
   }
 
+  /** The same for a learner too. */
+  everKnew(peer: PeerId, after: LogIndex = NO_INDEX): boolean {
+    return [this.base, ...this.entries].some((entry) => entry.id.index >= after && entry.knows(peer))
+  }
+
+  /** Learners stay what they are: they decide nothing. */
   setByHand(conf: Configuration): void {
-    const { id, configIndex } = this.newest
-    this.byHand = new ConfigurationEntry(id, conf, Configuration.EMPTY, [], configIndex)
+    const { id, configIndex, learners } = this.newest
+    const others = learners.filter((learner) => !conf.contains(learner))
+    this.byHand = new ConfigurationEntry(id, conf, Configuration.EMPTY, others, configIndex)
   }
 
   /** An entry that opens a term repeats the members: it does not count as a change of them. */

@@ -82,6 +82,15 @@ export class ConfigurationEntry {
     return this.conf.contains(peer) || this.old.contains(peer)
   }
 
+  hasLearner(peer: PeerId): boolean {
+    return this.learners.some((learner) => learner.equals(peer))
+  }
+
+  /** A voter or a learner: one of the group. */
+  knows(peer: PeerId): boolean {
+    return this.contains(peer) || this.hasLearner(peer)
+  }
+
   /** Whether `granted` makes a quorum of each half. */
   hasQuorum(granted: (peer: PeerId) => boolean): boolean {
     return majority(this.conf, granted) && (this.isStable || majority(this.old, granted))

@@ -4,19 +4,22 @@ import type { Timer } from './environment.js'
 import { ErrorCode, Status } from './errors.js'
 import type { NodeImpl } from './node-impl.js'
 import type { MembershipStage, MembershipStatus } from './node-status.js'
+import type { PeerId } from './peer-id.js'
 import type { Replicator } from './replicator.js'
 import { type LogIndex, NO_INDEX } from './types.js'
 
 export interface ChangeOptions {
   /** The change is refused (ESTALE) unless the members were last changed by this entry. */
   readonly expectConfigIndex?: LogIndex
+  /** Who receives the log and counts for nothing afterwards; without it, whoever does now and becomes no voter. */
+  readonly learners?: readonly PeerId[]
   /** How long all added members together may take to catch up. Without it, as braft: while each of them answers once per T. */
   readonly catchupTimeoutMs?: number
 }
 
 const CATCHUP_MARGIN = 1000
 
-/** An added member on its way; `target` is where the log ended when its newest round of catching up began. */
+/** An added member on its way, or a learner that is to vote; `target` is where the log ended when its newest round of catching up began. */
 interface Joiner {
   readonly replicator: Replicator
   target: LogIndex
@@ -27,6 +30,7 @@ interface Joiner {
 interface Change {
   readonly from: ConfigurationEntry
   readonly target: Configuration
+  readonly learners: readonly PeerId[]
   readonly joiners: readonly Joiner[]
   readonly startedAt: number
   readonly timeoutMs: number | null
@@ -87,16 +91,25 @@ export class Membership {
     const refusal = this.refusal(target, options.expectConfigIndex)
     if (refusal) return done(refusal)
     const from = node.configuration
-    if (target.equals(from.conf)) return done(Status.OK)
-    const added = target.peers.filter((peer) => !from.contains(peer))
+    const { peers: learners } = new Configuration(options.learners ?? from.learners.filter((peer) => !target.contains(peer)))
+    const both = learners.find((peer) => target.contains(peer))
+    if (both) return done(Status.error(ErrorCode.EINVAL, `${both} cannot be a voter and a learner`))
+    if (target.equals(from.conf) && new Configuration(learners).equals(new Configuration(from.learners))) return done(Status.OK)
+    const added = [...target.peers.filter((peer) => !from.contains(peer)), ...learners.filter((peer) => !from.knows(peer))]
     const now = node.env.clock.now()
     const { lastIndex } = node.log
-    const joiners = added.map((peer) => ({ replicator: node.replicators.startJoining(peer), target: lastIndex, since: now, near: false }))
+    const joiners = added.map((peer) => ({ replicator: this.replicatorFor(peer, from), target: lastIndex, since: now, near: false }))
     const timeoutMs = options.catchupTimeoutMs ?? node.options.catchupTimeoutMs ?? null
-    this.change = { from, target, joiners, startedAt: now, timeoutMs, done, timer: null }
+    this.change = { from, target, learners, joiners, startedAt: now, timeoutMs, done, timer: null }
     this.enter('catching_up', target)
     if (added.length > 0) this.armDeadline(this.change)
     this.onContact()
+  }
+
+  /** A learner that is to vote is sent the log already. */
+  private replicatorFor(peer: PeerId, from: ConfigurationEntry): Replicator {
+    const { replicators } = this.node
+    return (from.hasLearner(peer) ? replicators.get(peer) : null) ?? replicators.startJoining(peer)
   }
 
   /** The present configuration once more: an entry that changes nothing. */
@@ -192,10 +205,9 @@ export class Membership {
   private leaveCatchup(change: Change): void {
     const { node } = this
     change.timer?.cancel()
-    const { from, target } = change
-    const removed = from.conf.peers.filter((peer) => !target.contains(peer)).length
-    const learners = from.learners.filter((peer) => !target.contains(peer))
-    const old = change.joiners.length + removed > 1 ? from.conf : Configuration.EMPTY
+    const { from, target, learners } = change
+    const differing = (one: Configuration, other: Configuration) => one.peers.filter((peer) => !other.contains(peer)).length
+    const old = differing(target, from.conf) + differing(from.conf, target) > 1 ? from.conf : Configuration.EMPTY
     this.entryIndex = node.proposeConfiguration({ conf: target, old, learners }, null)
     for (const { replicator } of change.joiners) node.replicators.admit(replicator)
     this.enter(old.isEmpty ? 'stable' : 'joint', target)
@@ -238,7 +250,7 @@ export class Membership {
     if (!change || this.stage !== 'catching_up') return
     this.change = null
     change.timer?.cancel()
-    for (const { replicator } of change.joiners) this.node.replicators.stop(replicator)
+    for (const { replicator } of change.joiners) if (!change.from.hasLearner(replicator.peerId)) this.node.replicators.stop(replicator)
     this.enter('none', change.target, reason)
     change.done(reason)
   }

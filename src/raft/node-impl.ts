@@ -316,7 +316,7 @@ export class NodeImpl implements m.PeerHandler {
 
   /** A leader believes only a member: others may have raised their term for nothing. */
   onHigherTerm(term: Term, from: PeerId): void {
-    if (this.leads() && !this.configuration.contains(from)) return
+    if (this.leads() && !this.configuration.knows(from)) return
     if (term > this.meta.term) this.stepDown(term, Status.error(ErrorCode.EHIGHERTERMRESPONSE, `${from} is in term ${term}`))
   }
 

@@ -31,12 +31,12 @@ export class Removal {
 
   onApplied(entry: ConfigurationEntry): void {
     const { serverId, isRebuilding } = this.node
-    if (entry.contains(serverId) && !isRebuilding && entry.id.index >= this.settledAt) this.wasMember = true
+    if (entry.knows(serverId) && !isRebuilding && entry.id.index >= this.settledAt) this.wasMember = true
   }
 
   /** The directory counts, and stands for everything up to `upTo`: a removal before that was of an earlier life. */
   onSettled(upTo: LogIndex): void {
-    this.wasMember = this.node.log.configurations.at(upTo).contains(this.node.serverId)
+    this.wasMember = this.node.log.configurations.at(upTo).knows(this.node.serverId)
   }
 
   /** A leader speaks to this node: what others said before is past. */
@@ -107,9 +107,9 @@ export class Removal {
     const { log, configuration, ballotBox, serverId, isRebuilding } = this.node
     const { index } = configuration.id
     // Who is being rebuilt has its log from others: what it says of this address may be of another life.
-    if (isRebuilding || log.configurations.isByHand || !configuration.isStable || configuration.contains(serverId)) return false
-    if (configuration.learners.some((learner) => learner.equals(serverId)) || index > ballotBox.lastCommittedIndex) return false
-    return this.wasMember || log.configurations.everContained(serverId, this.settledAt)
+    if (isRebuilding || log.configurations.isByHand || !configuration.isStable || configuration.knows(serverId)) return false
+    if (index > ballotBox.lastCommittedIndex) return false
+    return this.wasMember || log.configurations.everKnew(serverId, this.settledAt)
   }
 
   /** A round of elections begins: what was said in an earlier one may be past. */
@@ -147,7 +147,7 @@ export class Removal {
     const { log, ballotBox, configuration, replicators } = this.node
     const committed = log.configurations.at(ballotBox.lastCommittedIndex)
     if (committed.id.index === NO_INDEX || committed.id.index > ballotBox.lastCommittedIndex || !committed.isStable) return null
-    if (committed.contains(serverId) || configuration.contains(serverId) || replicators.get(serverId)) return null
+    if (committed.knows(serverId) || configuration.knows(serverId) || replicators.get(serverId)) return null
     if (compareLogId({ term: lastLogTerm, index: lastLogIndex }, committed.id) > 0) return null
     return Status.error(ErrorCode.EREMOVED, `${serverId} is no member since entry ${committed.configIndex}: ${committed.conf}`)
   }

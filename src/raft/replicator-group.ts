@@ -94,7 +94,7 @@ export class ReplicatorGroup {
     const { index } = entry.id
     for (const [key, replicator] of [...this.replicators]) {
       const { peerId } = replicator
-      const stays = entry.contains(peerId) || entry.learners.some((learner) => learner.equals(peerId)) || this.joining.has(replicator)
+      const stays = entry.knows(peerId) || this.joining.has(replicator)
       if (stays || this.retired.has(key)) continue
       this.node.ballotBox.forget(peerId)
       const delayMs = RETIRE_TIMEOUTS * this.node.electionTimeoutMs

@@ -329,7 +329,7 @@ export class Replicator {
 
   /** Only a member can tell that this leadership is over: others may have raised their term for nothing. */
   private onHigherTerm(term: Term): void {
-    if (this.node.configuration.contains(this.peerId)) return this.node.onHigherTerm(term, this.peerId)
+    if (this.node.configuration.knows(this.peerId)) return this.node.onHigherTerm(term, this.peerId)
     this.fail(Status.error(ErrorCode.EINVAL, `it is in term ${term}, which this group never was in`), this.node.heartbeatMs)
   }
 

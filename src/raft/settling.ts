@@ -72,7 +72,7 @@ export class Settling {
     if (state !== 'LEADER' || space.isShort || !configuration.isStable || log.configurations.isByHand) return this.later(work)
     work.incarnation = incarnation
     work.upTo = null
-    const isKnown = configuration.contains(work.peerId) || configuration.learners.some((peer) => peer.equals(work.peerId))
+    const isKnown = configuration.knows(work.peerId)
     if (isKnown) this.mark(work, incarnation)
     else this.confirm(work, incarnation)
     this.later(work)
@@ -97,7 +97,7 @@ export class Settling {
     const { node } = this
     node.reads.readAsLeader(node.electionTimeoutMs, 'confirmed', (status, index) => {
       const { configuration, log } = node
-      const isOutside = status.ok && configuration.id.index <= index! && !configuration.contains(work.peerId)
+      const isOutside = status.ok && configuration.id.index <= index! && !configuration.knows(work.peerId)
       this.ready(work, incarnation, isOutside ? { index: index!, term: log.termAt(index!) } : null)
     })
   }

@@ -17,13 +17,14 @@ export function change(
   story: Story,
   members: readonly SimMember[],
   through: SimMember = story.leader,
-  options: { catchupTimeoutMs?: number; expectConfigIndex?: number } = {},
+  options: { catchupTimeoutMs?: number; expectConfigIndex?: number; learners?: readonly SimMember[] } = {},
 ): ChangeRecord {
   const record: ChangeRecord = { outcome: 'pending', status: Status.OK }
-  const { catchupTimeoutMs, expectConfigIndex } = options
+  const { catchupTimeoutMs, expectConfigIndex, learners } = options
   const changeOptions: ChangeOptions = {
     ...(catchupTimeoutMs === undefined ? {} : { catchupTimeoutMs }),
     ...(expectConfigIndex === undefined ? {} : { expectConfigIndex: logIndex(expectConfigIndex) }),
+    ...(learners === undefined ? {} : { learners: learners.map((member) => member.peerId) }),
   }
   const conf = new Configuration(members.map((member) => member.peerId))
   through.run('story:change', (node) =>
@@ -36,9 +37,14 @@ export function change(
   return record
 }
 
-/** Changes the members and waits until that is done. */
-export function changed(story: Story, members: readonly SimMember[], through: SimMember = story.leader): void {
-  const record = change(story, members, through, { catchupTimeoutMs: 20 * story.T })
+/** Changes the members and waits until that is done. `learners` are those who receive the log and count for nothing. */
+export function changed(
+  story: Story,
+  members: readonly SimMember[],
+  through: SimMember = story.leader,
+  learners?: readonly SimMember[],
+): void {
+  const record = change(story, members, through, { catchupTimeoutMs: 20 * story.T, ...(learners ? { learners } : {}) })
   story.await('the change is answered', () => record.outcome !== 'pending', 30 * story.T)
   assert.is(record.outcome, 'OK', `${record.status}`)
 }

@@ -1,23 +1,10 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Configuration } from '../../src/raft/configuration.js'
-import type { NodeImpl } from '../../src/raft/node-impl.js'
 import type { SimMember } from '../simulation/member.js'
 import { change, changed, expectVoters, votersOf } from './changes.js'
-import { type Story, scenario } from './scenario.js'
+import { scenario } from './scenario.js'
 
 type Four = [SimMember, SimMember, SimMember, SimMember]
-
-/** The leader makes this one a learner: it is sent the log and counts for nothing. */
-function makeLearner(story: Story, learner: SimMember): void {
-  const impl = story.leader.node!.handler as NodeImpl
-  story.leader.run('story:learner', () => {
-    const { conf } = impl.configuration
-    impl.proposeConfiguration({ conf, old: Configuration.EMPTY, learners: [learner.peerId] }, null)
-    impl.replicators.startAll(impl.configuration)
-  })
-  story.await('it knows that it is a learner', () => knowsItself(learner))
-}
 
 function knowsItself(learner: SimMember): boolean {
   return learner.node!.status().configuration.learners.some((peer) => peer.equals(learner.peerId))
@@ -30,7 +17,8 @@ scenario(
     const { cluster } = story
     const [n1, n2, n3, n4] = story.start('n1').members as Four
     story.write(3)
-    makeLearner(story, n4)
+    changed(story, [n1, n2, n3], n1, [n4])
+    story.await('it knows that it is a learner', () => knowsItself(n4))
     story.write(3)
     story.await('it has the log', () => n4.node!.status().appliedIndex === n1.node!.status().appliedIndex)
     assert.is(votersOf(story, n4), 'n1,n2,n3')
@@ -61,6 +49,59 @@ scenario(
     changed(story, [n1, n2, n3, n4])
     expectVoters(story, [n1, n2, n3, n4])
     assert.not(knowsItself(n4))
+    story.expectConverged()
+  },
+)
+
+scenario(
+  'A17 a voter that was made a learner while it was cut off does not stop, votes no more, and is promoted again',
+  { size: 5, killedBy: 'demoted-told-removed' },
+  (story) => {
+    const { cluster } = story
+    const { members } = story.start('n1')
+    const [n1, n2, n3, n4, n5] = members as [SimMember, SimMember, SimMember, SimMember, SimMember]
+    const told: string[] = []
+    cluster.onEvent = (member, event) => {
+      if (event.name === 'node.removed') told.push(member.name)
+    }
+    cluster.cut(n5, n1)
+    changed(story, [n1, n2, n3, n4], n1, [n5])
+    // It has not heard of that, reaches all but the leader and asks whether it would be elected.
+    story.wait(6 * story.T)
+    assert.equal(told, [])
+    assert.is(votersOf(story, n5), 'n1,n2,n3,n4,n5')
+    cluster.heal()
+    story.await('it knows that it is a learner', () => knowsItself(n5))
+    story.write(3)
+    story.await('it has the log', () => n5.node!.status().appliedIndex === n1.node!.status().appliedIndex)
+
+    // With the learner and half of the voters there is no quorum.
+    cluster.kill(n2)
+    cluster.kill(n3)
+    story.await('nobody leads', () => cluster.leader() === null)
+    story.restart(n2, n3)
+    story.awaitLeader()
+    changed(story, members)
+    expectVoters(story, members)
+    assert.equal(told, [])
+  },
+)
+
+scenario(
+  'A17 a leader that is made a learner hands over, stays and follows',
+  { size: 3, killedBy: 'demoted-leads-on' },
+  (story) => {
+    const { cluster } = story
+    const [n1, n2, n3] = story.start('n1').members as [SimMember, SimMember, SimMember]
+    story.write(3)
+    changed(story, [n2, n3], n1, [n1])
+    story.await('another leads', () => cluster.readyLeader() === n2 || cluster.readyLeader() === n3)
+    story.write(3)
+    story.await('it follows', () => n1.node!.status().appliedIndex === story.leader.node!.status().appliedIndex)
+    assert.ok(knowsItself(n1))
+    const read = story.read(n1, 0)
+    story.await('it answers a linearizable read', () => read.answered)
+    assert.ok(read.status.ok, `${read.status}`)
     story.expectConverged()
   },
 )

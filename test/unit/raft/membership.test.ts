@@ -64,6 +64,95 @@ test('more than one member at a time goes by way of both quorums', () => {
   assert.equal([view(bench), bench.told.at(-1)], ['none 1,4,5', 'change OK'])
 })
 
+/** Ports of the learners in force. */
+function learnersOf(bench: NodeBench): string {
+  return bench.impl.configuration.learners.map((p) => p.port).join()
+}
+
+function change(bench: NodeBench, voters: number[], learners: number[], options = {}): void {
+  bench.node.changePeers(members(...voters), { learners: learners.map((n) => peer(n)), ...options }, bench.tell('change'))
+  bench.settle()
+}
+
+test('a learner receives the log first, is let in by the voters alone, and counts for nothing', () => {
+  const bench = NodeBench.leader(6)
+  change(bench, [1, 2, 3], [4])
+  assert.equal([view(bench), learnersOf(bench)], ['catching_up 1,2,3', ''])
+  catchUp(bench, 4)
+  assert.equal([view(bench), learnersOf(bench)], ['stable 1,2,3', '4'])
+  bench.take(4)
+  assert.is(view(bench), 'stable 1,2,3', 'its own acknowledgement is none of a voter')
+  bench.take(2)
+  assert.equal([view(bench), bench.told.at(-1)], ['none 1,2,3', 'change OK'])
+  const before = bench.node.status().committedIndex
+  bench.node.apply({ data: Buffer.from('a'), done: null })
+  bench.settle()
+  bench.take(4)
+  assert.is(bench.node.status().committedIndex, before)
+})
+
+test('a learner is promoted upon the log that it has, with the connection that it has, once it is level', () => {
+  const bench = NodeBench.leader(6)
+  change(bench, [1, 2, 3], [4])
+  catchUp(bench, 4)
+  bench.take(2)
+  bench.take(4)
+  const stream = bench.stream(4)
+  change(bench, [1, 2, 3, 4], [])
+  assert.is(bench.stream(4), stream)
+  bench.take(4)
+  bench.stream(4).answerAll()
+  bench.settle()
+  assert.equal([view(bench), learnersOf(bench)], ['stable 1,2,3,4', ''])
+  bench.take(2)
+  bench.take(4)
+  assert.equal([view(bench), bench.told.at(-1)], ['none 1,2,3,4', 'change OK'])
+})
+
+test('a learner that does not become level in time stays one, and is sent the log on', () => {
+  const bench = NodeBench.leader(6)
+  change(bench, [1, 2, 3], [4])
+  catchUp(bench, 4)
+  bench.take(2)
+  bench.take(4)
+  bench.advance(T / 8)
+  bench.stream(4).answerAll({ rebuilding: true })
+  bench.settle()
+  change(bench, [1, 2, 3, 4], [], { catchupTimeoutMs: T / 4 })
+  bench.stream(2).answerAll()
+  bench.advance(T / 4)
+  assert.equal([bench.told.at(-1), learnersOf(bench)], ['change ECATCHUP', '4'])
+  assert.ok(bench.impl.replicators.get(peer(4)), 'it is still a learner')
+})
+
+test('a voter is made a learner at once, and a learner and a voter change places by both quorums', () => {
+  const bench = NodeBench.leader(6)
+  change(bench, [1, 2], [3])
+  assert.equal([view(bench), learnersOf(bench)], ['stable 1,2', '3'])
+  bench.take(3)
+  assert.is(view(bench), 'stable 1,2')
+  bench.take(2)
+  assert.equal([view(bench), bench.told.at(-1)], ['none 1,2', 'change OK'])
+  assert.ok(bench.impl.replicators.get(peer(3)))
+
+  change(bench, [1, 3], [2])
+  bench.take(3)
+  bench.stream(3).answerAll()
+  bench.settle()
+  assert.equal([view(bench), learnersOf(bench)], ['joint 1,3|1,2', '2'])
+})
+
+test('the same voters and learners change nothing; nobody is both', () => {
+  const bench = NodeBench.leader(6)
+  change(bench, [1, 2], [3])
+  bench.take(2)
+  const { lastId } = bench.node.status()
+  change(bench, [1, 2], [3])
+  assert.equal([bench.told.at(-1), bench.node.status().lastId], ['change OK', lastId])
+  change(bench, [1, 2, 3], [3])
+  assert.is(bench.told.at(-1), 'change EINVAL')
+})
+
 test('who is being rebuilt, or answers no more, is not taken for caught up', () => {
   const bench = NodeBench.leader(6)
   add(bench, 4, { catchupTimeoutMs: T / 2 })
