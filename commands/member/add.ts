@@ -1,4 +1,4 @@
-import { Args } from '@oclif/core'
+import { Args, Flags } from '@oclif/core'
 import { durationFlagOf, mutationFlags } from '../../src/terminal/flags.js'
 import { MembershipCommand } from '../../src/terminal/membership-command.js'
 
@@ -10,9 +10,13 @@ export default class MemberAdd extends MembershipCommand {
     '<%= config.bin %> member add n4=10.0.0.4:7004',
     { description: 'What it would do, and whether it may', command: '<%= config.bin %> member add n4=10.0.0.4:7004 --dry-run' },
     { description: 'From three to five in one step', command: '<%= config.bin %> member add n4=10.0.0.4:7004 n5=10.0.0.5:7005 --yes' },
+    {
+      description: 'One that has the log, for reads, and never votes',
+      command: '<%= config.bin %> member add n4=10.0.0.4:7004 --learner',
+    },
     { description: 'Planned by one, executed by another', command: '<%= config.bin %> member add n4=10.0.0.4:7004 --plan-out add-n4.json' },
   ]
-  static override seeAlso = ['member replace', 'member list', 'apply', 'node start']
+  static override seeAlso = ['member promote', 'member replace', 'member list', 'apply', 'node start']
   static override strict = false
   static override args = {
     member: Args.string({
@@ -21,6 +25,7 @@ export default class MemberAdd extends MembershipCommand {
     }),
   }
   static override flags = {
+    learner: Flags.boolean({ description: 'as learners: they receive the log, answer reads and count for nothing' }),
     'catchup-timeout': durationFlagOf({ default: 600_000, description: 'for all of them to run and to catch up (default 10m)' }),
     ...mutationFlags,
   }
@@ -33,7 +38,8 @@ export default class MemberAdd extends MembershipCommand {
     const { membershipParts } = await import('../../src/admin/membership-parts.js')
     const typed = (argv as string[]).map(parseNewMember)
     using client = new ClusterClient(connection)
-    const add = typed.length > 0 ? typed : await this.asked(client)
+    const members = typed.length > 0 ? typed : await this.asked(client)
+    const add = flags.learner ? members.map((member) => ({ ...member, learner: true })) : members
     const request = {
       ...{ command: this.commandName, add, remove: [], force: flags.force === true, reason: flags.reason ?? null },
       catchupTimeoutMs: flags['catchup-timeout'],

@@ -1,3 +1,4 @@
+import { PeerId } from '../raft/peer-id.js'
 import { CliError } from '../terminal/errors.js'
 import { calledAt, peerKey } from './node-report.js'
 import type { ClusterStatus, NodeRow } from './status.js'
@@ -12,7 +13,7 @@ export interface MemberRef {
 /** The configured member of this name, address or PeerId; E_NO_SUCH_NODE lists who there is. */
 export function findMember(status: ClusterStatus, text: string): NodeRow & { readonly peerId: string } {
   const members = status.nodes.filter((row): row is NodeRow & { peerId: string } => row.role !== null && row.peerId !== null)
-  const found = members.find((row) => row.id === text || row.address === text || isPeer(row.peerId, text))
+  const found = members.find((row) => row.id === text || row.address === (PeerId.parse(text)?.address ?? text) || isPeer(row.peerId, text))
   if (found) return found
   const list = members.map(calledAt).join(', ')
   throw new CliError('E_NO_SUCH_NODE', `no member is called ${JSON.stringify(text)}`, {

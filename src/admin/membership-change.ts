@@ -5,7 +5,7 @@ import { survey } from './discovery.js'
 import type { ChangeProgress } from './engines/engine.js'
 import { findLeader, quorumOf, votersOf } from './leader-claims.js'
 import type { MemberRef } from './member-lookup.js'
-import type { MembershipPlan } from './membership-plan.js'
+import { changesOf, type MembershipPlan } from './membership-plan.js'
 import { addressOf, type MembershipReport, peerKey } from './node-report.js'
 import { checkPlan } from './plan.js'
 import { plannedUpon, refuseStale } from './stale-plan.js'
@@ -100,10 +100,10 @@ class Execution {
 
   private async ask(endpoint: string): Promise<number> {
     const { client, plan, options } = this
-    const { add, remove, force, catchupTimeoutMs } = plan.action
+    const { force, catchupTimeoutMs } = plan.action
     const last = await client.engine.changeMembers(
       {
-        ...{ endpoint, group: client.group, add, remove, force, catchupTimeoutMs, dryRun: false },
+        ...{ endpoint, group: client.group, ...changesOf(plan.action), force, catchupTimeoutMs, dryRun: false },
         expectConfigIndex: plan.configIndex,
         expectVoters: plannedUpon(plan.action).map(({ peerId }) => peerId),
         reason: plan.reason,
@@ -140,7 +140,7 @@ class Execution {
   }
 
   private isInForce(membership: MembershipReport): boolean {
-    return membership.committed && membership.stage !== 'joint' && sameVoters(membership, this.plan.action.target)
+    return membership.committed && membership.stage !== 'joint' && sameMembers(membership, this.plan.action)
   }
 }
 
@@ -148,9 +148,15 @@ function timedOut(plan: MembershipPlan): CliError {
   return new CliError('E_NO_LEADER', `no leader took the change within ${plan.action.catchupTimeoutMs} ms; nothing was changed`)
 }
 
-function sameVoters({ members, oldMembers }: MembershipReport, target: readonly MemberRef[]): boolean {
-  const voters = new Set(votersOf(members))
-  return oldMembers.length === 0 && voters.size === target.length && target.every((member) => voters.has(peerKey(member.peerId)))
+function sameMembers({ members, oldMembers }: MembershipReport, { target, targetLearners }: MembershipPlan['action']): boolean {
+  const voters = votersOf(members)
+  const learners = members.filter(({ role }) => role === 'learner').map(({ peerId }) => peerKey(peerId))
+  return oldMembers.length === 0 && areJust(voters, target) && areJust(learners, targetLearners)
+}
+
+function areJust(keys: readonly string[], wanted: readonly MemberRef[]): boolean {
+  const found = new Set(keys)
+  return found.size === wanted.length && wanted.every((member) => found.has(peerKey(member.peerId)))
 }
 
 /**

@@ -2,7 +2,8 @@ import type { ClusterClient } from './cluster-client.js'
 import type { ChangeProgress } from './engines/engine.js'
 import { changeMembership, type MembershipResult } from './membership-change.js'
 import { type DeclaredRequest, planDeclared } from './membership-declared.js'
-import { changesNothing, type MembershipPlan, type MembershipRequest, planMembership, questionOf } from './membership-plan.js'
+import { changesNothing, type MembershipPlan, type MembershipRequest, planMembership } from './membership-plan.js'
+import { questionOf } from './membership-words.js'
 import { addressOf, peerKey } from './node-report.js'
 import { confirmationName } from './plan.js'
 import { writePlan } from './plan-file.js'
@@ -29,6 +30,7 @@ export function declaredParts(client: ClusterClient, request: DeclaredRequest, s
 
 /** A removed member keeps its directory, and it is of no use there. */
 function wipeAdvice({ action }: MembershipPlan): string[] {
+  if (action.movedFrom !== null) return []
   return action.remove.flatMap(({ id, address }) =>
     action.removedBraft.includes(id)
       ? [`stop the process of ${id}: a braft member need not hear that it was removed, and would go on asking for votes`]
@@ -68,6 +70,7 @@ export function executionParts(client: ClusterClient, settings: ExecutionSetting
     execute: (plan: MembershipPlan, listener: (progress: ChangeProgress) => void): Promise<MembershipResult> =>
       changeMembership(client, plan, { ...settings, listener }),
     nameOf: ({ action }: MembershipPlan, peerId: string): string =>
-      [...action.add, ...action.target].find((member) => peerKey(member.peerId) === peerKey(peerId))?.id ?? addressOf(peerId),
+      [...action.add, ...action.target, ...action.targetLearners].find((member) => peerKey(member.peerId) === peerKey(peerId))?.id ??
+      addressOf(peerId),
   }
 }

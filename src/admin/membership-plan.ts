@@ -5,6 +5,7 @@ import type { ClusterClient } from './cluster-client.js'
 import { type Survey, survey } from './discovery.js'
 import { findLeader, quorumOf } from './leader-claims.js'
 import { findMember, type MemberRef, refOf } from './member-lookup.js'
+import { braftAmong, stepsOf, titleOf } from './membership-words.js'
 import { type NodeKind, type NodeReport, peerKey } from './node-report.js'
 import { type DraftedPlan, makePlan, type Plan, type PlanGate, type PlanSide, type PlanVoter } from './plan.js'
 import { type ClusterStatus, type NodeRow, type StatusReading, statusOf } from './status.js'
@@ -14,6 +15,8 @@ import { leaderIn, planTransfer } from './transfer-plan.js'
 export interface NewMember {
   readonly id: string
   readonly address: string
+  /** It receives the log and counts for nothing. */
+  readonly learner?: boolean
 }
 
 export interface MembershipRequest {
@@ -21,6 +24,11 @@ export interface MembershipRequest {
   readonly add: readonly NewMember[]
   /** By name, address or PeerId. */
   readonly remove: readonly string[]
+  /** Learners that are to vote, and voters that are to be learners; named as in `remove`. */
+  readonly promote?: readonly string[]
+  readonly demote?: readonly string[]
+  /** PeerId of the member that is removed: the one that is added is the same, at another address now. */
+  readonly movedFrom?: string
   readonly force: boolean
   readonly reason: string | null
   /** How long the new members may take to run and to catch up. */
@@ -35,6 +43,14 @@ export interface ChangeMembersAction {
   readonly kind: 'members.change'
   readonly add: readonly MemberRef[]
   readonly remove: readonly MemberRef[]
+  /** Added as learners. */
+  readonly learners: readonly MemberRef[]
+  readonly promote: readonly MemberRef[]
+  readonly demote: readonly MemberRef[]
+  /** PeerId of the member that is removed: the one that is added is the same, at another address now. Null otherwise. */
+  readonly movedFrom: string | null
+  /** Every learner once it is done. */
+  readonly targetLearners: readonly MemberRef[]
   /** Who leads before the leader is removed; null when it stays, or when nobody else can lead. */
   readonly transferTo: MemberRef | null
   /** Every voter once it is done. */
@@ -49,8 +65,12 @@ export interface ChangeMembersAction {
 
 export type MembershipPlan = Plan<ChangeMembersAction>
 
-/** The step that falls away once they run. */
-export const WAIT_STEP = 'wait until all new members run'
+export type Changes = Pick<ChangeMembersAction, 'add' | 'remove' | 'learners' | 'promote' | 'demote' | 'movedFrom'>
+
+/** As the leader is asked for it. */
+export function changesOf({ add, remove, learners, promote, demote, movedFrom }: Changes) {
+  return { add: movedFrom === null ? add : add.map((member) => ({ ...member, movedFrom })), remove, learners, promote, demote }
+}
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/
 
@@ -81,14 +101,28 @@ export async function planMembership(client: ClusterClient, request: MembershipR
   const { status } = reading
   const { claim, report, leader } = leaderIn(status, findLeader(found), client.connection.direct)
   const remove = request.remove.map((name) => refOf(findMember(status, name)))
-  const wanted = asCalled(request.add, report)
-  const add = wanted.filter((member) => !isMember(status, member, remove)).map(refOfNew)
-  const voters = status.nodes.filter((row): row is NodeRow & { peerId: string } => row.role === 'voter' && row.peerId !== null)
-  const target = [...voters.filter((row) => !has(remove, row.peerId)).map(refOf), ...add]
-  const change = { add, remove, configIndex: status.configIndex }
-  const decided = add.length + remove.length === 0 ? [] : await gatesOf(client, leader.address, change)
+  const wanted = asCalled(request.add, report).filter((member) => !isMember(status, member, remove))
+  const add = wanted.filter((member) => !member.learner).map(refOfNew)
+  const rows = status.nodes.filter((row): row is NodeRow & { peerId: string } => row.role !== null && row.peerId !== null)
+  const voters = rows.filter((row) => row.role === 'voter')
+  const roles = rolesOf(status, request, wanted.filter((member) => member.learner).map(refOfNew))
+  const { promote, demote, learners } = roles
+  const target = [...without(voters, [...remove, ...demote]), ...promote, ...add]
+  const targetLearners = [
+    ...without(
+      rows.filter((row) => row.role === 'learner'),
+      [...remove, ...promote],
+    ),
+    ...demote,
+    ...learners,
+  ]
+  const movedFrom = add.length > 0 ? (request.movedFrom ?? null) : null
+  const change = { ...{ add, remove, movedFrom }, ...roles, configIndex: status.configIndex }
+  const size = add.length + remove.length + learners.length + promote.length + demote.length
+  const decided = size === 0 ? [] : await gatesOf(client, leader.address, change)
   const gates = decided.filter((gate) => !(request.starts && isAwaited(gate)))
-  const transferTo = has(remove, leader.peerId) && isFree(gates) ? await successor(client, request, { target, leader }) : null
+  const goes = has([...remove, ...demote], leader.peerId)
+  const transferTo = goes && isFree(gates) ? await successor(client, request, { target, leader }) : null
   const picture = {
     client,
     found,
@@ -102,11 +136,32 @@ export async function planMembership(client: ClusterClient, request: MembershipR
     voters,
     add,
     remove,
+    ...{ roles, movedFrom, targetLearners },
     target,
     gates,
     transferTo,
   }
   return drafted(picture)
+}
+
+/** What becomes of learners. Whoever is already what it is to be is left out. */
+export interface Roles {
+  readonly learners: readonly MemberRef[]
+  readonly promote: readonly MemberRef[]
+  readonly demote: readonly MemberRef[]
+}
+
+function rolesOf(status: ClusterStatus, { promote = [], demote = [] }: MembershipRequest, learners: readonly MemberRef[]): Roles {
+  const found = (names: readonly string[], role: 'learner' | 'voter') =>
+    names
+      .map((name) => findMember(status, name))
+      .filter((row) => row.role === role)
+      .map(refOf)
+  return { learners, promote: found(promote, 'learner'), demote: found(demote, 'voter') }
+}
+
+function without(rows: readonly (NodeRow & { readonly peerId: string })[], gone: readonly MemberRef[]): MemberRef[] {
+  return rows.filter((row) => !has(gone, row.peerId)).map(refOf)
 }
 
 /** braft keeps no names: a braft leader is told none, and where braft nodes are members none is needed. */
@@ -119,7 +174,8 @@ function asCalled(members: readonly NewMember[], { kind, mixed }: NodeReport): r
 
 /** The members are what was asked for. */
 export function changesNothing({ action }: MembershipPlan): boolean {
-  return action.add.length + action.remove.length === 0
+  const { add, remove, learners, promote, demote } = action
+  return add.length + remove.length + learners.length + promote.length + demote.length === 0
 }
 
 function refOfNew({ id, address }: NewMember): MemberRef {
@@ -131,7 +187,7 @@ function has(members: readonly MemberRef[], peerId: string): boolean {
 }
 
 /** It is there already, under this name. Throws E_EXISTS when the name or the address is somebody else's. */
-function isMember(status: ClusterStatus, { id, address }: NewMember, removed: readonly MemberRef[]): boolean {
+function isMember(status: ClusterStatus, { id, address, learner = false }: NewMember, removed: readonly MemberRef[]): boolean {
   const members = status.nodes.filter((row) => row.role !== null && row.peerId !== null)
   const there = members.find((row) => row.address === address)
   const namesake = members.find((row) => row.id === id && !(row.peerId !== null && has(removed, row.peerId)))
@@ -143,6 +199,10 @@ function isMember(status: ClusterStatus, { id, address }: NewMember, removed: re
     throw new CliError('E_EXISTS', `a member is called ${id} already: ${namesake.address}`, { hint: 'Choose another name.' })
   if (there && there.id !== id && there.id !== there.address)
     throw new CliError('E_EXISTS', `${address} is a member already, called ${there.id}`, { hint: 'raftctl member list' })
+  if (there && learner !== (there.role === 'learner'))
+    throw new CliError('E_EXISTS', `${there.id} is a ${there.role} already`, {
+      hint: `raftctl member ${learner ? 'demote' : 'promote'} ${there.id}`,
+    })
   return there !== undefined
 }
 
@@ -150,12 +210,11 @@ function isMember(status: ClusterStatus, { id, address }: NewMember, removed: re
 export async function gatesOf(
   client: ClusterClient,
   endpoint: string,
-  change: { readonly add: readonly MemberRef[]; readonly remove: readonly MemberRef[]; readonly configIndex: number | null },
+  change: Changes & { readonly configIndex: number | null },
 ): Promise<readonly PlanGate[]> {
-  const { add, remove, configIndex } = change
   const answer = await client.engine.changeMembers(
     {
-      ...{ endpoint, group: client.group, add, remove, expectConfigIndex: configIndex, expectVoters: null, reason: null },
+      ...{ endpoint, group: client.group, ...changesOf(change), expectConfigIndex: change.configIndex, expectVoters: null, reason: null },
       ...{ dryRun: true, force: false, catchupTimeoutMs: 0 },
     },
     () => {},
@@ -189,7 +248,7 @@ async function successor(
   return stays ? refOf(stays) : null
 }
 
-interface Picture {
+export interface Picture {
   readonly client: ClusterClient
   readonly found: Survey
   readonly reading: StatusReading
@@ -203,12 +262,15 @@ interface Picture {
   readonly add: readonly MemberRef[]
   readonly remove: readonly MemberRef[]
   readonly target: readonly MemberRef[]
+  readonly roles: Roles
+  readonly movedFrom: string | null
+  readonly targetLearners: readonly MemberRef[]
   readonly gates: readonly PlanGate[]
   readonly transferTo: MemberRef | null
 }
 
 function drafted(picture: Picture): DraftedPlan<ChangeMembersAction> {
-  const { client, reading, request, claim, add, remove, target, gates, transferTo } = picture
+  const { client, reading, request, claim, add, remove, target, gates, transferTo, roles, movedFrom, targetLearners } = picture
   const { status, clusterId } = reading
   const silent = gates.filter(isAwaited)
   const isSilent = (member: MemberRef) => silent.some(({ message }) => message.startsWith(`${member.id} `))
@@ -225,7 +287,7 @@ function drafted(picture: Picture): DraftedPlan<ChangeMembersAction> {
     after: sideOf(target.map((member) => afterwards(picture, before, member))),
     facts: [
       ...(request.facts ?? []),
-      ...add.filter(isSilent).map((member) => `${member.id} does not run yet. ${startLine(picture, member)}`),
+      ...[...add, ...roles.learners].filter(isSilent).map((member) => `${member.id} does not run yet. ${startLine(picture, member)}`),
     ],
     gates: gates.filter((gate) => gate.gate.startsWith('G')),
     warnings: [...gates.filter((gate) => gate.gate.startsWith('W')).map((gate) => gate.message), ...elsewhere(reading)],
@@ -234,7 +296,17 @@ function drafted(picture: Picture): DraftedPlan<ChangeMembersAction> {
     force,
     action: {
       kind: 'members.change',
-      ...{ add, remove, transferTo, target, leaderKind: picture.leaderKind, removedBraft: braftAmong(picture), force, catchupTimeoutMs },
+      ...{
+        add,
+        remove,
+        ...{ ...roles, movedFrom, targetLearners },
+        transferTo,
+        target,
+        leaderKind: picture.leaderKind,
+        removedBraft: braftAmong(picture),
+        force,
+        catchupTimeoutMs,
+      },
     },
   })
 }
@@ -261,54 +333,6 @@ function sideOf(voters: readonly PlanVoter[]): PlanSide {
   const quorum = quorumOf(voters.length)
   const reachable = voters.filter((voter) => voter.reachable).length
   return { voters, quorum, reachable, tolerates: Math.max(0, reachable - quorum) }
-}
-
-function titleOf({ request, add, remove }: Picture): string {
-  const added = add.map(({ id, address }) => (id === address ? id : `${id}=${address}`)).join(' ')
-  const removed = remove.map(({ id }) => id).join(' ')
-  if (add.length === 0 && remove.length === 0) return `${request.command}: the members are what was asked for`
-  if (remove.length === 0) return `add ${added}`
-  if (add.length === 0) return `remove ${removed}`
-  return `replace ${removed} by ${added}`
-}
-
-/** The question that is asked about it. */
-export function questionOf({ action, context, clusterId }: MembershipPlan): string {
-  const names = (members: readonly MemberRef[]) => members.map(({ id }) => id).join(' ')
-  const where = context ?? (clusterId === null ? 'the cluster' : `cluster ${clusterId.slice(0, 8)}`)
-  if (action.remove.length === 0) return `Add ${names(action.add)} to ${where}?`
-  if (action.add.length === 0) return `Remove ${names(action.remove)} from ${where}?`
-  return `Replace ${names(action.remove)} by ${names(action.add)} in ${where}?`
-}
-
-function stepsOf({ add, remove, target, transferTo, voters, claim, request, leaderKind }: Picture, waits: boolean): string[] {
-  if (add.length + remove.length === 0) return []
-  const names = (members: readonly MemberRef[]) => members.map(({ id }) => id)
-  const isUp = (member: MemberRef) => claim.voters.has(peerKey(member.peerId))
-  const joint = add.length + remove.length > 1 ? ', by joint consensus' : ''
-  const silent = braftAmong({ remove, voters, leaderKind })
-  const gone = remove.filter((member) => voters.some((row) => row.peerId === member.peerId))
-  return [
-    ...(transferTo === null ? [] : [`hand leadership to ${transferTo.id}`]),
-    ...(waits ? [WAIT_STEP] : []),
-    ...(request.starts && add.length > 0 ? [`start ${names(add).join(' ')} here`] : []),
-    ...(add.length === 0 ? [] : [`${names(add).join(' ')} catch${add.length === 1 ? 'es' : ''} up, without a vote`]),
-    `commit the configuration {${names(target).join(', ')}}${joint}`,
-    `verify on ${names(target).join(' ')}`,
-    ...gone.map((member) => afterRemoval(member.id, { isUp: isUp(member), isBraft: silent.includes(member.id) })),
-  ]
-}
-
-/** What runs there is what it says, or what the leader last knew. */
-function braftAmong({ remove, voters, leaderKind }: Pick<Picture, 'remove' | 'voters' | 'leaderKind'>): string[] {
-  const kindOf = ({ peerId }: MemberRef) => voters.find((row) => row.peerId === peerId)?.kind ?? leaderKind
-  return remove.filter((member) => kindOf(member) === 'braft').map(({ id }) => id)
-}
-
-/** A member of braft need not hear that it was removed: it would go on asking for votes. */
-function afterRemoval(id: string, { isUp, isBraft }: { readonly isUp: boolean; readonly isBraft: boolean }): string {
-  if (isBraft) return isUp ? `stop the process of ${id}: it may not hear of it` : `do not start ${id} again`
-  return isUp ? `${id} stops by itself` : `${id} is refused if it comes back`
 }
 
 /** What is typed where a new member shall run. */

@@ -3,7 +3,8 @@ import type { ClusterClient } from './cluster-client.js'
 import { survey } from './discovery.js'
 import { findLeader } from './leader-claims.js'
 import { type ExecutionSettings, executionParts, recoveryExecution } from './membership-parts.js'
-import { gatesOf, isAwaited, type MembershipPlan, questionOf, WAIT_STEP } from './membership-plan.js'
+import { gatesOf, isAwaited, type MembershipPlan } from './membership-plan.js'
+import { questionOf, WAIT_STEP } from './membership-words.js'
 import { checkPlan, confirmationName, type DraftedPlan, judged, type Plan, type PlanGate } from './plan.js'
 import { type RecoveryPlan, recheckRecovery, recoveryQuestion } from './recovery.js'
 import { refuseStale } from './stale-plan.js'
@@ -78,8 +79,7 @@ async function checked(client: ClusterClient, plan: Plan): Promise<DraftedPlan> 
   refuseStale(plan, status)
   if (!isOfMembers(plan)) return judged(plan)
   const { leader } = leaderIn(status, findLeader(found), client.connection.direct)
-  const { add, remove } = plan.action
-  const gates = await gatesOf(client, leader.address, { add, remove, configIndex: status.configIndex })
+  const gates = await gatesOf(client, leader.address, { ...plan.action, configIndex: status.configIndex })
   return judged({ ...plan, ...asTheyAnswer(plan, gates), gates: gates.filter((gate) => gate.gate.startsWith('G')) })
 }
 
@@ -88,10 +88,11 @@ function asTheyAnswer(
   { facts, steps, action }: MembershipPlan,
   gates: readonly PlanGate[],
 ): { facts: readonly string[]; steps: readonly string[] } {
-  const silent = action.add.filter(({ id }) => gates.some((gate) => isAwaited(gate) && gate.message.startsWith(`${id} `)))
-  const started = action.add.filter((member) => !silent.includes(member))
+  const coming = [...action.add, ...action.learners]
+  const silent = coming.filter(({ id }) => gates.some((gate) => isAwaited(gate) && gate.message.startsWith(`${id} `)))
+  const started = coming.filter((member) => !silent.includes(member))
   return {
     facts: facts.filter((fact) => !started.some(({ id }) => fact.startsWith(`${id} does not run yet`))),
-    steps: silent.length > 0 ? steps : steps.filter((step) => step !== WAIT_STEP),
+    steps: silent.length > 0 ? steps : steps.filter((step) => step !== WAIT_STEP && !/^wait until .* answers there$/.test(step)),
   }
 }

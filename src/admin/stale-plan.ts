@@ -6,9 +6,9 @@ import type { Plan } from './plan.js'
 import type { ClusterStatus } from './status.js'
 
 /** The voters that a change was planned upon. */
-export function plannedUpon({ target, add, remove }: ChangeMembersAction): readonly MemberRef[] {
-  const stay = target.filter((member) => !add.some((added) => peerKey(added.peerId) === peerKey(member.peerId)))
-  return [...stay, ...remove]
+export function plannedUpon({ target, add, remove, promote, demote }: ChangeMembersAction): readonly MemberRef[] {
+  const stay = target.filter((member) => ![...add, ...promote].some((added) => peerKey(added.peerId) === peerKey(member.peerId)))
+  return [...stay, ...remove, ...demote]
 }
 
 /**

@@ -33,7 +33,7 @@ export interface ControlledNode extends ManagedNode {
   openSnapshot(done: (status: Status, reader?: SnapshotReader) => void): void
   changePeers(
     conf: Configuration,
-    options: { readonly expectConfigIndex?: LogIndex; readonly catchupTimeoutMs?: number },
+    options: { readonly expectConfigIndex?: LogIndex; readonly learners?: readonly PeerId[]; readonly catchupTimeoutMs?: number },
     done: (status: Status) => void,
   ): void
 }

@@ -1,19 +1,18 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import * as grpc from '@grpc/grpc-js'
 import type { raftctl } from '../generated/raftctl.js'
-import type { Configuration } from '../raft/configuration.js'
 import { ErrorCode, type Status } from '../raft/errors.js'
 import type { NodeStatus } from '../raft/node-status.js'
 import type { PeerId } from '../raft/peer-id.js'
 import { fromInt64, type LogIndex, logIndex } from '../raft/types.js'
-import { asFailure, failure, leaderOf, nodeOf, onExecutor, peerOf, unary, unimplemented, usage } from './control-common.js'
+import { asFailure, failure, leaderOf, nodeOf, onExecutor, peerOf, unary, usage } from './control-common.js'
 import type { Control } from './control-definition.js'
 import type { ControlHost, ControlledNode } from './control-host.js'
 import { membershipOf } from './control-status.js'
 import type { Handlers } from './grpc.js'
 import { spreadNames } from './member-naming.js'
 import { MemberProbe } from './member-probe.js'
-import { type AddedPeer, type Gate, isUp, membershipGates, standing, targetOf, WAITING } from './membership-gates.js'
+import { type AddedPeer, type Gate, isUp, learnersOf, membershipGates, standing, targetOf, WAITING } from './membership-gates.js'
 import { MembershipProgress } from './membership-progress.js'
 
 type Request = raftctl.v1.ChangeMembersRequest
@@ -54,8 +53,10 @@ async function changeMembers(host: ControlHost, call: Call): Promise<void> {
 }
 
 interface Wanted {
-  readonly add: readonly { readonly peer: PeerId; readonly name: string }[]
+  readonly add: readonly Pick<AddedPeer, 'peer' | 'name' | 'learner' | 'movedFrom'>[]
   readonly remove: readonly PeerId[]
+  readonly promote: readonly PeerId[]
+  readonly demote: readonly PeerId[]
   /** Null: whatever the members are now. */
   readonly expectConfigIndex: LogIndex | null
   readonly timeoutMs: number
@@ -65,9 +66,14 @@ interface Wanted {
 
 function wantedBy(request: Request): Wanted {
   const expect = fromInt64(request.expect_config_index)
+  const peers = (members: Request['remove']) => members.map((member) => peerOf(member.peer_id ?? ''))
+  const added = (learner: boolean) => (member: Request['add'][number]) => ({
+    ...{ peer: peerOf(member.peer_id ?? ''), name: member.name ?? '', learner },
+    movedFrom: member.moved_from ? peerOf(member.moved_from) : null,
+  })
   return {
-    add: request.add.map((member) => ({ peer: peerOf(member.peer_id ?? ''), name: member.name ?? '' })),
-    remove: request.remove.map((member) => peerOf(member.peer_id ?? '')),
+    add: [...request.add.map(added(false)), ...request.learners.map(added(true))],
+    ...{ remove: peers(request.remove), promote: peers(request.promote), demote: peers(request.demote) },
     expectConfigIndex: expect === 0 ? null : logIndex(expect),
     timeoutMs: request.catchup_timeout_ms || CATCHUP_TIMEOUT_MS,
     force: request.force,
@@ -100,7 +106,7 @@ class MemberChange {
   }
 
   async run(): Promise<void> {
-    const { wanted, node } = this
+    const { wanted } = this
     await this.refuseForBraft(this.call.request)
     let added: readonly AddedPeer[] = await this.ask(this.newPeers())
     const gates = await this.decide(added)
@@ -109,16 +115,15 @@ class MemberChange {
     refuse(gates, wanted)
     added = await this.untilTheyAnswer(added)
     for (const { peer, name } of added) this.host.learnName(peer, name)
-    const target = targetOf({ status: node.status(), added, removed: wanted.remove })
-    await this.execute(target, added)
+    await this.execute(added)
     this.call.write({ stage: 'done', membership: this.membership() })
   }
 
   /** What braft members could not read: they know voters alone, and those by IPv4 address. */
-  private async refuseForBraft({ learners, promote }: Request): Promise<void> {
+  private async refuseForBraft({ learners, promote, demote }: Request): Promise<void> {
     const { groupId } = this.node
     const bad = this.wanted.add.find(({ peer }) => !peer.isIpv4)
-    const hasLearners = learners.length + promote.length > 0
+    const hasLearners = learners.length + promote.length + demote.length > 0
     if (bad || hasLearners) {
       const refuse = (why: string) =>
         failure(grpc.status.FAILED_PRECONDITION, 'E_MIXED', `group ${groupId} takes braft members (--mixed), ${why}`)
@@ -126,16 +131,15 @@ class MemberChange {
       if (mixed && bad) throw refuse(`which read IPv4 addresses only: give that of ${bad.peer.address}, such as 10.0.0.4:8100`)
       if (mixed) throw refuse('which know no learners: every member votes')
     }
-    if (hasLearners) throw unimplemented('learners')
   }
 
   private newPeers(): Wanted['add'] {
-    const { conf } = this.node.status().configuration
-    return this.wanted.add.filter(({ peer }) => !conf.contains(peer))
+    const { configuration } = this.node.status()
+    return this.wanted.add.filter(({ peer }) => !configuration.knows(peer))
   }
 
   private ask(peers: Wanted['add']): Promise<AddedPeer[]> {
-    return Promise.all(peers.map(async ({ peer, name }) => ({ peer, name, ...(await this.probe.ask(peer, this.node.groupId)) })))
+    return Promise.all(peers.map(async (one) => ({ ...one, ...(await this.probe.ask(one.peer, this.node.groupId)) })))
   }
 
   /** Every gate, upon the members as a confirmed leader knows them. */
@@ -152,7 +156,7 @@ class MemberChange {
       clusterId: host.identity.clusterId,
       version: host.identity.version,
       added,
-      removed: wanted.remove,
+      ...{ removed: wanted.remove, promoted: wanted.promote, demoted: wanted.demote },
       dataBytes,
       mixed,
       isBraft: (peer) => host.kindOf(peer) === 'braft',
@@ -162,16 +166,21 @@ class MemberChange {
 
   /** Leadership or the members are not what the caller thinks. */
   private refuseOthers({ configuration, state, leaderId }: NodeStatus): void {
-    const { expectConfigIndex, remove } = this.wanted
+    const { expectConfigIndex, remove, promote, demote } = this.wanted
     if (state !== 'LEADER' && state !== 'TRANSFERRING') throw notLeading(this.node, leaderId)
-    const { configIndex, conf } = configuration
+    const { configIndex, conf, learners } = configuration
     if (expectConfigIndex !== null && expectConfigIndex !== configIndex) {
       const message = `the members were last changed by entry ${configIndex}, and this was planned upon entry ${expectConfigIndex}`
       throw failure(grpc.status.FAILED_PRECONDITION, 'E_PLAN_STALE', message)
     }
-    const stranger = remove.find((peer) => !conf.contains(peer))
-    if (stranger)
-      throw failure(grpc.status.NOT_FOUND, 'E_NO_SUCH_NODE', `${stranger} is not a member of group ${this.node.groupId}: ${conf}`)
+    const absent = (peer: PeerId, what: string, there: unknown) =>
+      failure(grpc.status.NOT_FOUND, 'E_NO_SUCH_NODE', `${peer} is not a ${what} of group ${this.node.groupId}: ${there}`)
+    const stranger = remove.find((peer) => !configuration.knows(peer))
+    if (stranger) throw absent(stranger, 'member', conf)
+    const noLearner = promote.find((peer) => !configuration.hasLearner(peer))
+    if (noLearner) throw absent(noLearner, 'learner', learners)
+    const noVoter = demote.find((peer) => !conf.contains(peer))
+    if (noVoter) throw absent(noVoter, 'voter', conf)
   }
 
   /** Asks members that do not run yet until they do; what they say then is judged as if they had run before. */
@@ -201,11 +210,15 @@ class MemberChange {
     return failure(grpc.status.FAILED_PRECONDITION, WAITING, message, { leader: this.node.peerId })
   }
 
-  private async execute(target: Configuration, added: readonly AddedPeer[]): Promise<void> {
+  private async execute(added: readonly AddedPeer[]): Promise<void> {
     const { host, node, wanted, call } = this
-    const progress = new MembershipProgress(node, added, (message) => call.write(message))
+    const coming = [...added.map(({ peer }) => peer), ...wanted.promote]
+    const facts = { status: node.status(), added, removed: wanted.remove, promoted: wanted.promote, demoted: wanted.demote }
+    const target = targetOf(facts)
+    const progress = new MembershipProgress(node, coming, (message) => call.write(message))
     const options = {
       ...(wanted.expectConfigIndex === null ? {} : { expectConfigIndex: wanted.expectConfigIndex }),
+      learners: learnersOf(facts),
       catchupTimeoutMs: Math.max(1, Math.round(this.deadline - performance.now())),
     }
     const status = await onExecutor<Status>(host, (done) => node.changePeers(target, options, done))

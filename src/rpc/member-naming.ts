@@ -11,8 +11,9 @@ const SPREAD_TIMEOUT_MS = 1000
  * knows, and is told again with the next change.
  */
 export async function spreadNames(host: ControlHost, node: ControlledNode): Promise<void> {
-  const { voters } = node.status().configuration
-  const named = voters.flatMap((peer) => {
+  const { voters, learners } = node.status().configuration
+  const members = [...voters, ...learners]
+  const named = members.flatMap((peer) => {
     const name = host.nameOf(peer)
     return name === '' ? [] : [{ peer_id: peer.toString(), name }]
   })
@@ -23,7 +24,7 @@ export async function spreadNames(host: ControlHost, node: ControlledNode): Prom
     const call = { timeoutMs: SPREAD_TIMEOUT_MS }
     await Promise.all(named.map((member) => client.call('SetMemberName', { group: node.groupId, member }, call)))
   }
-  const others = voters.filter((peer) => !peer.equals(node.peerId) && !host.faults.isCut(peer))
+  const others = members.filter((peer) => !peer.equals(node.peerId) && !host.faults.isCut(peer))
   await Promise.all(others.map((peer) => tell(peer).catch(() => {})))
   channels.close()
 }

@@ -48,6 +48,7 @@ export class MemberProbe {
           peerId: own?.peer_id ?? null,
           freeBytes: disk ? fromInt64(disk.free_bytes) : null,
           mixed: probe.mixed,
+          movedFrom: probe.moved_from || null,
         },
         problem: '',
       }

@@ -1,7 +1,7 @@
 import { Configuration } from '../raft/configuration.js'
 import type { Status } from '../raft/errors.js'
 import type { NodeStatus, PeerStatus } from '../raft/node-status.js'
-import type { PeerId } from '../raft/peer-id.js'
+import { PeerId } from '../raft/peer-id.js'
 import { type BraftAnswer, whyBraftIsUnfit } from './braft-newcomer.js'
 import { forAWhile, grouped } from './words.js'
 
@@ -19,12 +19,18 @@ export interface PeerAnswer {
   readonly freeBytes: number | null
   /** It takes braft nodes as members. */
   readonly mixed: boolean
+  /** PeerId of the member whose directory it has, at another address now; null for none. */
+  readonly movedFrom: string | null
 }
 
 /** A member to be: what it answered, or why it did not. */
 export interface AddedPeer {
   readonly peer: PeerId
   readonly name: string
+  /** It is to receive the log and to count for nothing. */
+  readonly learner?: boolean
+  /** The member that it is to be, at another address now. */
+  readonly movedFrom?: PeerId | null
   readonly answer: PeerAnswer | null
   readonly problem: string
   /** What a braft node shows in place of an answer. */
@@ -48,6 +54,10 @@ export interface GateFacts {
   readonly version: string
   readonly added: readonly AddedPeer[]
   readonly removed: readonly PeerId[]
+  /** Learners that are to vote. */
+  readonly promoted?: readonly PeerId[]
+  /** Voters that are to be learners. */
+  readonly demoted?: readonly PeerId[]
   /** What the leader keeps on its disk, and a new member will too; 0 when unknown. */
   readonly dataBytes: number
   readonly nameOf: (peer: PeerId) => string
@@ -83,10 +93,26 @@ const LEVEL_ENTRIES = 1000
 export const WAITING = 'E_WAIT_TIMEOUT'
 
 /** What the change would make of the voters. */
-export function targetOf(facts: Pick<GateFacts, 'status' | 'added' | 'removed'>): Configuration {
+export function targetOf(facts: ChangeFacts): Configuration {
   const { conf } = facts.status.configuration
-  const stays = conf.peers.filter((peer) => !facts.removed.some((gone) => gone.equals(peer)))
-  return new Configuration([...stays, ...facts.added.map(({ peer }) => peer)])
+  const { added, removed, promoted = [], demoted = [] } = facts
+  const stays = without(conf.peers, [...removed, ...demoted])
+  return new Configuration([...stays, ...promoted, ...added.filter((one) => !one.learner).map(({ peer }) => peer)])
+}
+
+/** What it would make of the learners. */
+export function learnersOf(facts: ChangeFacts): readonly PeerId[] {
+  const { added, removed, promoted = [], demoted = [] } = facts
+  const stays = without(facts.status.configuration.learners, [...removed, ...promoted])
+  return [...stays, ...demoted, ...added.filter((one) => one.learner).map(({ peer }) => peer)]
+}
+
+type ChangeFacts = Pick<GateFacts, 'added' | 'removed' | 'promoted' | 'demoted'> & {
+  readonly status: Pick<NodeStatus, 'configuration'>
+}
+
+function without(peers: readonly PeerId[], gone: readonly PeerId[]): PeerId[] {
+  return peers.filter((peer) => !gone.some((one) => one.equals(peer)))
 }
 
 /** Decides every gate and warning upon what the leader knows. Pure: the same facts, the same answer. */
@@ -98,11 +124,11 @@ export function membershipGates(facts: GateFacts): Gate[] {
     view.quorumBefore(),
     reachable,
     ...(reachable.passed ? [view.levelAfter()] : []),
+    ...view.promotable(),
     view.nothingPending(),
     ...facts.added.map((added) => facts.joinable?.(added) ?? joinable(added, facts)),
     ...view.leaderStays(),
-    ...view.tolerance(),
-    ...view.evenCount(),
+    ...(view.changesVoters ? [...view.tolerance(), ...view.evenCount()] : []),
     ...facts.added.flatMap((added) => diskShort(added, facts)),
   ]
 }
@@ -130,6 +156,10 @@ class View {
     this.heard = new Set([status.peerId.key, ...fresh.map((peer) => peer.peerId.key)])
     const names = new Map(added.map(({ peer, name }) => [peer.key, name]))
     this.nameOf = (peer) => names.get(peer.key) || facts.nameOf(peer) || peer.address
+  }
+
+  get changesVoters(): boolean {
+    return !this.before.equals(this.after)
   }
 
   confirmedLeader(): Gate {
@@ -160,7 +190,9 @@ class View {
     if (count >= after.quorum) return passed('G3', `${count} of ${after.size} answer afterwards, ${after.quorum} are needed`)
     const up = after.peers.filter((peer) => this.isHeard(peer))
     const silent = after.peers.filter((peer) => !this.isHeard(peer)).map((peer) => this.silence(peer))
-    const what = facts.removed.length > 0 ? `removing ${this.list(facts.removed)}` : 'this change'
+    const { removed, demoted = [] } = facts
+    const what =
+      removed.length > 0 ? `removing ${this.list(removed)}` : demoted.length > 0 ? `demoting ${this.list(demoted)}` : 'this change'
     return {
       ...failed('G3', 'E_QUORUM_AT_RISK'),
       forcible: true,
@@ -191,6 +223,21 @@ class View {
     }
   }
 
+  /** A learner that answers is waited for until it is level; one that does not would be waited for in vain. */
+  promotable(): Gate[] {
+    const { promoted = [], status } = this.facts
+    return promoted.map((peer) => {
+      if (!this.heard.has(peer.key))
+        return { ...failed('G5', 'E_NOT_CAUGHT_UP'), message: `${this.silence(peer)}: a learner votes once it holds the log` }
+      const match = status.peers.find((one) => one.peerId.equals(peer))?.matchIndex ?? 0
+      const missing = Math.max(0, status.committedIndex - match)
+      return passed(
+        'G5',
+        `${this.nameOf(peer)} ${missing === 0 ? 'holds the log' : `lacks ${grouped(missing)} entries, and is waited for`}`,
+      )
+    })
+  }
+
   nothingPending(): Gate {
     const { configuration, configurationCommitted, membership } = this.facts.status
     if (membership.stage === 'none' && configuration.isStable && configurationCommitted) return passed('G4', 'no change pending')
@@ -200,9 +247,11 @@ class View {
   }
 
   leaderStays(): Gate[] {
-    const { peerId } = this.facts.status
+    const { status, demoted = [] } = this.facts
+    const { peerId } = status
     if (this.after.contains(peerId)) return []
-    return [passed('G7', `${this.nameOf(peerId)} leads and is removed: leadership moves first`)]
+    const what = demoted.some((peer) => peer.equals(peerId)) ? 'made a learner' : 'removed'
+    return [passed('G7', `${this.nameOf(peerId)} leads and is ${what}: leadership moves first`)]
   }
 
   tolerance(): Gate[] {
@@ -292,13 +341,38 @@ function joinable(added: AddedPeer, facts: GateFacts): Gate {
   }
   const unfit = whyUnfit(answer, { peer, groupId, version })
   if (unfit !== null) return { ...failed('G6', 'E_NOT_JOINABLE'), message: `${who} (${peer.address}) ${unfit}` }
+  const other = whoElse(added, answer, facts)
+  if (other !== null) return { ...failed('G6', 'E_NOT_JOINABLE'), ...other }
   const braft = answer.mixed ? undefined : targetOf(facts).peers.find((member) => facts.isBraft(member))
   if (braft) {
     const message = `${who} (${peer.address}) was started without --mixed: it would refuse ${facts.nameOf(braft) || braft.address}, which is a braft node`
     return { ...failed('G6', 'E_MIXED'), message }
   }
   const log = answer.lastLogIndex === 0 ? 'empty log' : `log of this cluster up to ${grouped(answer.lastLogIndex)}`
+  if (added.movedFrom)
+    return passed('G6', `${who} answers at ${peer.address} with the directory it had at ${added.movedFrom.address}, ${log}`)
   return passed('G6', `${who} answers, version ${answer.version}, ${log}`)
+}
+
+/** It has the directory of another member than it is to be, or of none. */
+function whoElse(
+  { peer, name, movedFrom }: AddedPeer,
+  answer: PeerAnswer,
+  { nameOf, status }: GateFacts,
+): Pick<Gate, 'message' | 'instead'> | null {
+  const who = name || peer.address
+  const had = answer.movedFrom === null ? null : PeerId.parse(answer.movedFrom)
+  const called = (member: PeerId) => nameOf(member) || member.address
+  if (movedFrom) {
+    if (had?.equals(movedFrom)) return null
+    const has = had ? `the directory of ${called(had)}` : 'a directory of its own'
+    const message = `what answers at ${peer.address} is not ${who}: it has ${has}, not the one that ${who} had at ${movedFrom.address}`
+    const isEmpty = answer.lastLogIndex === 0 && !had
+    return { message, instead: isEmpty ? `raftctl member replace ${called(movedFrom)} ${who}=${peer.address}` : '' }
+  }
+  if (!had || !status.configuration.knows(had)) return null
+  const message = `what answers at ${peer.address} is member ${called(had)}, whose address changed`
+  return { message, instead: `raftctl member set ${called(had)} --address ${peer.address}` }
 }
 
 function braftJoinable(who: string, peer: PeerId, { stat, problem }: BraftAnswer, { mixed, groupId, status }: GateFacts): Gate {

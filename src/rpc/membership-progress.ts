@@ -1,6 +1,6 @@
 import type { raftctl } from '../generated/raftctl.js'
 import type { NodeStatus, PeerStatus } from '../raft/node-status.js'
-import type { AddedPeer } from './membership-gates.js'
+import type { PeerId } from '../raft/peer-id.js'
 
 type Progress = raftctl.v1.ChangeMembersProgress.$Properties
 
@@ -16,7 +16,7 @@ export class MembershipProgress {
 
   constructor(
     private readonly node: { status(): Pick<NodeStatus, 'membership' | 'peers' | 'lastId'> },
-    private readonly added: readonly AddedPeer[],
+    private readonly coming: readonly PeerId[],
     private readonly write: (progress: Progress) => void,
   ) {
     this.timer = setInterval(() => this.look(), LOOK_MS)
@@ -30,7 +30,7 @@ export class MembershipProgress {
     const { membership, peers, lastId } = this.node.status()
     const { stage } = membership
     if (stage === 'catching_up') {
-      for (const { peer } of this.added) {
+      for (const peer of this.coming) {
         const known = peers.find(({ peerId }) => peerId.equals(peer))
         this.write({ stage, peer_id: peer.toString(), last_index: lastId.index, ...(known ? this.caughtUp(known) : NOT_CALLED) })
       }

@@ -9,7 +9,14 @@ interface Ref {
 
 /** A change of members as far as its outcome is printed. */
 export interface MembershipPlanPicture extends PlanPicture {
-  readonly action: { readonly add: readonly Ref[]; readonly remove: readonly Ref[] }
+  readonly action: {
+    readonly add: readonly (Ref & { readonly address?: string })[]
+    readonly remove: readonly Ref[]
+    readonly learners?: readonly Ref[]
+    readonly promote?: readonly Ref[]
+    readonly demote?: readonly Ref[]
+    readonly movedFrom?: string | null
+  }
 }
 
 export interface MembershipResultPicture {
@@ -35,8 +42,14 @@ export function unverified({ verified }: MembershipResultPicture): string[] {
   return verified.filter((row) => !row.ok).map((row) => `${row.id} could not confirm it: ${row.problem}`)
 }
 
-function whatWasDone({ action: { add, remove } }: MembershipPlanPicture): string {
+function whatWasDone({ action }: MembershipPlanPicture): string {
+  const { add, remove, learners = [], promote = [], demote = [], movedFrom = null } = action
   const names = (members: readonly Ref[]) => members.map(({ id }) => id).join(' ')
+  const [moved] = add
+  if (moved && movedFrom !== null) return `${moved.id} is at ${moved.address}`
+  if (promote.length > 0) return `${names(promote)} promoted`
+  if (demote.length > 0) return `${names(demote)} demoted`
+  if (learners.length > 0 && add.length === 0) return `${names(learners)} added, learner`
   if (remove.length === 0) return `${names(add)} added`
   if (add.length === 0) return `${names(remove)} removed`
   return `${names(remove)} replaced by ${names(add)}`

@@ -36,6 +36,8 @@ const commands = [
   ['chaos', 'run'],
   ['member', 'list'],
   ['member', 'add'],
+  ['member', 'promote'],
+  ['member', 'demote'],
   ['member', 'remove'],
   ['member', 'replace'],
   ['member', 'apply'],

@@ -51,6 +51,39 @@ async function voters(of: TestCluster): Promise<string[]> {
   return data.members.map((member: { id: string }) => member.id).sort()
 }
 
+test('a member that receives the log and never votes, promoted, demoted as the leader, and removed', async () => {
+  const three = await cluster(3)
+  const n4 = await newcomer('n4', three)
+  n4.start()
+  const voterIds = async () => {
+    const { data } = await raftctl(three, 'member', 'list')
+    return data.members.flatMap((row: { id: string; role: string }) => (row.role === 'voter' ? [row.id] : [])).sort()
+  }
+  const added = await raftctl(three, 'member', 'add', `n4=${n4.address}`, '--learner', '--yes')
+  assert.is(added.exitCode, 0, JSON.stringify(added.error))
+  assert.equal(await voterIds(), ['n1', 'n2', 'n3'])
+  await three.client(15_000).put(Buffer.from('k'), Buffer.from('v'))
+  const read = await home.run(['kv', 'get', 'k', '-e', n4.address], { timeoutMs: 20_000 })
+  assert.is(read.stdout.trim(), 'v', read.stderr)
+
+  const again = await raftctl(three, 'member', 'add', `n4=${n4.address}`, '--yes')
+  assert.equal([again.exitCode, again.error.code, again.error.hint], [8, 'E_EXISTS', 'raftctl member promote n4'])
+  const promoted = await raftctl(three, 'member', 'promote', 'n4', '--yes')
+  assert.is(promoted.exitCode, 0, JSON.stringify(promoted.error))
+  assert.equal(await voterIds(), ['n1', 'n2', 'n3', 'n4'])
+
+  const leader = await three.leader()
+  const demoted = await raftctl(three, 'member', 'demote', leader.name, '--yes')
+  assert.is(demoted.exitCode, 0, JSON.stringify(demoted.error))
+  assert.match(demoted.data.plan.steps[0], 'hand leadership to')
+  assert.not(leader.name === (await raftctl(three, 'leader', 'show')).data.leader.id)
+  const nothing = await raftctl(three, 'member', 'demote', leader.name, '--yes')
+  assert.equal([nothing.exitCode, nothing.data.executed], [0, false])
+  const removed = await raftctl(three, 'member', 'remove', leader.name, '--yes')
+  assert.is(removed.exitCode, 0, JSON.stringify(removed.error))
+  assert.is((await voterIds()).length, 3)
+})
+
 test('3 to 5 to 3 members under load without a failed write', async () => {
   const three = await cluster(3)
   const load = new Load([three.client(15_000), three.client(15_000)], 'load')

@@ -87,24 +87,20 @@ scenario(
   },
 )
 
-scenario(
-  'A17 a leader that is made a learner hands over, stays and follows',
-  { size: 3, killedBy: 'demoted-leads-on' },
-  (story) => {
-    const { cluster } = story
-    const [n1, n2, n3] = story.start('n1').members as [SimMember, SimMember, SimMember]
-    story.write(3)
-    changed(story, [n2, n3], n1, [n1])
-    story.await('another leads', () => cluster.readyLeader() === n2 || cluster.readyLeader() === n3)
-    story.write(3)
-    story.await('it follows', () => n1.node!.status().appliedIndex === story.leader.node!.status().appliedIndex)
-    assert.ok(knowsItself(n1))
-    const read = story.read(n1, 0)
-    story.await('it answers a linearizable read', () => read.answered)
-    assert.ok(read.status.ok, `${read.status}`)
-    story.expectConverged()
-  },
-)
+scenario('A17 a leader that is made a learner hands over, stays and follows', { size: 3, killedBy: 'demoted-leads-on' }, (story) => {
+  const { cluster } = story
+  const [n1, n2, n3] = story.start('n1').members as [SimMember, SimMember, SimMember]
+  story.write(3)
+  changed(story, [n2, n3], n1, [n1])
+  story.await('another leads', () => cluster.readyLeader() === n2 || cluster.readyLeader() === n3)
+  story.write(3)
+  story.await('it follows', () => n1.node!.status().appliedIndex === story.leader.node!.status().appliedIndex)
+  assert.ok(knowsItself(n1))
+  const read = story.read(n1, 0)
+  story.await('it answers a linearizable read', () => read.answered)
+  assert.ok(read.status.ok, `${read.status}`)
+  story.expectConverged()
+})
 
 scenario(
   'E09 a member that has not heard that it is one answers votes: its group elects with it',

@@ -36,6 +36,12 @@ export class BraftMemberChange {
     private readonly listener: (progress: ChangeProgress) => void,
   ) {
     this.deadline = performance.now() + call.catchupTimeoutMs
+    if ((call.learners ?? []).length + (call.promote ?? []).length + (call.demote ?? []).length > 0)
+      throw new CliError('E_MIXED', 'braft knows no learners: every member votes', { hint: 'raftctl member add HOST:PORT adds a voter.' })
+    if (call.add.some(({ movedFrom }) => movedFrom))
+      throw new CliError('E_MIXED', 'a braft member cannot change its address', {
+        hint: 'Remove it and add it at the other one, on an empty directory: raftctl member replace OLD NEW.',
+      })
     for (const { id, peerId } of call.add) {
       if (PeerId.parse(peerId)?.isIpv4) continue
       throw new CliError('E_USAGE', `${id}: braft members know each other by IPv4 address only`, {

@@ -2,7 +2,7 @@ import type { raftctl } from '../../generated/raftctl.js'
 import { fromInt64 } from '../../raft/types.js'
 import type { PlanGate } from '../plan.js'
 import type { CallOptions, ControlCalls, ControlClient } from './control-calls.js'
-import type { ChangeMembersCall, ChangeProgress } from './engine.js'
+import type { AddedMember, ChangeMembersCall, ChangeProgress } from './engine.js'
 import { membershipReport } from './membership-report.js'
 
 type Int64 = Parameters<typeof fromInt64>[0]
@@ -27,12 +27,16 @@ export async function changeMembers(
 }
 
 function requestOf(call: ChangeMembersCall): raftctl.v1.ChangeMembersRequest.$Properties {
-  const members = (all: ChangeMembersCall['add']) => all.map(({ id, peerId }) => ({ peer_id: peerId, name: id, role: 'voter' }))
+  const members = (all: readonly AddedMember[] = [], role = 'voter') =>
+    all.map(({ id, peerId, movedFrom }) => ({ peer_id: peerId, name: id, role, moved_from: movedFrom ?? '' }))
   return {
     group: call.group,
     expect_config_index: call.expectConfigIndex ?? 0,
     add: members(call.add),
     remove: members(call.remove),
+    learners: members(call.learners, 'learner'),
+    promote: members(call.promote),
+    demote: members(call.demote, 'learner'),
     dry_run: call.dryRun,
     force: call.force,
     catchup_timeout_ms: call.catchupTimeoutMs,

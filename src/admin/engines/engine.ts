@@ -40,8 +40,22 @@ export interface NamedPeer {
   readonly peerId: string
 }
 
-export interface ChangeMembersCall extends NodeCall {
-  readonly add: readonly NamedPeer[]
+/** A member to be. */
+export interface AddedMember extends NamedPeer {
+  /** PeerId of the member that it is, at another address now. */
+  readonly movedFrom?: string
+}
+
+/** Beside the voters that are added and the members that are removed: what becomes of learners. */
+export interface LearnerChange {
+  /** Added as learners. */
+  readonly learners?: readonly AddedMember[]
+  readonly promote?: readonly NamedPeer[]
+  readonly demote?: readonly NamedPeer[]
+}
+
+export interface ChangeMembersCall extends NodeCall, LearnerChange {
+  readonly add: readonly AddedMember[]
   readonly remove: readonly NamedPeer[]
   /** The change is refused (E_PLAN_STALE) unless the members were last changed by this entry; null: whatever they are. */
   readonly expectConfigIndex: number | null

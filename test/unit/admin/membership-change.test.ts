@@ -21,6 +21,7 @@ function removal(): MembershipPlan {
     transferTo: null,
     leaderKind: 'raftctl',
     removedBraft: [],
+    ...{ learners: [], promote: [], demote: [], movedFrom: null, targetLearners: [] },
     target: [ref(1), ref(2)],
     force: false,
     catchupTimeoutMs: 50,

@@ -19,6 +19,7 @@ const action = {
   transferTo: null,
   leaderKind: 'raftctl',
   removedBraft: [],
+  ...{ learners: [], promote: [], demote: [], movedFrom: null, targetLearners: [] },
   target: [{ id: 'n1', address: '10.0.0.1:7001', peerId: '10.0.0.1:7001:0:0' }],
   force: false,
   catchupTimeoutMs: 600_000,

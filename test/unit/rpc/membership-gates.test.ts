@@ -11,9 +11,11 @@ import {
   type Gate,
   type GateFacts,
   isUp,
+  learnersOf,
   membershipGates,
   type PeerAnswer,
   standing,
+  targetOf,
   WAITING,
 } from '../../../src/rpc/membership-gates.js'
 import { parseRaftStat, type RaftStat } from '../../../src/rpc/raft-stat-text.js'
@@ -53,6 +55,7 @@ const answering: PeerAnswer = {
   peerId: null,
   freeBytes: 210e9,
   mixed: false,
+  movedFrom: null,
 }
 
 const add = (peer: PeerId, changes: Partial<PeerAnswer> | null = {}): AddedPeer => ({
@@ -74,6 +77,9 @@ interface Case {
   readonly dataBytes?: number
   readonly mixed?: boolean
   readonly braft?: readonly PeerId[]
+  readonly learners?: readonly PeerId[]
+  readonly promoted?: readonly PeerId[]
+  readonly demoted?: readonly PeerId[]
 }
 
 function facts(given: Case): GateFacts {
@@ -83,7 +89,12 @@ function facts(given: Case): GateFacts {
     groupId: 'kv',
     status: {
       peerId: n1,
-      configuration: new ConfigurationEntry({ index: logIndex(12), term: asTerm(8) }, conf, new Configuration(given.old ?? [])),
+      configuration: new ConfigurationEntry(
+        { index: logIndex(12), term: asTerm(8) },
+        conf,
+        new Configuration(given.old ?? []),
+        given.learners ?? [],
+      ),
       configurationCommitted: given.committed ?? true,
       committedIndex: logIndex(COMMIT),
       electionTimeoutMs: 1000,
@@ -96,10 +107,12 @@ function facts(given: Case): GateFacts {
     version: '0.1.0',
     added: given.added ?? [],
     removed: given.removed ?? [],
+    promoted: given.promoted ?? [],
+    demoted: given.demoted ?? [],
     dataBytes: given.dataBytes ?? 400e6,
     mixed: given.mixed ?? false,
     isBraft: (peer) => given.braft?.includes(peer) ?? false,
-    nameOf: (peer) => `n${n.indexOf(peer) + 1}`,
+    nameOf: (peer) => `n${n.findIndex((one) => one.equals(peer)) + 1}`,
   }
 }
 
@@ -333,6 +346,56 @@ test('what holds says so in words', () => {
       'G6 n4 answers, version 0.1.0, empty log',
     ],
   )
+})
+
+test('what becomes of voters and learners', () => {
+  const [n4, n5] = [n[3]!, n[4]!]
+  const ports = (peers: readonly PeerId[]) =>
+    peers
+      .map((peer) => n.indexOf(peer) + 1)
+      .sort()
+      .join()
+  const after = (given: Case) => [ports(targetOf(facts(given)).peers), ports(learnersOf(facts(given)))]
+  assert.equal(after({ added: [{ ...add(n4), learner: true }] }), ['1,2,3', '4'])
+  assert.equal(after({ learners: [n4], promoted: [n4] }), ['1,2,3,4', ''])
+  assert.equal(after({ learners: [n4], promoted: [n4], demoted: [n3], added: [{ ...add(n5), learner: true }] }), ['1,2,4', '3,5'])
+  assert.equal(after({ learners: [n4], removed: [n4] }), ['1,2,3', ''])
+})
+
+test('a learner is added without a word about voters; one that answers is waited for, one that does not is not promoted', () => {
+  const n4 = n[3]!
+  assert.equal(warnings({ added: [{ ...add(n4), learner: true }], voters: [n1, n2] }), [])
+  const level = [follower(n2), follower(n3)]
+  const behind = { learners: [n4], promoted: [n4], peers: [...level, follower(n4, { matchIndex: logIndex(COMMIT - 7000) })] }
+  assert.is(inTheWay(behind), null)
+  assert.match(
+    gatesOf(behind)
+      .map((gate) => gate.message)
+      .join('; '),
+    /n4 lacks 7,000 entries, and is waited for/,
+  )
+  const silent = inTheWay({ ...behind, peers: [...level, down(n4)] }, true)
+  assert.equal([silent?.code, silent?.message], ['E_NOT_CAUGHT_UP', 'n4 has not answered for 4m12s: a learner votes once it holds the log'])
+})
+
+test('a voter is not demoted where that leaves no quorum; the leader hands over first', () => {
+  const risk = inTheWay({ demoted: [n2], peers: [follower(n2), down(n3)] })
+  assert.is(risk?.code, 'E_QUORUM_AT_RISK')
+  assert.match(risk!.message, /^demoting n2 leaves voters n1, n3, but only n1 is reachable/)
+  assert.is(find(gatesOf({ demoted: [n1] }), 'G7')?.message, 'n1 leads and is made a learner: leadership moves first')
+})
+
+test('a directory of another member is not taken for this one, nor added beside itself', () => {
+  const n4 = n[3]!
+  const moving = (movedFrom: string | null, lastLogIndex = 9) => ({ ...add(n4, { movedFrom, lastLogIndex }), movedFrom: n3 })
+  assert.is(inTheWay({ added: [moving(String(n3))], removed: [n3] }), null)
+  const other = inTheWay({ added: [moving(String(n2))], removed: [n3] }, true)
+  assert.is(other?.code, 'E_NOT_JOINABLE')
+  assert.match(other!.message, /is not n4: it has the directory of n2, not the one that n4 had/)
+  assert.match(inTheWay({ added: [moving(null, 0)], removed: [n3] })!.instead, /^raftctl member replace n3 n4=/)
+  const beside = inTheWay({ added: [add(n4, { movedFrom: String(n3) })] })
+  assert.equal([beside?.code, beside?.instead], ['E_NOT_JOINABLE', `raftctl member set n3 --address ${n4.address}`])
+  assert.is(inTheWay({ added: [add(n4, { movedFrom: '10.9.9.9:1:0:0' })] }), null, 'a member that is none any more')
 })
 
 test.run()
