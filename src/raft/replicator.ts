@@ -426,9 +426,12 @@ export class Replicator {
     this.blockTimer = this.node.env.clock.schedule(retryAfterMs, () => this.probe(), 'replicator.block')
   }
 
+  /** At whole multiples of the interval: those of all groups in a process fall together and may travel together. */
   private scheduleHeartbeat(): void {
-    this.heartbeatTimer = this.node.env.clock.schedule(
-      this.node.heartbeatMs,
+    const { env, heartbeatMs } = this.node
+    const delayMs = heartbeatMs - (env.clock.now() % heartbeatMs)
+    this.heartbeatTimer = env.clock.schedule(
+      delayMs > heartbeatMs / 100 ? delayMs : heartbeatMs,
       () => {
         if (this.stopped) return
         this.heartbeat()

@@ -1,16 +1,21 @@
 import type { AppendStream, AppendStreamEvents, Executor } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
-import type { AppendEntriesRequest } from '../raft/messages.js'
+import type { AppendEntriesRequest, AppendEntriesResponse } from '../raft/messages.js'
+import type { PeerId } from '../raft/peer-id.js'
 import { isUnknownService } from './braft-error.js'
 import { DelayedLink } from './delayed-link.js'
 import type { Faults } from './faults.js'
 import { MAX_MESSAGE_BYTES } from './grpc.js'
+import type { BeatingStream, HeartbeatSender } from './heartbeat-sender.js'
 import { MetadataKey, type ProcessIdentity } from './identity.js'
 import type { ChannelStream, PeerChannel } from './peer-channel.js'
 import { decodeAck, encodeFrame, type StreamRoute } from './peer-codec.js'
 
 /** More than this waiting in the process means that the peer does not read: the stream breaks. */
 const BUFFERED_BYTES_MAX = MAX_MESSAGE_BYTES
+
+/** Of the streams of this process: heartbeats that travel together name theirs by number. */
+let lastId = 0
 
 export interface AppendStreamContext {
   readonly channel: PeerChannel
@@ -19,6 +24,8 @@ export interface AppendStreamContext {
   readonly faults: Faults
   /** The peer must have taken the stream by then. */
   readonly connectTimeoutMs: number
+  /** Heartbeats leave together with those of other streams. */
+  readonly heartbeats: HeartbeatSender
   /** What answered is no raftctl node. */
   readonly onStranger: () => void
   /** What answered is another member, or of another cluster. */
@@ -39,7 +46,8 @@ export function openAppendStream(context: AppendStreamContext, route: StreamRout
  * The sending end of raftctl.v1.Peer/Append. Events reach the engine through the executor; after `close` or `broken`
  * there are none.
  */
-class PeerAppendStream implements AppendStream {
+class PeerAppendStream implements AppendStream, BeatingStream {
+  readonly id = ++lastId
   private over = false
   private readonly stream: ChannelStream | null
   private readonly opening: NodeJS.Timeout
@@ -58,6 +66,7 @@ class PeerAppendStream implements AppendStream {
       [MetadataKey.group]: encodeURIComponent(route.groupId),
       [MetadataKey.from]: route.from.toString(),
       [MetadataKey.to]: route.to.toString(),
+      [MetadataKey.stream]: String(this.id),
     }
     this.stream = faults.isCutTo(route.to)
       ? null
@@ -68,7 +77,29 @@ class PeerAppendStream implements AppendStream {
         })
   }
 
+  get to(): PeerId {
+    return this.route.to
+  }
+
+  get channel(): PeerChannel {
+    return this.context.channel
+  }
+
+  get isOver(): boolean {
+    return this.over
+  }
+
   send(seq: number, request: AppendEntriesRequest): void {
+    if (request.entries) this.sendAlone(seq, request)
+    else this.context.heartbeats.add(this, seq, request)
+  }
+
+  answered(seq: number, status: Status, response?: AppendEntriesResponse): void {
+    if (isOfAnother(status)) this.context.onElsewhere()
+    this.events.answer(seq, status, response)
+  }
+
+  sendAlone(seq: number, request: AppendEntriesRequest): void {
     if (this.over || !this.stream) return
     const { head, entries } = encodeFrame(seq, request)
     if (this.stream.bufferedBytes + head.length + (entries?.length ?? 0) > BUFFERED_BYTES_MAX) {
@@ -100,9 +131,8 @@ class PeerAppendStream implements AppendStream {
     if (this.context.faults.isCutFrom(this.route.to)) return
     const ack = decodeAck(bytes)
     if (!ack) return this.break(Status.error(ErrorCode.EREQUEST, `an unreadable answer from ${this.route.to}`))
-    if (isOfAnother(ack.status)) this.context.onElsewhere()
     this.context.executor.post(() => {
-      if (!this.over) this.events.answer(ack.seq, ack.status, ack.response)
+      if (!this.over) this.answered(ack.seq, ack.status, ack.response)
     }, 'append answer')
   }
 

@@ -135,6 +135,13 @@ export class Faults {
     return this.isCutTo(peer) || this.isCutFrom(peer)
   }
 
+  /** Anything may happen to messages between this node and `peer`. */
+  concerns(peer: PeerId): boolean {
+    const { delayMs, partition } = this.settled
+    if (delayMs.has(peer.address) || partition.has(peer.address)) return true
+    return this.links.some((link) => concerns(link, peer.address))
+  }
+
   /** The next message to `peer` is lost; ask once for each message. */
   loses(peer: PeerId): boolean {
     for (const link of this.links)

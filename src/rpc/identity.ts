@@ -12,6 +12,8 @@ export const MetadataKey = {
   groupUid: 'raftctl-group-uid',
   from: 'raftctl-from',
   to: 'raftctl-to',
+  stream: 'raftctl-stream',
+  heartbeats: 'raftctl-heartbeats',
   errno: 'raftctl-errno',
 } as const
 

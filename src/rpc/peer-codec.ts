@@ -146,13 +146,13 @@ export function decodeAck(bytes: Buffer): { seq: number; status: Status; respons
 }
 
 /** Proto3 leaves zeroes out. */
-function putField(out: Buffer, at: number, field: number, value: number): number {
+export function putField(out: Buffer, at: number, field: number, value: number): number {
   if (value === 0) return at
   out[at] = field << 3
   return putVarint(out, at + 1, value)
 }
 
-function putVarint(out: Buffer, at: number, value: number): number {
+export function putVarint(out: Buffer, at: number, value: number): number {
   let rest = value
   let i = at
   while (rest >= 0x80) {
@@ -164,7 +164,7 @@ function putVarint(out: Buffer, at: number, value: number): number {
 }
 
 /** Calls `see` for each varint and each length-delimited field; other kinds are skipped. False when the bytes are no message. */
-function eachField(bytes: Buffer, see: (field: number, value: number, view: Buffer | null) => void): boolean {
+export function eachField(bytes: Buffer, see: (field: number, value: number, view: Buffer | null) => void): boolean {
   const at = { offset: 0 }
   while (at.offset < bytes.length) {
     const tag = getVarint(bytes, at)

@@ -16,7 +16,6 @@ export const Peer = defineService('raftctl.v1.Peer', {
   TimeoutNow: raw,
   Release: raw,
   ReadIndex: raw,
-  Heartbeats: raw,
   GetFile: raw,
   Settle: raw,
 })

@@ -8,7 +8,7 @@ import { type PeerService, UNARY_METHODS, type UnaryMethod } from './peer-servic
 
 type AppendCall = grpc.ServerDuplexStream<Buffer, Uint8Array>
 
-/** raftctl.v1.Peer by gRPC, for RpcServer.addGrpcService. Heartbeats has no handler: UNIMPLEMENTED. */
+/** raftctl.v1.Peer by gRPC, for RpcServer.addGrpcService. */
 export function grpcPeerHandlers(service: PeerService): Handlers<(typeof Peer)['methods']> {
   const unary = UNARY_METHODS.map((method) => [method, unaryHandler(service, method)])
   return { ...Object.fromEntries(unary), Append: (call) => append(service, call) }

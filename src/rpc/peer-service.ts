@@ -10,8 +10,11 @@ import type {
   PeerMethod,
 } from '../raft/messages.js'
 import { PeerId } from '../raft/peer-id.js'
+import { asTerm, logIndex } from '../raft/types.js'
 import { DelayedLink } from './delayed-link.js'
 import type { Faults } from './faults.js'
+import type { Beat } from './heartbeat-codec.js'
+import { type BeatTarget, HeartbeatReceiver } from './heartbeat-receiver.js'
 import { MetadataKey, type ProcessIdentity } from './identity.js'
 import type { NodeManager } from './node-manager.js'
 import type { FieldReader } from './peer-channel.js'
@@ -77,6 +80,9 @@ type Routed = (handler: PeerHandler) => void
  */
 export class PeerService {
   private readonly streams = new Set<Receiver>()
+  /** Those whose heartbeats may come with others, by the process that opened them and its number for them. */
+  private readonly byNumber = new Map<string, Map<number, Receiver>>()
+  private readonly heartbeats = new Map<HeartbeatReceiver, string>()
 
   constructor(readonly options: PeerServiceOptions) {
     options.faults.onChange((addresses) => this.dropStreamsOf(addresses))
@@ -99,19 +105,60 @@ export class PeerService {
   openAppend(fields: FieldReader, sink: AppendSink): OpenedAppend | Status {
     const refusal = this.refusal(fields)
     if (refusal) return refusal
+    if (fields(MetadataKey.heartbeats)) return this.openHeartbeats(fields, sink)
     const route = routeOf(fields)
     if (!route) return Status.error(ErrorCode.EREQUEST, 'no group, sender or receiver in the metadata')
     const { faults, onAlive } = this.options
     if (faults.isCutFrom(route.from)) return { receiver: DEAF, isHeard: false }
     onAlive(route.from)
-    const receiver = new Receiver(this.options, { ...route, uid: fields(MetadataKey.groupUid) }, sink, (gone) => this.streams.delete(gone))
+    const number = this.numberOf(fields)
+    const receiver = new Receiver(this.options, { ...route, uid: fields(MetadataKey.groupUid) }, sink, (gone) => {
+      this.streams.delete(gone)
+      number?.release()
+    })
     this.streams.add(receiver)
+    number?.take(receiver)
     return { receiver, isHeard: !faults.isCutTo(route.from) }
   }
 
   /** Ends the streams of all peers: this process is about to stop. */
   close(): void {
     for (const stream of [...this.streams]) stream.end('this node is stopping')
+    for (const stream of [...this.heartbeats.keys()]) stream.end(Status.error(ErrorCode.EHOSTDOWN, 'this node is stopping'))
+  }
+
+  private openHeartbeats(fields: FieldReader, sink: AppendSink): OpenedAppend {
+    const { executor } = this.options
+    const bootId = fields(MetadataKey.bootId)!
+    const from = PeerId.parse(fields(MetadataKey.peerId) ?? '')
+    const receiver = new HeartbeatReceiver({
+      executor,
+      streams: () => this.byNumber.get(bootId),
+      end: (status) => sink.end(status),
+      gone: () => this.heartbeats.delete(receiver),
+    })
+    this.heartbeats.set(receiver, from?.address ?? '')
+    return { receiver, isHeard: true }
+  }
+
+  /** Null where the caller numbers no streams. */
+  private numberOf(fields: FieldReader) {
+    const bootId = fields(MetadataKey.bootId)!
+    const number = Number(fields(MetadataKey.stream) ?? Number.NaN)
+    if (!Number.isSafeInteger(number)) return null
+    let taken: Receiver | null = null
+    return {
+      take: (receiver: Receiver) => {
+        taken = receiver
+        const own = this.byNumber.get(bootId) ?? new Map<number, Receiver>()
+        this.byNumber.set(bootId, own.set(number, receiver))
+      },
+      release: () => {
+        const own = this.byNumber.get(bootId)
+        if (own?.get(number) === taken) own?.delete(number)
+        if (own?.size === 0) this.byNumber.delete(bootId)
+      },
+    }
   }
 
   private hello(call: PeerCall): void {
@@ -172,10 +219,12 @@ export class PeerService {
   private dropStreamsOf(addresses: ReadonlySet<string>): void {
     for (const stream of [...this.streams])
       if (addresses.has(stream.route.from.address)) stream.end(`the link to ${stream.route.from} was changed on purpose`)
+    for (const [stream, address] of [...this.heartbeats])
+      if (addresses.has(address)) stream.end(Status.error(ErrorCode.EHOSTDOWN, `the link to ${address} was changed on purpose`))
   }
 }
 
-class Receiver implements AppendReceiver {
+class Receiver implements AppendReceiver, BeatTarget {
   private readonly back = new DelayedLink()
   private over = false
 
@@ -200,6 +249,19 @@ class Receiver implements AppendReceiver {
     }
     if (!request) return acknowledge(status)
     executor.post(() => this.handle(request, acknowledge), 'append frame')
+  }
+
+  beat({ term, prevLogTerm, prevLogIndex, committedIndex }: Beat, answer: Answer<AppendEntriesResponse>): boolean {
+    const { groupId, from, to } = this.route
+    if (this.over || this.options.faults.concerns(from)) return false
+    this.handle(
+      {
+        ...{ groupId, serverId: from, peerId: to, term: asTerm(term), prevLogTerm: asTerm(prevLogTerm), entries: null },
+        ...{ prevLogIndex: logIndex(prevLogIndex), committedIndex: logIndex(committedIndex) },
+      },
+      answer,
+    )
+    return true
   }
 
   private handle(request: AppendEntriesRequest, answer: Answer<AppendEntriesResponse>): void {

@@ -8,6 +8,7 @@ import { isUnknownService } from './braft-error.js'
 import { dial, isRefused, type Lookup } from './dial.js'
 import type { Faults } from './faults.js'
 import { GrpcPeerChannel } from './grpc-peer-channel.js'
+import { HeartbeatSender } from './heartbeat-sender.js'
 import { MetadataKey, type ProcessIdentity } from './identity.js'
 import type { PeerChannel, PeerProtocol } from './peer-channel.js'
 import { decodeHelloResponse, encodeHelloRequest, peerMethodCodecs } from './peer-messages.js'
@@ -45,9 +46,13 @@ const DEFAULT_PING_MS = 2000
 export class PeerTransport implements Transport {
   private readonly channels = new Map<string, PeerChannel>()
   private readonly connectTimeoutMs: number
+  private readonly heartbeats: HeartbeatSender
+  /** Of every group whose leader may be gone: one attempt tells them all. */
+  private readonly dialing = new Map<string, ((result: DialResult) => void)[]>()
 
   constructor(private readonly options: PeerTransportOptions) {
     this.connectTimeoutMs = options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS
+    this.heartbeats = new HeartbeatSender({ ...options, patienceMs: this.connectTimeoutMs })
     options.faults.onChange((addresses) => {
       for (const address of addresses) this.disconnect(address)
     })
@@ -74,11 +79,12 @@ export class PeerTransport implements Transport {
   }
 
   openAppendStream(groupId: string, from: PeerId, to: PeerId, events: AppendStreamEvents): AppendStream {
+    const { heartbeats, connectTimeoutMs } = this
     const { executor, identity, faults } = this.options
     const onStranger = () => this.options.onStranger?.(to)
     const onElsewhere = () => this.lookAgain(to)
     return openAppendStream(
-      { channel: this.channel(to), executor, identity, faults, connectTimeoutMs: this.connectTimeoutMs, onStranger, onElsewhere },
+      { channel: this.channel(to), executor, identity, faults, heartbeats, connectTimeoutMs, onStranger, onElsewhere },
       { groupId, from, to },
       events,
     )
@@ -90,6 +96,10 @@ export class PeerTransport implements Transport {
       setTimeout(() => executor.post(() => done('unknown'), 'dial'), timeoutMs)
       return
     }
+    const waiting = this.dialing.get(to.address)
+    if (waiting) return void waiting.push(done)
+    const askers = [done]
+    this.dialing.set(to.address, askers)
     const { host, port } = faults.dialTarget(to)
     const socket = dial({ host, port, lookup: this.options.lookup })
     let settled = false
@@ -98,7 +108,8 @@ export class PeerTransport implements Transport {
       settled = true
       clearTimeout(timer)
       socket.destroy()
-      executor.post(() => done(result), 'dial')
+      this.dialing.delete(to.address)
+      for (const asker of askers) executor.post(() => asker(result), 'dial')
     }
     const timer = setTimeout(() => settle('unknown'), timeoutMs)
     socket.on('connect', () => settle('accepted'))
@@ -123,6 +134,7 @@ export class PeerTransport implements Transport {
   private disconnect(address: string): void {
     const channel = this.channels.get(address)
     this.channels.delete(address)
+    if (channel) this.heartbeats.forget(channel)
     channel?.close(Status.error(ErrorCode.ECONNRESET, 'the connection was closed'))
   }
 

@@ -22,6 +22,7 @@ import { cliService } from '../../src/rpc/cli-service.js'
 import { readErrorDetail, toGrpcError } from '../../src/rpc/error-detail.js'
 import { fileService } from '../../src/rpc/file-service.js'
 import { MessageReader } from '../../src/rpc/grpc-peer-channel.js'
+import { decodeBeatAcks, decodeBeats, encodeBeatAcks, encodeBeats } from '../../src/rpc/heartbeat-codec.js'
 import { JsonMessageError, type MessageShape, messageFromJson, messageToJson } from '../../src/rpc/json-message.js'
 import { NodeManager } from '../../src/rpc/node-manager.js'
 import { decodeAck, decodeFrame, encodeAck, encodeFrame as encodeAppendFrame, GRPC_PREFIX_BYTES } from '../../src/rpc/peer-codec.js'
@@ -238,6 +239,39 @@ function expectCounts(path: string, value: unknown): void {
     for (const [key, below] of Object.entries(value)) expectCounts(`${path}.${key}`, below)
 }
 
+const BEAT = { stream: 3, seq: 2 ** 33, term: 7, prevLogTerm: 6, prevLogIndex: 2 ** 40, committedIndex: 12 }
+
+const heartbeats: Decoder = {
+  name: 'heartbeats',
+  covers: ['src/rpc/heartbeat-codec.ts decodeBeats'],
+  samples: () =>
+    [[], [BEAT], [BEAT, { ...BEAT, stream: 4, prevLogIndex: 0 }]].map((beats) => encodeBeats(9, beats).subarray(GRPC_PREFIX_BYTES)),
+  run: (bytes) => {
+    const value = decodeBeats(bytes)
+    if (!value) return { refused: 'null' }
+    for (const beat of value.beats) expectCounts('beat', beat)
+    return { value, encode: () => encodeBeats(value.seq, value.beats).subarray(GRPC_PREFIX_BYTES) }
+  },
+}
+
+const heartbeatAcks: Decoder = {
+  name: 'heartbeat-acks',
+  covers: ['src/rpc/heartbeat-codec.ts decodeBeatAcks'],
+  samples: () => [
+    encodeBeatAcks(9, []),
+    encodeBeatAcks(10, [
+      { position: 0, status: Status.OK, response: ACKNOWLEDGED },
+      { position: 5, status: Status.error(1008, 'no entry there') },
+    ]),
+  ],
+  run: (bytes) => {
+    const value = decodeBeatAcks(bytes)
+    if (!value) return { refused: 'null' }
+    for (const { response } of value.acks) expectCounts('ack', response ?? {})
+    return { value, encode: () => encodeBeatAcks(value.seq, value.acks) }
+  },
+}
+
 const appendAck: Decoder = {
   name: 'append-ack',
   covers: ['src/rpc/peer-codec.ts decodeAck'],
@@ -445,6 +479,18 @@ const firstBytes: Decoder = {
 }
 
 export const NETWORK: readonly Decoder[] = [
-  ...[baiduStdStream, rpcMeta, ...messages, appendStream, appendAck, peerMessages, grpcMessages, braftCalls, jsonCalls],
+  ...[
+    baiduStdStream,
+    rpcMeta,
+    ...messages,
+    appendStream,
+    appendAck,
+    heartbeats,
+    heartbeatAcks,
+    peerMessages,
+    grpcMessages,
+    braftCalls,
+    jsonCalls,
+  ],
   ...[errorDetail, firstBytes],
 ]

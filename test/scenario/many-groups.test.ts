@@ -4,6 +4,7 @@ import { ManyGroups } from './many-groups.js'
 
 const T = 1000
 const GROUPS = 300
+const FEWER = 100
 
 test('I09 hundreds of groups that restart together elect about once each, spread over the time that they have', () => {
   const world = new ManyGroups(GROUPS, T, 1)
@@ -31,6 +32,26 @@ test('I09 hundreds of groups that restart together elect about once each, spread
   assert.is(world.countOf('election.started', settled), 0, 'nobody is deposed by the load of the others')
   const heartbeats = 2 * GROUPS * ((2 * T) / (T / 10))
   assert.is(world.network.messages.sent - sent, heartbeats, 'and nothing but heartbeats is said')
+})
+
+test('I09 a process that dies costs each group that it led about one election, and the others none', () => {
+  const world = new ManyGroups(FEWER, T, 2)
+  world.restart()
+  world.run(3 * T)
+  assert.is(world.led, FEWER, 'the groups were founded')
+
+  const lost = world.ledBy(0)
+  assert.ok(lost > FEWER / 10, `it led ${lost} of ${FEWER}`)
+  const since = world.scheduler.now
+  world.kill(0)
+  world.run(T)
+  assert.is(world.led, FEWER, `${world.led} of ${FEWER} groups are led an election timeout later`)
+  const [started, won] = [world.countOf('election.started', since), world.countOf('election.won', since)]
+  assert.is(won, lost, 'only those that lost their leader elected another')
+  assert.ok(started < 1.5 * lost, `${started} elections for ${lost} groups`)
+
+  world.run(3 * T)
+  assert.is(world.countOf('election.started', since), started, 'and then it is quiet')
 })
 
 test.run()

@@ -82,6 +82,19 @@ export class ManyGroups {
     for (const [i, peer] of this.peers.entries()) this.startProcess(i + 1, peer)
   }
 
+  /** A process ends, and nobody listens at its address any more. */
+  kill(at: number): void {
+    const process = this.processes[at]!
+    process.die()
+    this.network.processGone(process.address, true)
+    this.nodes = this.nodes.filter((node) => !node.peerId.equals(this.peers[at]!))
+  }
+
+  /** How many groups a process leads. */
+  ledBy(at: number): number {
+    return this.nodes.filter((node) => node.peerId.equals(this.peers[at]!) && node.isLeader()).length
+  }
+
   /** How many groups have a leader that may be asked. */
   get led(): number {
     return new Set(this.nodes.filter((node) => node.status().leaderReadyForMs !== null).map((node) => node.groupId)).size

@@ -81,7 +81,7 @@ export async function startPeer(
   return { peerId, faults, identity, learned, server, service, addGroup }
 }
 
-export function startClient(clusterId: string | null = CLUSTER, pingMs = 100, lookup?: Lookup) {
+export function startClient(clusterId: string | null = CLUSTER, pingMs = 100, lookup?: Lookup, connectTimeoutMs = lookup ? 1000 : 400) {
   const identity = new ProcessIdentity(PeerId.parse('127.0.0.1:2')!, 'client', 'boot-of-client', '0.1.0', clusterId)
   const faults = new Faults(true)
   const names: string[] = []
@@ -91,7 +91,7 @@ export function startClient(clusterId: string | null = CLUSTER, pingMs = 100, lo
     identity,
     faults,
     onName: (peer, name) => names.push(`${peer.key}=${name}`),
-    connectTimeoutMs: lookup ? 1000 : 400,
+    connectTimeoutMs,
     pingMs,
     ...(lookup ? { lookup } : {}),
   })

@@ -44,6 +44,21 @@ test('a peer that answers nothing is sent no more than 64 heartbeats, however ma
   assert.is(bench.stream(3).unanswered.length, 1, 'answers make room')
 })
 
+test('heartbeats fall on whole multiples of their interval, whenever the leadership began', () => {
+  const bench = NodeBench.follower(5)
+  bench.elect()
+  bench.take(2)
+  assert.is.not(bench.now % (T / 10), 0)
+  const beats: number[] = []
+  for (let before = bench.stream(2).sent.length; beats.length < 3; bench.advance(1)) {
+    const { length } = bench.stream(2).sent
+    if (length > before) beats.push(bench.now % (T / 10))
+    before = length
+    bench.stream(2).answerAll()
+  }
+  assert.equal(beats, [0, 0, 0])
+})
+
 test('only answers to entries say what a peer holds', () => {
   const bench = NodeBench.follower(5, { disk: log() })
   bench.elect()
