@@ -32,6 +32,7 @@ export default class NodeStart extends BaseCommand {
     'bootstrap-token': Flags.string({ helpValue: '<text>', description: 'makes the derived cluster id your own' }),
     join: Flags.string({ helpValue: '<host:port,…>', description: 'members of the running cluster that will add this one' }),
     rebuild: Flags.boolean({ description: 'this member lost its directory: fetch everything anew, vote only after that' }),
+    moved: Flags.boolean({ description: 'the directory is of this member at another address; then: raftctl member set NAME --address' }),
     adopt: Flags.boolean({ description: 'take over a directory that braft wrote last; once, at the first start on it' }),
     group: Flags.string({
       char: 'g',

@@ -1,5 +1,6 @@
 import type { ClusterClient } from './cluster-client.js'
 import type { ChangeProgress } from './engines/engine.js'
+import { type AddressRequest, planAddress } from './membership-address.js'
 import { changeMembership, type MembershipResult } from './membership-change.js'
 import { type DeclaredRequest, planDeclared } from './membership-declared.js'
 import { changesNothing, type MembershipPlan, type MembershipRequest, planMembership } from './membership-plan.js'
@@ -26,6 +27,11 @@ export function membershipParts(client: ClusterClient, request: MembershipReques
 /** The same for a file that says who the members shall be. */
 export function declaredParts(client: ClusterClient, request: DeclaredRequest, settings: ExecutionSettings) {
   return { ...membershipParts(client, { ...request, add: [], remove: [] }, settings), draft: () => planDeclared(client, request) }
+}
+
+/** The same for a member that goes on at another address. */
+export function addressParts(client: ClusterClient, request: AddressRequest, settings: ExecutionSettings) {
+  return { ...membershipWords, draft: () => planAddress(client, request), ...executionParts(client, settings) }
 }
 
 /** A removed member keeps its directory, and it is of no use there. */

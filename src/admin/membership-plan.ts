@@ -69,7 +69,8 @@ export type Changes = Pick<ChangeMembersAction, 'add' | 'remove' | 'learners' | 
 
 /** As the leader is asked for it. */
 export function changesOf({ add, remove, learners, promote, demote, movedFrom }: Changes) {
-  return { add: movedFrom === null ? add : add.map((member) => ({ ...member, movedFrom })), remove, learners, promote, demote }
+  const coming = (members: readonly MemberRef[]) => (movedFrom === null ? members : members.map((member) => ({ ...member, movedFrom })))
+  return { add: coming(add), remove, learners: coming(learners), promote, demote }
 }
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/
@@ -101,7 +102,7 @@ export async function planMembership(client: ClusterClient, request: MembershipR
   const { status } = reading
   const { claim, report, leader } = leaderIn(status, findLeader(found), client.connection.direct)
   const remove = request.remove.map((name) => refOf(findMember(status, name)))
-  const wanted = asCalled(request.add, report).filter((member) => !isMember(status, member, remove))
+  const wanted = asCalled(request, report).filter((member) => !isMember(status, member, remove))
   const add = wanted.filter((member) => !member.learner).map(refOfNew)
   const rows = status.nodes.filter((row): row is NodeRow & { peerId: string } => row.role !== null && row.peerId !== null)
   const voters = rows.filter((row) => row.role === 'voter')
@@ -116,7 +117,7 @@ export async function planMembership(client: ClusterClient, request: MembershipR
     ...demote,
     ...learners,
   ]
-  const movedFrom = add.length > 0 ? (request.movedFrom ?? null) : null
+  const movedFrom = wanted.length > 0 ? (request.movedFrom ?? null) : null
   const change = { ...{ add, remove, movedFrom }, ...roles, configIndex: status.configIndex }
   const size = add.length + remove.length + learners.length + promote.length + demote.length
   const decided = size === 0 ? [] : await gatesOf(client, leader.address, change)
@@ -165,10 +166,11 @@ function without(rows: readonly (NodeRow & { readonly peerId: string })[], gone:
 }
 
 /** braft keeps no names: a braft leader is told none, and where braft nodes are members none is needed. */
-function asCalled(members: readonly NewMember[], { kind, mixed }: NodeReport): readonly NewMember[] {
+function asCalled(request: MembershipRequest, { kind, mixed }: NodeReport): readonly NewMember[] {
+  const members = request.add
   if (kind === 'braft') return members.map(({ address }) => ({ id: address, address }))
   const nameless = members.find(({ id, address }) => id === address)
-  if (nameless && !mixed) throw unnamed(nameless.address)
+  if (nameless && !mixed && request.movedFrom === undefined) throw unnamed(nameless.address)
   return members
 }
 
@@ -336,7 +338,10 @@ function sideOf(voters: readonly PlanVoter[]): PlanSide {
 }
 
 /** What is typed where a new member shall run. */
-function startLine({ leader, leaderKind, isMixed, machine, found, client, reading }: Picture, { id, address }: MemberRef): string {
+function startLine(
+  { leader, leaderKind, isMixed, machine, found, client, reading, movedFrom }: Picture,
+  { id, address }: MemberRef,
+): string {
   const braft = `its braft server with group ${client.group} and an empty initial configuration`
   if (leaderKind === 'braft') return `Start ${braft}.`
   const others = reading.status.nodes.filter((row) => row.role === 'voter' && row.reachable && row.address !== leader.address)
@@ -344,6 +349,7 @@ function startLine({ leader, leaderKind, isMixed, machine, found, client, readin
   const name = id === address ? '' : ` --name ${id}`
   const isOther = machine !== null && machine !== 'kv'
   const group = isOther ? ` --group ${client.group}=${machine}` : found.group === 'kv' ? '' : ` --group ${client.group}`
-  const line = `Start it:  raftctl node start${name} --listen ${address} --join ${join} --data ./${id}${group}`
+  const data = movedFrom === null ? `--data ./${id}` : '--data ITS-DIRECTORY --moved'
+  const line = `Start it:  raftctl node start${name} --listen ${address} --join ${join} ${data}${group}`
   return isMixed ? `${line} --mixed   (or ${braft})` : line
 }

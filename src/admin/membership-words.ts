@@ -25,7 +25,7 @@ export function titleOf({
   roles,
   movedFrom,
 }: Pick<Picture, 'request' | 'add' | 'remove' | 'roles' | 'movedFrom'>): string {
-  const moved = move({ add, movedFrom })
+  const moved = move({ add: [...add, ...roles.learners], movedFrom })
   if (moved) return `move ${moved.id} from ${moved.from} to ${moved.to}`
   const { learners, promote, demote } = roles
   const parts = [
@@ -43,7 +43,7 @@ export function titleOf({
 export function questionOf({ action, context, clusterId }: MembershipPlan): string {
   const { add, remove, learners, promote, demote } = action
   const where = context ?? (clusterId === null ? 'the cluster' : `cluster ${clusterId.slice(0, 8)}`)
-  const moved = move(action)
+  const moved = move({ ...action, add: [...add, ...learners] })
   if (moved) return `Move ${moved.id} to ${moved.to} in ${where}?`
   if (promote.length > 0) return `Make ${names(promote)} a voter of ${where}?`
   if (demote.length > 0) return `Make ${names(demote)} a learner of ${where}?`
@@ -63,10 +63,10 @@ export function stepsOf(picture: Picture, waits: boolean): string[] {
   const joint = add.length + promote.length + gone.length + demote.length > 1 ? ', by joint consensus' : ''
   const silent = braftAmong({ remove, voters, leaderKind })
   const members = [...target.map(({ id }) => id), ...targetLearners.map(({ id }) => `+learner ${id}`)]
-  const isMove = move(picture) !== null
+  const isMove = picture.movedFrom !== null
   return [
     ...(transferTo === null ? [] : [`hand leadership to ${transferTo.id}`]),
-    ...(waits ? [isMove ? `wait until ${names(add)} answers there` : WAIT_STEP] : []),
+    ...(waits ? [isMove ? `wait until ${names(coming)} answers there` : WAIT_STEP] : []),
     ...(request.starts && add.length > 0 ? [`start ${names(add)} here`] : []),
     ...(coming.length === 0 ? [] : [`${names(coming)} catch${coming.length === 1 ? 'es' : ''} up, without a vote`]),
     `commit the configuration {${members.join(', ')}}${joint}`,

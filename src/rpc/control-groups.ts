@@ -23,17 +23,18 @@ export function groupHandlers(host: ControlHost): Pick<Handlers<(typeof Control)
 
 function listGroups(host: ControlHost): Group[] {
   const created = new Map(host.createdGroups().map((group) => [group.group, group]))
-  const running = host.nodes.all().map((node) => groupOf(node, created.get(node.groupId)))
+  const running = host.nodes.all().map((node) => groupOf(host, node, created.get(node.groupId)))
   const names = new Set(running.map(({ group }) => group))
   const others = [...created.values()].filter(({ group }) => !names.has(group))
   return [...running, ...others.map((group) => ({ group: group.group, ...recordOf(group) }))]
 }
 
-function groupOf(node: ControlledNode, created: HostedGroup | undefined): Group {
+function groupOf(host: ControlHost, node: ControlledNode, created: HostedGroup | undefined): Group {
   const { state, standing, term, leaderId, lastId, committedIndex, configuration } = node.status()
   return {
     ...{ group: node.groupId, peer_id: node.peerId.toString(), state, standing, term, leader_id: peerText(leaderId) },
     ...{ last_log_index: lastId.index, commit_index: committedIndex, members: configuration.voters.map(String) },
+    moved_from: [...host.movedFrom(node.groupId)],
     ...(created ? recordOf(created) : {}),
   }
 }

@@ -64,6 +64,8 @@ export interface ControlHost {
   /** Files that hold the group's log. */
   logSegments(groupId: string): Promise<number>
   facts(groupId: string): Promise<GroupFacts>
+  /** PeerIds that the group's directory had at other addresses, as long as the group does not know it by this one. */
+  movedFrom(groupId: string): readonly string[]
   nameOf(peer: PeerId): string
   /** What runs at the address of a peer; null while nothing was heard of it. */
   kindOf(peer: PeerId): PeerKind | null

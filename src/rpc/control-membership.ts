@@ -139,7 +139,13 @@ class MemberChange {
   }
 
   private ask(peers: Wanted['add']): Promise<AddedPeer[]> {
-    return Promise.all(peers.map(async (one) => ({ ...one, ...(await this.probe.ask(one.peer, this.node.groupId)) })))
+    const ask = (peer: PeerId) => this.probe.ask(peer, this.node.groupId)
+    return Promise.all(
+      peers.map(async (one) => {
+        const [now, before] = await Promise.all([ask(one.peer), one.movedFrom ? ask(one.movedFrom) : null])
+        return { ...one, ...now, before: before?.answer ?? null }
+      }),
+    )
   }
 
   /** Every gate, upon the members as a confirmed leader knows them. */

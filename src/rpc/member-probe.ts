@@ -48,7 +48,8 @@ export class MemberProbe {
           peerId: own?.peer_id ?? null,
           freeBytes: disk ? fromInt64(disk.free_bytes) : null,
           mixed: probe.mixed,
-          movedFrom: probe.moved_from || null,
+          movedFrom: own?.moved_from ?? [],
+          incarnation: probe.incarnation,
         },
         problem: '',
       }

@@ -19,8 +19,9 @@ export interface PeerAnswer {
   readonly freeBytes: number | null
   /** It takes braft nodes as members. */
   readonly mixed: boolean
-  /** PeerId of the member whose directory it has, at another address now; null for none. */
-  readonly movedFrom: string | null
+  /** PeerIds that its directory had at other addresses, newest last. */
+  readonly movedFrom: readonly string[]
+  readonly incarnation: string
 }
 
 /** A member to be: what it answered, or why it did not. */
@@ -31,6 +32,8 @@ export interface AddedPeer {
   readonly learner?: boolean
   /** The member that it is to be, at another address now. */
   readonly movedFrom?: PeerId | null
+  /** What runs where that member was; null: nothing does. */
+  readonly before?: PeerAnswer | null
   readonly answer: PeerAnswer | null
   readonly problem: string
   /** What a braft node shows in place of an answer. */
@@ -355,24 +358,27 @@ function joinable(added: AddedPeer, facts: GateFacts): Gate {
 }
 
 /** It has the directory of another member than it is to be, or of none. */
-function whoElse(
-  { peer, name, movedFrom }: AddedPeer,
-  answer: PeerAnswer,
-  { nameOf, status }: GateFacts,
-): Pick<Gate, 'message' | 'instead'> | null {
+function whoElse(added: AddedPeer, answer: PeerAnswer, { nameOf, status }: GateFacts): Pick<Gate, 'message' | 'instead'> | null {
+  const { peer, name, movedFrom, before } = added
   const who = name || peer.address
-  const had = answer.movedFrom === null ? null : PeerId.parse(answer.movedFrom)
+  const had = answer.movedFrom.flatMap((text) => PeerId.parse(text) ?? [])
   const called = (member: PeerId) => nameOf(member) || member.address
   if (movedFrom) {
-    if (had?.equals(movedFrom)) return null
-    const has = had ? `the directory of ${called(had)}` : 'a directory of its own'
-    const message = `what answers at ${peer.address} is not ${who}: it has ${has}, not the one that ${who} had at ${movedFrom.address}`
-    const isEmpty = answer.lastLogIndex === 0 && !had
-    return { message, instead: isEmpty ? `raftctl member replace ${called(movedFrom)} ${who}=${peer.address}` : '' }
+    if (!had.some((one) => one.equals(movedFrom))) {
+      const newest = had.at(-1)
+      const has = newest ? `the directory of ${called(newest)}` : 'a directory of its own'
+      const message = `what answers at ${peer.address} is not ${who}: it has ${has}, not the one that ${who} had at ${movedFrom.address}`
+      const isEmpty = answer.lastLogIndex === 0 && !newest
+      return { message, instead: isEmpty ? `raftctl member replace ${called(movedFrom)} ${who}=${peer.address}` : '' }
+    }
+    if (before?.incarnation !== answer.incarnation) return null
+    const message = `${who} still runs at ${movedFrom.address}, upon a copy of the directory it has at ${peer.address}: stop that process first`
+    return { message, instead: '' }
   }
-  if (!had || !status.configuration.knows(had)) return null
-  const message = `what answers at ${peer.address} is member ${called(had)}, whose address changed`
-  return { message, instead: `raftctl member set ${called(had)} --address ${peer.address}` }
+  const member = had.find((one) => status.configuration.knows(one))
+  if (!member) return null
+  const message = `what answers at ${peer.address} is member ${called(member)}, whose address changed`
+  return { message, instead: `raftctl member set ${called(member)} --address ${peer.address}` }
 }
 
 function braftJoinable(who: string, peer: PeerId, { stat, problem }: BraftAnswer, { mixed, groupId, status }: GateFacts): Gate {

@@ -18,6 +18,7 @@ export interface NodeFlags {
   readonly join?: string | undefined
   readonly rebuild?: boolean | undefined
   readonly adopt?: boolean | undefined
+  readonly moved?: boolean | undefined
   readonly snapshotInterval?: string | undefined
   readonly snapshotMaxRate?: string | undefined
   readonly checksum?: string | undefined
@@ -45,6 +46,8 @@ export interface NodeConfiguration {
   readonly join: readonly PeerId[]
   /** Takes over a directory that braft wrote. */
   readonly adopt: boolean
+  /** Takes over its directory from another address. */
+  readonly moved: boolean
   /** Names of the initial members by PeerId key. */
   readonly names: ReadonlyMap<string, string>
   readonly dataDir: string
@@ -120,6 +123,7 @@ export function parseConfiguration(flags: NodeFlags): NodeConfiguration {
     standing: join.length > 0 || flags.rebuild ? 'rebuilding' : 'founding',
     join,
     adopt: flags.adopt ?? false,
+    moved: flags.moved ?? false,
     names,
     dataDir: directory(flags.data),
     clusterId: clusterIdOf(flags.clusterId),
@@ -275,13 +279,19 @@ function rateOf(text: string): number {
 }
 
 /** What braft cannot do is refused where it may be a member. */
-function mixedOf({ mixed, rebuild, leaderLease }: NodeFlags, peers: readonly PeerId[]): boolean {
+function mixedOf({ mixed, rebuild, moved, leaderLease }: NodeFlags, peers: readonly PeerId[]): boolean {
   if (!mixed) return false
   const refuse = (what: string, hint: string) => new StartError('E_MIXED', `a group with braft members ${what}`, hint)
   if (rebuild) {
     throw refuse(
       'cannot rebuild a member: braft counts the acknowledgements of one that lost its directory',
       'Remove the member and add it again: braft_cli remove_peer or raftctl member remove, start it with --mixed --join HOST:PORT, then add it.',
+    )
+  }
+  if (moved) {
+    throw refuse(
+      'has no members that change their address: braft would count them twice',
+      'Remove the member and add it at its new address, on an empty directory: raftctl member replace OLD NEW.',
     )
   }
   if (leaderLease) throw refuse('has no leader leases: braft promises none to them', 'Leave --leader-lease out.')
@@ -319,6 +329,7 @@ export function describeConfiguration(configuration: NodeConfiguration): Record<
     join: configuration.join.map((peer) => peer.address).join(','),
     rebuild: String(configuration.standing === 'rebuilding' && configuration.join.length === 0),
     adopt: String(configuration.adopt),
+    moved: String(configuration.moved),
     names: [...names.values()].join(','),
     data: configuration.dataDir,
     group: configuration.group,

@@ -64,6 +64,7 @@ export class GroupHost {
       name: configuration.name,
       group: configuration.group,
       machine,
+      moved: configuration.moved,
       adopt: configuration.adopt,
     })
   }
@@ -97,7 +98,27 @@ export class GroupHost {
       }, 'node init'),
     )
     if (!status.ok) throw this.startError(status)
+    this.refuseOccupied()
     if (this.options.isHome) await this.learnClusterId()
+  }
+
+  /** PeerIds of the member that this directory is of, as long as the group does not know it by its present address. */
+  get movedFrom(): readonly string[] {
+    const { movedFrom } = this.known ?? { movedFrom: [] }
+    return movedFrom.length > 0 && this.node.status().configuration.knows(this.configuration.peerId) ? [] : movedFrom
+  }
+
+  /** At the address of another member it would be taken for that one. */
+  private refuseOccupied(): void {
+    const { configuration, standing } = this.node.status()
+    const { peerId, dataDir } = this.configuration
+    const { movedFrom } = this.storage.identityStorage
+    if (standing !== 'rebuilding' || movedFrom.length === 0 || !configuration.knows(peerId)) return
+    throw new StartError(
+      'E_DATA_DIR',
+      `${dataDir} belongs to member ${movedFrom.at(-1)}, and ${peerId.address} is another member of its group: ${configuration.conf}`,
+      'Give it an address that no member has, or move that member first: raftctl member set NAME --address HOST:PORT.',
+    )
   }
 
   /** Of the disk that the directory lies on. */
@@ -197,7 +218,7 @@ export class GroupHost {
       return new StartError(
         'E_DATA_DIR',
         status.message,
-        'Give the directory of this member with --data, or correct --listen or --advertise.',
+        'Give the directory of this member with --data, or correct --listen or --advertise. If its address changed: add --moved.',
       )
     switch (status.code) {
       case ErrorCode.ECORRUPT:

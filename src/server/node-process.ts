@@ -160,6 +160,7 @@ export class NodeProcess {
       // Their founders may be missing, and nobody waits for those.
       void this.runTimeGroups.openAll()
       log.info({ clusterId: this.identity.clusterId, incarnation: this.identity.incarnation }, 'process.ready')
+      this.sayIfMoved()
       void this.metrics.load()
     } catch (error) {
       await this.stop(0)
@@ -167,6 +168,15 @@ export class NodeProcess {
         ? error
         : new StartError('E_INTERNAL', (error as Error).message, 'Report this with the log.', { cause: error })
     }
+  }
+
+  /** The group calls it where it was: it waits to be called here. */
+  private sayIfMoved(): void {
+    const from = this.group?.movedFrom.at(-1)
+    const { name, peerId } = this.configuration
+    if (from === undefined) return
+    const command = `raftctl member set ${name === peerId.address ? from.split(':').slice(0, -2).join(':') : name} --address ${peerId.address}`
+    this.log.warn({ from, to: peerId.toString(), command }, 'node.moved')
   }
 
   /** What the start means for the directory, and which cluster an empty one joins; null when the node was stopped meanwhile. */

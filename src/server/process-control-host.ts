@@ -115,6 +115,10 @@ export class ProcessControlHost implements ControlHost {
     return this.options.peers.kindOf(peer)
   }
 
+  movedFrom(groupId: string): readonly string[] {
+    return this.options.groupOf(groupId)?.movedFrom ?? []
+  }
+
   nameOf(peer: PeerId): string {
     return this.options.names.nameOf(peer)
   }

@@ -85,6 +85,10 @@ export class ProgramControlHost implements ControlHost {
     }
   }
 
+  movedFrom(): readonly string[] {
+    return []
+  }
+
   nameOf(peer: PeerId): string {
     return this.options.names.nameOf(peer)
   }

@@ -11,6 +11,14 @@ export interface Removal {
   readonly members: readonly string[]
 }
 
+/** A directory whose member is at another address now. */
+export interface Move {
+  /** PeerIds that it had, oldest first. */
+  readonly from: readonly string[]
+  /** As whom it last acted, and what it was then: while it is 'rebuilding' at its new address it may go back to that. */
+  readonly acted: { readonly peerId: string; readonly standing: Standing; readonly settledAt: number | null }
+}
+
 /** The content of `node.json`. */
 export interface IdentityRecord {
   /** 128 bits in hex; null until the node learns it. */
@@ -31,14 +39,21 @@ export interface IdentityRecord {
   readonly removed: Removal | null
   /** Index of the entry that settled this directory when it was rebuilt or new; absent when it was founded. */
   readonly settledAt?: number
+  /** Absent where it never moved. */
+  readonly moved?: Move
   /** How often, and how, its members were set by hand, oldest first; absent when they never were. */
   readonly recoveries?: readonly Readonly<Record<string, string | number>>[]
 }
 
 /** One JSON object; its last field is the CRC-32C of the object printed without it. */
 export function encodeIdentity(record: IdentityRecord, checksum: Checksum): Buffer {
-  const { clusterId, peerId, name, group, machine, standing, incarnation, generation, founders, removed, settledAt, recoveries } = record
-  const settled = { ...(settledAt === undefined ? {} : { settledAt }), ...(recoveries === undefined ? {} : { recoveries }) }
+  const { clusterId, peerId, name, group, machine, standing, incarnation, generation, founders, removed } = record
+  const { settledAt, moved, recoveries } = record
+  const settled = {
+    ...(settledAt === undefined ? {} : { settledAt }),
+    ...(moved === undefined ? {} : { moved }),
+    ...(recoveries === undefined ? {} : { recoveries }),
+  }
   const kind = { ...(group === undefined ? {} : { group }), ...(machine === undefined ? {} : { machine }) }
   const body = { format: FORMAT, clusterId, peerId, name, ...kind, standing, incarnation, generation, founders, removed, ...settled }
   return Buffer.from(`${print({ ...body, crc32c: crcOf(body, checksum) })}\n`)
@@ -64,7 +79,7 @@ export function decodeIdentity(bytes: Buffer, checksum: Checksum): IdentityRecor
 }
 
 function isIdentity(body: object): body is IdentityRecord {
-  const { clusterId, peerId, name, group, machine, standing, incarnation, generation, founders, removed, settledAt, recoveries } =
+  const { clusterId, peerId, name, group, machine, standing, incarnation, generation, founders, removed, settledAt, moved, recoveries } =
     body as Record<string, unknown>
   const textOrNull = (value: unknown) => value === null || typeof value === 'string'
   if (!textOrNull(clusterId) || !textOrNull(name) || typeof peerId !== 'string' || typeof incarnation !== 'string') return false
@@ -73,7 +88,15 @@ function isIdentity(body: object): body is IdentityRecord {
   if (removed !== null && !isRemoval(removed)) return false
   if (settledAt !== undefined && !Number.isSafeInteger(settledAt)) return false
   if (recoveries !== undefined && !Array.isArray(recoveries)) return false
+  if (moved !== undefined && !isMove(moved)) return false
   return founders === null || (typeof founders === 'object' && Object.values(founders!).every((value) => typeof value === 'string'))
+}
+
+function isMove(value: unknown): value is Move {
+  const { from, acted } = (typeof value === 'object' && value !== null ? value : {}) as Partial<Move>
+  if (!Array.isArray(from) || !from.every((peer) => typeof peer === 'string') || typeof acted !== 'object' || acted === null) return false
+  const { peerId, standing, settledAt } = acted as Partial<Move['acted']>
+  return typeof peerId === 'string' && STANDINGS.includes(standing as string) && (settledAt === null || Number.isSafeInteger(settledAt))
 }
 
 function isRemoval(value: unknown): value is Removal {

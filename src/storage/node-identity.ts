@@ -15,6 +15,8 @@ import { forEachInOrder, inSequence, point } from './steps.js'
 
 const INCARNATION_BYTES = 16
 const FIRST_GENERATION = 1
+/** Addresses that a directory remembers. */
+const MOVES_KEPT = 8
 /** Not written down, as in directories of before there were others. */
 const DEFAULT_GROUP = 'kv'
 const KEY_VALUE = 'kv'
@@ -34,6 +36,8 @@ export interface NodeIdentityOptions {
   readonly group?: string
   /** What the group runs; the key-value store when left out. */
   readonly machine?: string
+  /** Takes over a directory whose member had another address. */
+  readonly moved?: boolean
   /** Takes over a directory that holds a past but no node.json: one that braft wrote. */
   readonly adopt?: boolean
   readonly failpoints?: Failpoints
@@ -82,6 +86,11 @@ export class NodeIdentityStorage implements IdentityStorage {
   /** Counts the recoveries that replaced the members by force. */
   get generation(): number {
     return this.loaded.generation
+  }
+
+  /** PeerIds that this directory had at other addresses, oldest first. */
+  get movedFrom(): readonly string[] {
+    return this.loaded.moved?.from ?? []
   }
 
   get recoveries(): NonNullable<IdentityRecord['recoveries']> {
@@ -164,13 +173,14 @@ export class NodeIdentityStorage implements IdentityStorage {
     })
   }
 
-  private accept(found: IdentityRecord, wanted: Standing, done: (status: Status, identity?: NodeIdentity) => void): void {
-    const { directory, clusterId, peerId, name } = this.options
-    if (PeerId.parse(found.peerId)?.equals(peerId) !== true) {
+  private accept(stored: IdentityRecord, wanted: Standing, done: (status: Status, identity?: NodeIdentity) => void): void {
+    const { directory, clusterId, peerId, name, moved = false } = this.options
+    const found = atAddress(stored, peerId, moved)
+    if (found === null) {
       return this.refuse(
         'peer',
         ErrorCode.EINVAL,
-        `${directory} belongs to member ${found.peerId}, this node is ${peerId}: start it with another --data`,
+        `${directory} belongs to member ${stored.peerId}, this node is ${peerId}: start it with another --data`,
         done,
       )
     }
@@ -186,7 +196,7 @@ export class NodeIdentityStorage implements IdentityStorage {
     // It was to found a group and never did, so it has no past either: whoever starts it anew to be rebuilt, or to join, means that.
     const standing = found.standing === 'founding' && wanted === 'rebuilding' ? wanted : found.standing
     const changed = { ...found, standing, clusterId: found.clusterId ?? clusterId, name: name ?? found.name }
-    const isSame = standing === found.standing && changed.clusterId === found.clusterId && changed.name === found.name
+    const isSame = found === stored && standing === found.standing && changed.clusterId === found.clusterId && changed.name === found.name
     if (isSame) return done(Status.OK, this.identity)
     this.store(
       () => changed,
@@ -244,4 +254,34 @@ export class NodeIdentityStorage implements IdentityStorage {
     this.queue.push(run)
     if (this.queue.length === 1) run()
   }
+}
+
+/**
+ * The record as of `peerId`; null when it is another member's. A directory that comes to another address counts for nothing there
+ * until it was settled, like one that lost its past: what was promised under that address before it does not know. Until then
+ * it has said nothing under it either, and may go back to whom it was.
+ */
+function atAddress(found: IdentityRecord, peerId: PeerId, moved: boolean): IdentityRecord | null {
+  const is = (text: string) => PeerId.parse(text)?.equals(peerId) === true
+  if (is(found.peerId)) return found
+  const isOnItsWay = found.standing === 'rebuilding' && found.moved !== undefined
+  const acted = isOnItsWay ? found.moved!.acted : { peerId: found.peerId, standing: found.standing, settledAt: found.settledAt ?? null }
+  const { settledAt: _, moved: before, ...rest } = found
+  if (isOnItsWay && is(acted.peerId)) {
+    const from = before!.from.filter((text) => !is(text))
+    const last = from.at(-1)
+    const settled = acted.settledAt === null ? {} : { settledAt: acted.settledAt }
+    return {
+      ...rest,
+      ...settled,
+      ...(last === undefined ? {} : { moved: { from, acted: { ...acted, peerId: last } } }),
+      peerId: peerId.toString(),
+      standing: acted.standing,
+    }
+  }
+  if (!moved) return null
+  // It never took part in anything.
+  if (found.standing === 'founding') return { ...found, peerId: peerId.toString() }
+  const from = [...(before?.from ?? []).filter((text) => text !== found.peerId), found.peerId].slice(-MOVES_KEPT)
+  return { ...rest, moved: { from, acted }, peerId: peerId.toString(), standing: 'rebuilding' }
 }

@@ -45,6 +45,8 @@ export interface OpenStorageOptions {
   readonly group?: string
   /** What the group runs; the key-value store when left out. */
   readonly machine?: string
+  /** Takes over what was written at another address. */
+  readonly moved?: boolean
   /** Takes over what braft wrote. */
   readonly adopt?: boolean
   readonly maxSegmentBytes?: number
@@ -96,6 +98,7 @@ export function openStorage(options: OpenStorageOptions): NodeStorage {
       name,
       group: options.group ?? DEFAULT_GROUP,
       machine: options.machine ?? 'kv',
+      moved: options.moved ?? false,
       adopt: adopt ?? false,
       failpoints,
     }),

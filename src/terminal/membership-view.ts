@@ -12,7 +12,7 @@ export interface MembershipPlanPicture extends PlanPicture {
   readonly action: {
     readonly add: readonly (Ref & { readonly address?: string })[]
     readonly remove: readonly Ref[]
-    readonly learners?: readonly Ref[]
+    readonly learners?: readonly (Ref & { readonly address?: string })[]
     readonly promote?: readonly Ref[]
     readonly demote?: readonly Ref[]
     readonly movedFrom?: string | null
@@ -45,7 +45,7 @@ export function unverified({ verified }: MembershipResultPicture): string[] {
 function whatWasDone({ action }: MembershipPlanPicture): string {
   const { add, remove, learners = [], promote = [], demote = [], movedFrom = null } = action
   const names = (members: readonly Ref[]) => members.map(({ id }) => id).join(' ')
-  const [moved] = add
+  const [moved] = [...add, ...learners]
   if (moved && movedFrom !== null) return `${moved.id} is at ${moved.address}`
   if (promote.length > 0) return `${names(promote)} promoted`
   if (demote.length > 0) return `${names(demote)} demoted`

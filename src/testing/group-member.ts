@@ -65,6 +65,8 @@ export class GroupMember<M extends StateMachine = StateMachine> {
   failed: Status | null = null
   /** What an empty disk is started as. */
   standing: 'founding' | 'rebuilding'
+  /** It is started upon a directory that had another address. */
+  moved = false
   /** It was told that it is removed, and stopped: only an empty disk can be added again. */
   retired = false
 
@@ -134,6 +136,7 @@ export class GroupMember<M extends StateMachine = StateMachine> {
       peerId,
       clusterId: null,
       name: null,
+      moved: this.moved,
       maxSegmentBytes,
       failpoints,
     })

@@ -38,6 +38,7 @@ const commands = [
   ['member', 'add'],
   ['member', 'promote'],
   ['member', 'demote'],
+  ['member', 'set'],
   ['member', 'remove'],
   ['member', 'replace'],
   ['member', 'apply'],

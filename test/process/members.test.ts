@@ -84,6 +84,32 @@ test('a member that receives the log and never votes, promoted, demoted as the l
   assert.is((await voterIds()).length, 3)
 })
 
+test('a member goes on at another address with its directory, and nobody else does in its name', async () => {
+  const three = await cluster(3)
+  await three.client(15_000).put(Buffer.from('k'), Buffer.from('v'))
+  const [member, other] = three.others(await three.leader()) as [TestNode, TestNode]
+  await member.signal('SIGTERM')
+  const [port] = await freePorts(1)
+  const moved = new TestNode(member.name, port!, three.home, ['--moved'])
+  closers.push(() => moved.close())
+  moved.start()
+  const set = (name: string) => raftctl(three, 'member', 'set', name, '--address', moved.address, '--yes', '--catchup-timeout', '40s')
+  await eventually('it waits to be told of', async () => (await moved.status()).standing === 'rebuilding')
+  const wrong = await set(other.name)
+  assert.equal([wrong.exitCode, wrong.error.code], [6, 'E_NOT_JOINABLE'])
+  const done = await set(member.name)
+  assert.is(done.exitCode, 0, JSON.stringify(done.error))
+  assert.equal([(await set(member.name)).data.executed, await voters(three)], [false, ['n1', 'n2', 'n3']])
+
+  // The group needs it now, and it is not at its old address any more.
+  await other.signal('SIGKILL')
+  await three.client(30_000).put(Buffer.from('k'), Buffer.from('w'))
+  await moved.signal('SIGTERM')
+  const { code, output } = await member.start().exited()
+  assert.is(code, 6)
+  assert.match(output, `belongs to member ${moved.peerId}`)
+})
+
 test('3 to 5 to 3 members under load without a failed write', async () => {
   const three = await cluster(3)
   const load = new Load([three.client(15_000), three.client(15_000)], 'load')

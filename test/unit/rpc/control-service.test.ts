@@ -122,6 +122,7 @@ async function serve(initial: NodeStatus, options: { readonly faultsEnabled?: bo
     mixed: true,
   }
   const host: ControlHost = {
+    movedFrom: () => [],
     identity: new ProcessIdentity(n1, 'n1', 'boot', '0.1.0', 'c'.repeat(32)),
     nodes,
     executor: new EventLoopExecutor(),

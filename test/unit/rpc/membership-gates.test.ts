@@ -55,7 +55,8 @@ const answering: PeerAnswer = {
   peerId: null,
   freeBytes: 210e9,
   mixed: false,
-  movedFrom: null,
+  movedFrom: [],
+  incarnation: 'aa',
 }
 
 const add = (peer: PeerId, changes: Partial<PeerAnswer> | null = {}): AddedPeer => ({
@@ -387,15 +388,22 @@ test('a voter is not demoted where that leaves no quorum; the leader hands over 
 
 test('a directory of another member is not taken for this one, nor added beside itself', () => {
   const n4 = n[3]!
-  const moving = (movedFrom: string | null, lastLogIndex = 9) => ({ ...add(n4, { movedFrom, lastLogIndex }), movedFrom: n3 })
-  assert.is(inTheWay({ added: [moving(String(n3))], removed: [n3] }), null)
-  const other = inTheWay({ added: [moving(String(n2))], removed: [n3] }, true)
+  const moving = (had: PeerId | null, lastLogIndex = 9) => ({
+    ...add(n4, { movedFrom: had ? [String(had)] : [], lastLogIndex }),
+    movedFrom: n3,
+  })
+  assert.is(inTheWay({ added: [moving(n3)], removed: [n3] }), null)
+  const other = inTheWay({ added: [moving(n2)], removed: [n3] }, true)
   assert.is(other?.code, 'E_NOT_JOINABLE')
   assert.match(other!.message, /is not n4: it has the directory of n2, not the one that n4 had/)
   assert.match(inTheWay({ added: [moving(null, 0)], removed: [n3] })!.instead, /^raftctl member replace n3 n4=/)
-  const beside = inTheWay({ added: [add(n4, { movedFrom: String(n3) })] })
+  const beside = inTheWay({ added: [add(n4, { movedFrom: [String(n3)] })] })
   assert.equal([beside?.code, beside?.instead], ['E_NOT_JOINABLE', `raftctl member set n3 --address ${n4.address}`])
-  assert.is(inTheWay({ added: [add(n4, { movedFrom: '10.9.9.9:1:0:0' })] }), null, 'a member that is none any more')
+  assert.is(inTheWay({ added: [add(n4, { movedFrom: ['10.9.9.9:1:0:0'] })] }), null, 'a member that is none any more')
+  const copy = { ...moving(n3), before: { ...answering, incarnation: 'aa' } }
+  assert.match(inTheWay({ added: [copy], removed: [n3] }, true)!.message, /n4 still runs at 10\.0\.0\.3:7000, upon a copy/)
+  const newcomer = { ...moving(n3), before: { ...answering, incarnation: 'bb' } }
+  assert.is(inTheWay({ added: [newcomer], removed: [n3] }), null, 'somebody else runs there by now')
 })
 
 test.run()

@@ -67,6 +67,7 @@ test('what braft cannot do is refused where its nodes may be members, with exit 
     return ''
   }
   assert.match(refused({ rebuild: true }), 'cannot rebuild a member')
+  assert.match(refused({ moved: true }), 'no members that change their address')
   assert.match(refused({ leaderLease: true }), 'no leader leases')
   assert.match(refused({ listen: '[::1]:7001' }), 'not as [::1]:7001')
   assert.match(refused({ listen: 'db1:7001' }), 'not as db1:7001')

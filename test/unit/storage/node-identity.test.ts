@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert'
 import { ErrorCode, type Status } from '../../../src/raft/errors.js'
 import { PeerId } from '../../../src/raft/peer-id.js'
 import type { NodeIdentity } from '../../../src/raft/storage.js'
+import { logIndex } from '../../../src/raft/types.js'
 import { checksum } from '../../../src/storage/checksum.js'
 import { manualClusterId } from '../../../src/storage/cluster-id.js'
 import { decodeIdentity, type IdentityRecord } from '../../../src/storage/identity-file.js'
@@ -220,6 +221,54 @@ test('the id of a manual cluster depends on the token and on every founder, not 
     id('token', [founders[0]!, ['127.0.0.1:7003:0', 'bb']]),
   ]
   assert.is(new Set([expected, ...others]).size, 5)
+})
+
+/** A directory that took part as N1, and whose member is to be elsewhere. */
+function member(): { bench: IdentityBench; incarnation: string } {
+  const bench = new IdentityBench()
+  const { incarnation } = bench.start()!.value!
+  const settled = { standing: 'member' as const, incarnation, founders: null, settledAt: logIndex(7) }
+  bench.call<void>((done) => bench.storage.save(settled, done))
+  return { bench, incarnation }
+}
+
+const N2 = new PeerId('127.0.0.2', 7001)
+const N3 = new PeerId('127.0.0.3', 7001)
+
+test('at another address a directory is refused, unless it moved; then it counts for nothing until it was settled there', () => {
+  const { bench, incarnation } = member()
+  assert.equal([bench.start({ peerId: N2 })!.status.code, bench.storage.refusal], [ErrorCode.EINVAL, 'peer'])
+  const there = bench.start({ peerId: N2, moved: true })!.value!
+  assert.equal([there.standing, there.incarnation, there.settledAt], ['rebuilding', incarnation, undefined])
+  assert.equal(bench.storage.movedFrom, [String(N1)])
+  bench.disk.crash(0)
+  assert.is(bench.start({ peerId: N2 })!.value!.standing, 'rebuilding', 'it is durable before anything is said there')
+  assert.equal(bench.storage.movedFrom, [String(N1)])
+})
+
+test('a move that was not settled can be taken back: it said nothing there, and is who it was', () => {
+  const { bench, incarnation } = member()
+  bench.start({ peerId: N2, moved: true })
+  bench.start({ peerId: N3, moved: true })
+  assert.equal(bench.storage.movedFrom, [String(N1), String(N2)])
+  assert.equal(bench.start()!.value, { standing: 'member', incarnation, founders: null, settledAt: logIndex(7) })
+})
+
+test('once it was settled elsewhere a directory is not who it was: what it said there binds it', () => {
+  const { bench, incarnation } = member()
+  bench.start({ peerId: N2, moved: true })
+  const settled = { standing: 'member' as const, incarnation, founders: null, settledAt: logIndex(9) }
+  bench.call<void>((done) => bench.storage.save(settled, done))
+  assert.equal([bench.start()!.status.code, bench.storage.refusal], [ErrorCode.EINVAL, 'peer'])
+  assert.is(bench.start({ moved: true })!.value!.standing, 'rebuilding')
+  assert.equal(bench.start({ peerId: N2 })!.value, settled, 'back where it was settled')
+})
+
+test('a founder that never took part is at another address at once', () => {
+  const bench = new IdentityBench()
+  bench.start()
+  assert.is(bench.start({ peerId: N2, moved: true })!.value!.standing, 'founding')
+  assert.equal(bench.storage.movedFrom, [])
 })
 
 test.run()

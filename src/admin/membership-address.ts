@@ -1,0 +1,34 @@
+import { PeerId } from '../raft/peer-id.js'
+import { CliError } from '../terminal/errors.js'
+import type { ClusterClient } from './cluster-client.js'
+import { survey } from './discovery.js'
+import { findMember } from './member-lookup.js'
+import { type ChangeMembersAction, type MembershipRequest, planMembership } from './membership-plan.js'
+import { peerKey } from './node-report.js'
+import type { DraftedPlan } from './plan.js'
+import { statusOf } from './status.js'
+
+export interface AddressRequest extends Pick<MembershipRequest, 'command' | 'force' | 'reason' | 'catchupTimeoutMs'> {
+  /** By name, address or PeerId. */
+  readonly member: string
+  /** `host:port` where it is from now on. */
+  readonly address: string
+}
+
+/**
+ * A member goes on at another address, with the directory that it has: in the group's eyes that is one who leaves and one who comes,
+ * by joint consensus, and the leader looks whether they are the same. A member that is there already changes nothing.
+ */
+export async function planAddress(client: ClusterClient, request: AddressRequest): Promise<DraftedPlan<ChangeMembersAction>> {
+  const { member, address, ...plain } = request
+  const peer = PeerId.parse(address)
+  if (!peer || peer.port === 0 || peer.idx !== 0)
+    throw new CliError('E_USAGE', `--address ${JSON.stringify(address)} is no address`, { hint: 'Write HOST:PORT, such as 10.0.0.4:7004.' })
+  const { status, error } = statusOf(await survey(client))
+  if (error) throw error
+  const row = findMember(status, member)
+  if (peerKey(row.peerId) === peer.key) return planMembership(client, { ...plain, add: [], remove: [] })
+  const id = row.id === row.address ? peer.address : row.id
+  const moved = { id, address: peer.address, learner: row.role === 'learner' }
+  return planMembership(client, { ...plain, add: [moved], remove: [row.peerId], movedFrom: row.peerId })
+}
