@@ -137,6 +137,7 @@ export class Faults {
 
   /** Anything may happen to messages between this node and `peer`. */
   concerns(peer: PeerId): boolean {
+    if (this.settled === NO_SETTINGS && this.links.length === 0) return false
     const { delayMs, partition } = this.settled
     if (delayMs.has(peer.address) || partition.has(peer.address)) return true
     return this.links.some((link) => concerns(link, peer.address))

@@ -1,6 +1,6 @@
 import type { Status } from '../raft/errors.js'
 import type { AppendEntriesResponse } from '../raft/messages.js'
-import { decodeAck, eachField, encodeAck, GRPC_PREFIX_BYTES, putField, putVarint } from './peer-codec.js'
+import { decodeAck, eachField, encodeAck, GRPC_PREFIX_BYTES, getVarint, putField, putVarint } from './peer-codec.js'
 
 /** An append request without entries, on its way with others. */
 export interface Beat {
@@ -19,6 +19,9 @@ export interface BeatAck {
   readonly status: Status
   readonly response?: AppendEntriesResponse
 }
+
+/** Of a beat, by their numbers. */
+const FIELDS = [null, 'stream', 'seq', 'term', 'prevLogTerm', 'prevLogIndex', 'committedIndex'] as const
 
 const LIST_TAG = (2 << 3) | 2
 /** Six varint fields of at most 10 bytes with a tag each: the length fits one byte. */
@@ -61,13 +64,17 @@ export function decodeBeats(bytes: Buffer): { readonly seq: number; readonly bea
 }
 
 function decodeBeat(bytes: Buffer): Beat | null {
-  const values = [0, 0, 0, 0, 0, 0, 0]
-  const isMessage = eachField(bytes, (field, value, view) => {
-    if (!view && field < 7) values[field] = value
-  })
-  const [, stream = 0, seq = 0, term = 0, prevLogTerm = 0, prevLogIndex = 0, committedIndex = 0] = values
-  if (!isMessage || !values.every(Number.isSafeInteger)) return null
-  return { stream, seq, term, prevLogTerm, prevLogIndex, committedIndex }
+  const beat = { stream: 0, seq: 0, term: 0, prevLogTerm: 0, prevLogIndex: 0, committedIndex: 0 }
+  const cursor = { offset: 0 }
+  while (cursor.offset < bytes.length) {
+    const tag = getVarint(bytes, cursor)
+    const value = getVarint(bytes, cursor)
+    // Only whole numbers are in it; what a later version adds is passed over.
+    if (tag < 8 || tag % 8 !== 0 || !(value >= 0 && Number.isSafeInteger(value))) return null
+    const name = FIELDS[tag >> 3]
+    if (name) beat[name] = value
+  }
+  return beat
 }
 
 /** The answers to frame `seq`, as a protobuf message without the gRPC prefix. */

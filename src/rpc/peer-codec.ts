@@ -189,7 +189,7 @@ export function eachField(bytes: Buffer, see: (field: number, value: number, vie
 }
 
 /** -1 when the bytes end first or never end. */
-function getVarint(bytes: Buffer, at: { offset: number }): number {
+export function getVarint(bytes: Buffer, at: { offset: number }): number {
   let value = 0
   let scale = 1
   for (let i = 0; i < 10; i++) {

@@ -254,13 +254,17 @@ class Receiver implements AppendReceiver, BeatTarget {
   beat({ term, prevLogTerm, prevLogIndex, committedIndex }: Beat, answer: Answer<AppendEntriesResponse>): boolean {
     const { groupId, from, to } = this.route
     if (this.over || this.options.faults.concerns(from)) return false
-    this.handle(
-      {
-        ...{ groupId, serverId: from, peerId: to, term: asTerm(term), prevLogTerm: asTerm(prevLogTerm), entries: null },
-        ...{ prevLogIndex: logIndex(prevLogIndex), committedIndex: logIndex(committedIndex) },
-      },
-      answer,
-    )
+    const request: AppendEntriesRequest = {
+      groupId,
+      serverId: from,
+      peerId: to,
+      term: asTerm(term),
+      prevLogTerm: asTerm(prevLogTerm),
+      prevLogIndex: logIndex(prevLogIndex),
+      committedIndex: logIndex(committedIndex),
+      entries: null,
+    }
+    this.handle(request, answer)
     return true
   }
 
