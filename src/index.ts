@@ -2,6 +2,7 @@
  * The library: braft's parts by braft's names. The engine (Node and what it is made of) reaches the world only through an
  * Environment and its storages; production's are here too, so that a program can host groups of its own.
  */
+export { type BootstrapOptions, bootstrap } from './raft/bootstrap.js'
 export { Closure, ClosureGuard, closure, type Done, SynchronizedClosure } from './raft/closure.js'
 export { Configuration, ConfigurationEntry } from './raft/configuration.js'
 export type * from './raft/environment.js'
@@ -17,6 +18,7 @@ export { PeerId, PeerRole } from './raft/peer-id.js'
 export { type Iterator, type LeaderChange, StateMachine, type Task } from './raft/raft.js'
 export { ReplicatorGroup } from './raft/replicator-group.js'
 export { SnapshotExecutor } from './raft/snapshot-executor.js'
+export { SnapshotThrottle } from './raft/snapshot-throttle.js'
 export type * from './raft/storage.js'
 export type { LogId, LogIndex, Term } from './raft/types.js'
 export type { UserLog } from './raft/user-log.js'
@@ -45,3 +47,12 @@ export { NodeIdentityStorage } from './storage/node-identity.js'
 export { openStorage } from './storage/open-storage.js'
 export { FileRaftMetaStorage } from './storage/raft-meta.js'
 export { LocalSnapshotStorage } from './storage/snapshot.js'
+export {
+  type GCOptions,
+  gcRaftData,
+  logStorages,
+  raftMetaStorages,
+  type StorageContext,
+  snapshotStorages,
+} from './storage/storage-by-uri.js'
+export { parseStorageUri, type StorageKind, StorageRegistry, type StorageUri } from './storage/uri.js'

@@ -5,6 +5,7 @@ export type Done = (status: Status) => void
 
 /** What a caller hands over to be told the outcome (braft Closure). `run` is called exactly once. */
 export abstract class Closure {
+  /** Tells the outcome: OK, or what became of it instead. */
   abstract run(status: Status): void
 }
 
@@ -26,6 +27,7 @@ export class SynchronizedClosure extends Closure {
     return this.outcome
   }
 
+  /** Keeps the status and tells all who wait. */
   override run(status: Status): void {
     assert(this.outcome === null, 'closure ran twice', { status: status.toString() })
     this.outcome = status
@@ -34,17 +36,20 @@ export class SynchronizedClosure extends Closure {
     for (const done of waiting) done(status)
   }
 
+  /** Calls `done` with the status: at once when it ran already. */
   wait(done: Done): void {
     if (this.outcome) done(this.outcome)
     else this.waiting.push(done)
   }
 
+  /** As new, for the next task. Nobody may be waiting. */
   reset(): void {
     assert(this.waiting.length === 0, 'a closure that others wait for was reset', {})
     this.outcome = null
   }
 
   // biome-ignore lint/suspicious/noThenProperty: this is what makes it awaitable, in an engine that has no promises.
+  /** What `await` calls: it resolves with the status. */
   then(resolve: Done): void {
     this.wait(resolve)
   }
@@ -72,6 +77,7 @@ export class ClosureGuard implements Disposable {
     return done
   }
 
+  /** The scope is left: the closure is run with `status`, unless it was released. */
   [Symbol.dispose](): void {
     this.release()?.run(this.status)
   }

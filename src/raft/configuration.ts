@@ -15,10 +15,12 @@ export class Configuration {
     this.keys = new Set(byKey.keys())
   }
 
+  /** How many members it has. */
   get size(): number {
     return this.peers.length
   }
 
+  /** Nobody is in it. */
   get isEmpty(): boolean {
     return this.peers.length === 0
   }
@@ -28,14 +30,17 @@ export class Configuration {
     return Math.floor(this.peers.length / 2) + 1
   }
 
+  /** Whether that member is in it; the role does not count. */
   contains(peer: PeerId): boolean {
     return this.keys.has(peer.key)
   }
 
+  /** The same members, whatever their roles. */
   equals(other: Configuration): boolean {
     return this.size === other.size && this.peers.every((p) => other.contains(p))
   }
 
+  /** The PeerIds with commas between them, as `parse` reads them. */
   toString(): string {
     return this.peers.join(',')
   }
@@ -65,10 +70,12 @@ export class ConfigurationEntry {
     readonly configIndex: LogIndex = id.index,
   ) {}
 
+  /** No change is under way: only one half decides. */
   get isStable(): boolean {
     return this.old.isEmpty
   }
 
+  /** Nobody is in the new half: this member waits to be added. */
   get isEmpty(): boolean {
     return this.conf.isEmpty
   }
@@ -78,6 +85,7 @@ export class ConfigurationEntry {
     return this.isStable ? this.conf.peers : new Configuration([...this.conf.peers, ...this.old.peers]).peers
   }
 
+  /** Whether that member votes in either half. */
   contains(peer: PeerId): boolean {
     return this.conf.contains(peer) || this.old.contains(peer)
   }

@@ -23,11 +23,13 @@ export interface Environment {
   readonly failpoints: Failpoints
 }
 
+/** Something that will be run once. */
 export interface Timer {
   /** After this the callback does not run. Cancelling twice, or after it ran, is harmless. */
   cancel(): void
 }
 
+/** Time, as the engine knows it: it never goes back, and tells nothing of the date. */
 export interface Clock {
   /** Monotonic milliseconds, possibly fractional; unrelated to wall time. */
   now(): number
@@ -35,11 +37,13 @@ export interface Clock {
   schedule(delayMs: number, fn: () => void, label: string): Timer
 }
 
+/** Runs what is posted, one thing at a time, in order, never from inside `post`. Everything of a node runs there. */
 export interface Executor {
   /** Runs `fn` later, in order of posting. */
   post(fn: () => void, label: string): void
 }
 
+/** All chance there is. A fork is a stream of its own, which does not depend on how much was drawn here. */
 export interface Random {
   /** Uniform in [0, 2^32). */
   u32(): number
@@ -54,6 +58,7 @@ export interface Random {
   fork(label: string): Random
 }
 
+/** A call under way. */
 export interface Call {
   /** Gives up waiting; the completion does not run any more. The other side may still act. */
   cancel(): void
@@ -62,6 +67,7 @@ export interface Call {
 /** How a peer's process looks from here: does something accept at its address? */
 export type DialResult = 'accepted' | 'refused' | 'unknown'
 
+/** The way to the other members. Every `done` runs exactly once, later, on the executor, unless the call was cancelled. */
 export interface Transport {
   /** One request, exactly one completion: the answer, an error of the peer, or ETIMEDOUT after `timeoutMs`. */
   call<M extends PeerMethod>(
@@ -77,6 +83,7 @@ export interface Transport {
   dial(to: PeerId, timeoutMs: number, done: (result: DialResult) => void): void
 }
 
+/** One ordered way for appends to one peer of one group. */
 export interface AppendStream {
   /** Queues a request; its answer carries the same `seq`. Requests arrive in order or the stream breaks. */
   send(seq: number, request: AppendEntriesRequest): void
@@ -84,6 +91,7 @@ export interface AppendStream {
   close(): void
 }
 
+/** What comes back on it. */
 export interface AppendStreamEvents {
   /** An answer or, without a response, the peer's refusal of that request. Heartbeats may be answered out of order. */
   answer(seq: number, status: Status, response?: AppendEntriesResponse): void
@@ -95,6 +103,7 @@ export interface AppendStreamEvents {
 export const ChecksumType = { MURMUR32: 0, CRC32C: 1 } as const
 export type ChecksumType = (typeof ChecksumType)[keyof typeof ChecksumType]
 
+/** The checksums of entries and files. */
 export interface Checksum {
   /**
    * CRC-32C (Castagnoli) of the bytes in [from, to), all by default, as an unsigned number; `previous` is that of the bytes
@@ -107,6 +116,7 @@ export interface Checksum {
   readonly ofEntries: ChecksumType
 }
 
+/** What is known of a path. */
 export interface FileStat {
   readonly size: number
   readonly isDirectory: boolean
@@ -135,6 +145,7 @@ export interface FileSystem {
   statfs(path: string, done: (status: Status, space?: { freeBytes: number; totalBytes: number }) => void): void
 }
 
+/** How a file is opened. Default: to read one that is there. */
 export interface OpenOptions {
   readonly write?: boolean
   readonly create?: boolean
@@ -144,6 +155,7 @@ export interface OpenOptions {
   readonly dsync?: boolean
 }
 
+/** An open file. Every `done` runs later, on the executor. */
 export interface File {
   /** Writes all of `buffers` at `position`; `done` is OK only when every byte was written. */
   write(buffers: readonly Uint8Array[], position: number, done: Done): void
@@ -162,6 +174,7 @@ export interface Failpoints {
   hit(name: FailpointName): Status | null
 }
 
+/** Is told of each change of state of the nodes. It must be quick, and may not call them. */
 export interface Observer {
   event(event: RaftEvent): void
 }

@@ -59,6 +59,7 @@ export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode]
 
 const NAMES = new Map<number, string>(Object.entries(ErrorCode).map(([name, code]) => [code, name]))
 
+/** The name of a number of ErrorCode; the number itself where it is unknown. */
 export function errorName(code: number): string {
   return NAMES.get(code) ?? `E${code}`
 }
@@ -72,14 +73,17 @@ export class Status {
     readonly message: string,
   ) {}
 
+  /** It went as asked. */
   get ok(): boolean {
     return this.code === ErrorCode.OK
   }
 
+  /** A status of that number, with what people are told. */
   static error(code: ErrorCode, message: string): Status {
     return new Status(code, message)
   }
 
+  /** The name of the number and the message. */
   toString(): string {
     return this.ok ? 'OK' : `${errorName(this.code)}: ${this.message}`
   }

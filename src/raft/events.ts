@@ -6,6 +6,7 @@ import type { LogIndex, Term } from './types.js'
 /** What a disk is busy with. */
 export type DiskWrite = 'log' | 'meta'
 
+/** What a node is: braft's states, by braft's names. */
 export type RaftState = 'LEADER' | 'TRANSFERRING' | 'CANDIDATE' | 'FOLLOWER' | 'ERROR' | 'UNINITIALIZED' | 'SHUTTING' | 'SHUTDOWN'
 
 /** Where an event happened. */

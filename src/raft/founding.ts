@@ -61,7 +61,8 @@ export class Founding {
   }
 
   private missing(): PeerId[] {
-    return this.node.options.initialConf.peers.filter((peer) => !this.known.has(peer.key))
+    // An empty log answers with the initial configuration, one that was bootstrapped with its own.
+    return this.node.configuration.conf.peers.filter((peer) => !this.known.has(peer.key))
   }
 
   private ask(): void {

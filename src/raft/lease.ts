@@ -6,6 +6,7 @@ import { NO_TERM, type Term } from './types.js'
 /** disabled: not enabled. not-ready: no entry of this term is committed yet. (braft LeaderLeaseStatus) */
 export type LeaseState = 'disabled' | 'expired' | 'not-ready' | 'valid'
 
+/** How a lease stands when it is asked for (braft LeaderLeaseStatus). */
 export interface LeaderLeaseStatus {
   readonly state: LeaseState
   /** Both only while it is valid. The epoch grows with every leadership, and with every transfer that came to nothing. */

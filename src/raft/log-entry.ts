@@ -33,10 +33,12 @@ export class EntryBatch {
     private readonly start: number,
   ) {}
 
+  /** Index of the last entry in it. */
   get lastIndex(): LogIndex {
     return (this.firstIndex + this.count - 1) as LogIndex
   }
 
+  /** Index and term of the last entry in it. */
   get lastId(): LogId {
     return { index: this.lastIndex, term: this.termAt(this.lastIndex) }
   }
@@ -54,11 +56,13 @@ export class EntryBatch {
     return this.offsets[this.start + ordinal]! - this.offsets[this.start]!
   }
 
+  /** Term of the entry at an index that is in it. */
   termAt(index: LogIndex): Term {
     const at = this.offset(index)
     return (this.bytes.readUInt32BE(at) * 0x1_0000_0000 + this.bytes.readUInt32BE(at + 4)) as Term
   }
 
+  /** Kind of the entry at an index that is in it. */
   typeAt(index: LogIndex): EntryType {
     return this.bytes[this.offset(index) + 8]! as EntryType
   }

@@ -8,6 +8,7 @@ import type { PeerId } from './peer-id.js'
 import type { Replicator } from './replicator.js'
 import { type LogIndex, NO_INDEX } from './types.js'
 
+/** How a change of the members may go. */
 export interface ChangeOptions {
   /** The change is refused (ESTALE) unless the members were last changed by this entry. */
   readonly expectConfigIndex?: LogIndex

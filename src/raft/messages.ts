@@ -16,6 +16,7 @@ export interface Addressed {
   readonly peerId: PeerId
 }
 
+/** A leader and the term in which it led. */
 export interface TermLeader {
   readonly peerId: PeerId
   readonly term: Term
@@ -30,6 +31,7 @@ export interface RequestVoteRequest extends Addressed {
   readonly disruptedLeader: TermLeader | null
 }
 
+/** Whether a vote, or a pre-vote, was given. */
 export interface RequestVoteResponse {
   readonly term: Term
   readonly granted: boolean
@@ -47,6 +49,7 @@ export interface AppendEntriesRequest extends Addressed {
   readonly entries: EntryBatch | null
 }
 
+/** What a follower answers to entries or a heartbeat. */
 export interface AppendEntriesResponse {
   /** The follower's term; a success carries exactly the leader's. */
   readonly term: Term
@@ -61,11 +64,13 @@ export interface AppendEntriesResponse {
   readonly rebuilding: boolean
 }
 
+/** Campaign now: the leader hands over. */
 export interface TimeoutNowRequest extends Addressed {
   readonly term: Term
   readonly oldLeaderSteppedDown: boolean
 }
 
+/** In which term the candidate campaigns. */
 export interface TimeoutNowResponse {
   readonly term: Term
   readonly success: boolean
@@ -79,6 +84,7 @@ export interface InstallSnapshotRequest extends Addressed {
   readonly uri: string
 }
 
+/** Whether a snapshot was installed. */
 export interface InstallSnapshotResponse {
   readonly term: Term
   readonly success: boolean
@@ -89,10 +95,12 @@ export interface GetFileRequest extends Addressed {
   /** A signed 64-bit number in decimal: braft's are beyond what a number holds. */
   readonly readerId: string
   readonly filename: string
+  /** Bytes from the start of the file. */
   readonly offset: number
   readonly count: number
 }
 
+/** A piece of a file of a snapshot. */
 export interface GetFileResponse {
   readonly eof: boolean
   readonly data: Buffer
@@ -110,6 +118,7 @@ export interface SettleRequest extends Addressed {
   readonly upTo: LogId
 }
 
+/** Whether a member that was rebuilt counts from now on. */
 export interface SettleResponse {
   readonly term: Term
   readonly settled: boolean
@@ -123,6 +132,7 @@ export interface ReadIndexRequest extends Addressed {
   readonly mode: ReadMode
 }
 
+/** The index up to which a follower must have applied before it reads. */
 export interface ReadIndexResponse {
   readonly index: LogIndex
 }
@@ -132,6 +142,7 @@ export interface ReleaseRequest extends Addressed {
   readonly term: Term
 }
 
+/** Whether a follower is bound to its leader no more. */
 export interface ReleaseResponse {
   readonly term: Term
 }
@@ -145,6 +156,7 @@ export interface HelloRequest extends Addressed {
   readonly standing: Standing
 }
 
+/** Who answers to a hello, and whom it founded a group with. */
 export interface HelloResponse {
   readonly incarnation: string
   readonly standing: Standing
@@ -168,6 +180,7 @@ export interface PeerCalls {
   release: { request: ReleaseRequest; response: ReleaseResponse }
 }
 
+/** Calls between members, by name. */
 export type PeerMethod = keyof PeerCalls
 
 /** The answer of a call; `response` is there exactly when `status` is OK. */

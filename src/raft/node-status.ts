@@ -28,6 +28,7 @@ export interface PeerStatus {
   readonly readonlyIndex: LogIndex
   /** Of the snapshot that it is sent; both 0 when it is sent none, the total also where it is unknown. */
   readonly snapshotBytesSent: number
+  /** Of the snapshot that it is sent; 0 when it is sent none, or where the size is unknown. */
   readonly snapshotBytesTotal: number
 }
 

@@ -69,6 +69,7 @@ export class Node {
     return this.impl.lease.isValid
   }
 
+  /** How this node's lease stands; disabled without the option `leaderLease`. */
   getLeaderLeaseStatus(): LeaderLeaseStatus {
     return this.impl.lease.status
   }
@@ -103,6 +104,16 @@ export class Node {
   /** Takes a snapshot of what is applied. OK with the present one when nothing was applied since; EBUSY while another is made. */
   snapshot(done: (status: Status, meta?: SnapshotMeta) => void): void {
     this.impl.snapshots.snapshot(done)
+  }
+
+  /**
+   * Bytes per second that copying snapshots may take here from now on, sending and receiving each; 0: as many as there are. Copies
+   * that run go on at that rate. EINVAL: it is no number of bytes.
+   */
+  setSnapshotThrottle(bytesPerSecond: number): Status {
+    if (!(bytesPerSecond >= 0)) return Status.error(ErrorCode.EINVAL, `${bytesPerSecond} is no number of bytes per second`)
+    this.impl.snapshots.setThrottle(bytesPerSecond)
+    return Status.OK
   }
 
   /** The newest snapshot, pinned until its reader is closed; ENODATA without one. */
@@ -207,6 +218,7 @@ export class Node {
     this.impl.readOnly.enter()
   }
 
+  /** Takes entries again (braft leave_readonly_mode). */
   leaveReadonlyMode(): void {
     this.impl.readOnly.leave()
   }
@@ -221,6 +233,7 @@ export class Node {
     return this.impl.leaderId
   }
 
+  /** Leads, and is not handing over. It may have been deposed without knowing it yet. */
   isLeader(): boolean {
     return this.impl.state === 'LEADER'
   }
@@ -230,6 +243,7 @@ export class Node {
     return progressOf(this.impl)
   }
 
+  /** Everything it knows of itself now; on a leader of its peers too. */
   status(): NodeStatus {
     return this.impl.status()
   }

@@ -19,6 +19,7 @@ export class PeerId {
   constructor(
     readonly host: string,
     readonly port: number,
+    /** Tells members at one address apart; 0 unless said otherwise. */
     readonly idx = 0,
     readonly role: PeerRole = PeerRole.REPLICA,
   ) {
@@ -30,6 +31,7 @@ export class PeerId {
     return `${this.host}:${this.port}`
   }
 
+  /** Nobody: a vote that was not given, a leader that is unknown. */
   get isEmpty(): boolean {
     return this.port === 0 && this.host === '0.0.0.0' && this.idx === 0
   }
@@ -39,10 +41,12 @@ export class PeerId {
     return isIpv4(this.host)
   }
 
+  /** The same host, port and index; the role does not count. */
   equals(other: PeerId): boolean {
     return this.key === other.key
   }
 
+  /** Always in four parts: `host:port:idx:role`. */
   toString(): string {
     return `${this.key}:${this.role}`
   }

@@ -33,6 +33,7 @@ export interface Iterator {
   setErrorAndRollback(ntail: number, status: Status): void
 }
 
+/** Whom this node follows from now on, or does not follow any more, and why (braft LeaderChangeContext). */
 export interface LeaderChange {
   readonly leaderId: PeerId
   readonly term: Term
@@ -54,10 +55,15 @@ export abstract class StateMachine {
   onSnapshotLoad(_reader: SnapshotReader, done: Done): void {
     done(Status.error(ErrorCode.EINVAL, 'this state machine loads no snapshots'))
   }
+  /** This node leads in `term`, and the first entry of it is applied. */
   onLeaderStart(_term: Term): void {}
+  /** It leads no more, with why. Tasks that were proposed and are not decided end with EOUTCOMEUNKNOWN. */
   onLeaderStop(_status: Status): void {}
+  /** The members are these from the entry at `index` on. */
   onConfigurationCommitted(_configuration: Configuration, _index: LogIndex): void {}
+  /** Another leads. */
   onStartFollowing(_change: LeaderChange): void {}
+  /** That one leads no more, or is not heard any more; `status` says why. */
   onStopFollowing(_change: LeaderChange): void {}
   /** Called once; nothing is applied after it. */
   onError(_error: RaftError): void {}

@@ -33,10 +33,12 @@ export class ReplicatorGroup {
 
   constructor(private readonly node: NodeImpl) {}
 
+  /** One for each peer that is replicated to. */
   get all(): Iterable<Replicator> {
     return this.replicators.values()
   }
 
+  /** That of a peer; none when it is not replicated to. */
   get(peer: PeerId): Replicator | null {
     return this.replicators.get(peer.key) ?? null
   }
@@ -69,6 +71,7 @@ export class ReplicatorGroup {
     return replicator
   }
 
+  /** Ends that to a peer. */
   stop(replicator: Replicator): void {
     const { key } = replicator.peerId
     if (this.replicators.get(key) !== replicator) return
@@ -80,6 +83,7 @@ export class ReplicatorGroup {
     this.node.ballotBox.forget(replicator.peerId)
   }
 
+  /** Ends all: the leadership is over. */
   stopAll(): void {
     for (const replicator of this.replicators.values()) replicator.stop()
     for (const { timer } of this.retired.values()) timer.cancel()
@@ -118,14 +122,17 @@ export class ReplicatorGroup {
     return oldest
   }
 
+  /** There are new entries: sends what can be sent. */
   replicate(): void {
     for (const replicator of this.replicators.values()) replicator.replicate()
   }
 
+  /** Tells all peers that this node leads. */
   heartbeat(): void {
     for (const replicator of this.replicators.values()) replicator.heartbeat()
   }
 
+  /** How the leader sees each of its peers. */
   status(): PeerStatus[] {
     return [...this.replicators].filter(([key]) => !this.retired.has(key)).map(([, replicator]) => replicator.status())
   }

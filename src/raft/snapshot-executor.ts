@@ -41,6 +41,7 @@ export class SnapshotExecutor {
   readonly readers: SnapshotReaders
   /** How fast this member copies from others. */
   readonly receiving: SnapshotThrottle
+  private readonly sending: SnapshotThrottle
   private last: SnapshotMeta | null = null
   private timer: Timer | null = null
   private firesAt = 0
@@ -52,19 +53,29 @@ export class SnapshotExecutor {
   constructor(private readonly node: NodeImpl) {
     const bytesPerSecond = node.options.snapshotThrottleBytesPerSecond ?? 0
     this.installer = new SnapshotInstaller(node, this)
-    this.readers = new SnapshotReaders(node.env, new SnapshotThrottle(node.env.clock, bytesPerSecond))
+    this.sending = new SnapshotThrottle(node.env.clock, bytesPerSecond)
+    this.readers = new SnapshotReaders(node.env, this.sending)
     this.receiving = new SnapshotThrottle(node.env.clock, bytesPerSecond)
   }
 
+  /** How fast this member copies from now on, each way; copies that run go on at that rate. */
+  setThrottle(bytesPerSecond: number): void {
+    this.sending.setBytesPerSecond(bytesPerSecond)
+    this.receiving.setBytesPerSecond(bytesPerSecond)
+  }
+
+  /** What the newest snapshot stands for; index 0 without one. */
   get lastId(): LogId {
     return this.last?.lastIncluded ?? { index: NO_INDEX, term: NO_TERM }
   }
 
+  /** What it is doing, and how far a copy is. */
   get progress(): SnapshotProgress {
     const { bytesDone, bytesTotal } = this.installer
     return { id: this.lastId, state: this.activity, bytesDone, bytesTotal }
   }
 
+  /** When the next snapshot is due by interval. */
   get timerStatus(): TimerStatus {
     const firesInMs = this.timer && !this.isStopped ? Math.max(0, Math.round(this.firesAt - this.node.env.clock.now())) : null
     return { timeoutMs: this.storage ? this.intervalMs : 0, firesInMs }
@@ -74,6 +85,7 @@ export class SnapshotExecutor {
     return this.node.options.snapshotIntervalMs ?? INTERVAL_MS
   }
 
+  /** Where the snapshots are kept; null when none are taken. */
   get storage(): SnapshotStorage | null {
     return this.node.options.snapshotStorage ?? null
   }
@@ -263,6 +275,7 @@ export class SnapshotExecutor {
     this.pending++
   }
 
+  /** What is offered under that id is not read any more. */
   release(): void {
     this.pending--
     this.rest()

@@ -17,7 +17,7 @@ export class SnapshotThrottle {
   /** `bytesPerSecond` 0: nobody waits. */
   constructor(
     private readonly clock: Clock,
-    private readonly bytesPerSecond: number,
+    private bytesPerSecond: number,
   ) {
     this.available = bytesPerSecond * BURST_SECONDS
     this.filledAt = clock.now()
@@ -38,6 +38,15 @@ export class SnapshotThrottle {
     }
   }
 
+  /** From now on; 0: nobody waits. Who waits already does so at the new rate. */
+  setBytesPerSecond(bytesPerSecond: number): void {
+    this.fill()
+    this.bytesPerSecond = bytesPerSecond
+    this.timer?.cancel()
+    this.timer = null
+    this.serve()
+  }
+
   /** How long who asks now would wait. */
   get backlogMs(): number {
     if (this.bytesPerSecond <= 0) return 0
@@ -56,7 +65,7 @@ export class SnapshotThrottle {
   private serve(): void {
     const { bytesPerSecond } = this
     this.fill()
-    while (this.waiting.length > 0 && this.available > 0) {
+    while (this.waiting.length > 0 && (this.available > 0 || bytesPerSecond <= 0)) {
       const { bytes, run } = this.waiting.shift()!
       this.available -= bytes
       run()

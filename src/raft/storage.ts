@@ -40,6 +40,7 @@ export interface LogStorage {
   close(done: Done): void
 }
 
+/** In which term a member is, and for whom it voted in it. */
 export interface RaftMeta {
   readonly term: Term
   /** PeerId.EMPTY when no vote was given in `term`. */
@@ -64,6 +65,7 @@ export interface NodeIdentity {
   readonly settledAt?: LogIndex
 }
 
+/** Who a data directory is, durably. One call at a time. */
 export interface IdentityStorage {
   /** Reads the identity, or draws an incarnation and stores `standing` first. */
   load(standing: Standing, done: (status: Status, identity?: NodeIdentity) => void): void

@@ -33,6 +33,7 @@ export function addPeerService(server: RpcServer, service: PeerService): void {
   server.addBaiduStdService(baiduStdPeerService(service))
 }
 
+/** What the pages for monitors show. */
 export interface PagesOptions {
   readonly nodes: NodeManager
   /** The text of `/metrics` in the Prometheus format; without it the page does not exist. */

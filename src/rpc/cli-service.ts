@@ -17,6 +17,7 @@ export interface AdministeredNode extends ManagedNode {
   snapshot(done: (status: Status) => void): void
 }
 
+/** Whom braft.CliService administers. */
 export interface CliServiceOptions {
   readonly nodes: NodeManager<AdministeredNode>
   readonly executor: Executor

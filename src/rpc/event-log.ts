@@ -24,6 +24,7 @@ export class EventLog {
 
   constructor(private readonly capacity = 4096) {}
 
+  /** Keeps an event, unless it is routine, and tells all who listen. */
   add(event: RaftEvent): void {
     for (const watcher of this.watchers) watcher(event)
     if (ROUTINE.has(event.name)) return

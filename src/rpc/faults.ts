@@ -61,6 +61,7 @@ export class Faults {
     private readonly random: () => number = Math.random,
   ) {}
 
+  /** What is broken on purpose now. */
   get settings(): FaultSettings {
     return this.settled
   }
@@ -70,6 +71,7 @@ export class Faults {
     this.listeners.push(listener)
   }
 
+  /** Breaks something on purpose from now on. */
   set(change: FaultChange): void {
     if (!this.enabled) return
     const base = change.heal ? NO_SETTINGS : this.settled
@@ -91,6 +93,7 @@ export class Faults {
     this.change(this.settled, [...this.active.filter((one) => one.id !== id), { id, effect: named, endsAt }])
   }
 
+  /** Ends what was broken on purpose. */
   remove(ids: readonly string[]): void {
     this.change(
       this.settled,

@@ -73,6 +73,7 @@ export class ProcessIdentity {
     this.uids.set(groupId, uid)
   }
 
+  /** That group is not here any more. */
   forgetGroup(groupId: string): void {
     this.uids.delete(groupId)
   }

@@ -45,6 +45,7 @@ export class NodeManager<N extends ManagedNode = ManagedNode> {
     return true
   }
 
+  /** The node of that group and identity; null when it is not here. */
   get(groupId: string, peerId: PeerId): N | null {
     return this.groups.get(groupId)?.get(peerId.key) ?? null
   }

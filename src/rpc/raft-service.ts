@@ -20,6 +20,7 @@ import {
 } from './raft-messages.js'
 import { type CallConnection, type CallContext, type Reply, type RpcService, rpcMethod } from './service.js'
 
+/** Whom braft.RaftService speaks for. */
 export interface RaftServiceOptions {
   readonly nodes: NodeManager
   readonly executor: Executor

@@ -26,6 +26,7 @@ export interface RpcServerOptions {
   readonly grpcInterceptors?: readonly grpc.ServerInterceptor[]
 }
 
+/** Where a port is opened. Port 0: any that is free. */
 export interface ListenAddress {
   readonly host: string
   readonly port: number

@@ -41,10 +41,12 @@ export class GroupMember {
     return this.parts.directory
   }
 
+  /** Where its log, votes, snapshots and identity are kept. */
   get storage(): NodeStorage {
     return this.parts.storage
   }
 
+  /** How often a snapshot is taken; 0: only on demand. */
   get snapshotIntervalMs(): number {
     return this.parts.snapshotIntervalMs ?? DEFAULT_SNAPSHOT_INTERVAL_MS
   }

@@ -90,6 +90,7 @@ export class SegmentLogStorage implements LogStorage {
     return this.first
   }
 
+  /** The last index in it; one less than the first when it is empty. */
   get lastLogIndex(): LogIndex {
     return this.segments.at(-1)?.lastIndex ?? plus(this.first, -1)
   }
@@ -138,11 +139,13 @@ export class SegmentLogStorage implements LogStorage {
     return this.segmentOf(index).termAt(index)
   }
 
+  /** Drops whole segments before `firstKept`; what lies before it in the segment that holds it stays on disk and is not read. */
   truncatePrefix(firstKept: LogIndex, done: Done): void {
     if (firstKept <= this.first) return this.change('cut the log', (finish) => this.later(finish), done)
     this.change('cut the start of the log', (finish) => this.movePrefix(firstKept, finish), done)
   }
 
+  /** Drops what lies behind `lastKept`, from the end backwards. */
   truncateSuffix(lastKept: LogIndex, done: Done): void {
     if (lastKept >= this.lastLogIndex) return this.change('cut the log', (finish) => this.later(finish), done)
     assert(lastKept >= this.first - 1, 'cut before the start of the log', { lastKept, first: this.first })

@@ -20,10 +20,12 @@ export class MemoryLogStorage implements LogStorage {
     return this.first
   }
 
+  /** The last index in it; one less than the first when it is empty. */
   get lastLogIndex(): LogIndex {
     return this.batches.at(-1)?.lastIndex ?? plus(this.first, -1)
   }
 
+  /** Answers what it holds: a log that is opened again is as it was. */
   init(done: (status: Status, recovery?: LogRecovery) => void): void {
     const recovery = { firstIndex: this.first, lastIndex: this.lastLogIndex, configurations: this.configurations(), tornTail: null }
     this.executor.post(() => done(Status.OK, recovery), 'memory-log')
@@ -50,6 +52,7 @@ export class MemoryLogStorage implements LogStorage {
     return (index < this.first ? null : this.batchOf(index))?.termAt(index) ?? NO_TERM
   }
 
+  /** Drops what lies before `firstKept`. */
   truncatePrefix(firstKept: LogIndex, done: Done): void {
     if (firstKept > this.first) {
       this.first = firstKept
@@ -60,6 +63,7 @@ export class MemoryLogStorage implements LogStorage {
     this.answer(done)
   }
 
+  /** Drops what lies behind `lastKept`. */
   truncateSuffix(lastKept: LogIndex, done: Done): void {
     assert(lastKept >= this.first - 1, 'cut before the start of the log', { lastKept, first: this.first })
     this.batches = this.batches.filter((batch) => batch.firstIndex <= lastKept)

@@ -32,6 +32,7 @@ function toStatus(error: NodeJS.ErrnoException | null): Status {
 export class NodeFileSystem implements FileSystem {
   constructor(private readonly executor: Executor) {}
 
+  /** ENOENT, EEXIST, EACCES and whatever else the system says. */
   open(path: string, options: OpenOptions, done: (status: Status, file?: File) => void): void {
     fs.open(path, openFlags(options), FILE_MODE, (error, fd) => {
       const syncsItself = options.dsync === true && fs.constants.O_DSYNC === undefined
@@ -39,6 +40,7 @@ export class NodeFileSystem implements FileSystem {
     })
   }
 
+  /** ENOENT: there is nothing of that name. */
   stat(path: string, done: (status: Status, stat?: FileStat) => void): void {
     fs.stat(path, (error, stat) =>
       this.post(() => (error ? done(toStatus(error)) : done(Status.OK, { size: stat.size, isDirectory: stat.isDirectory() }))),
@@ -65,10 +67,12 @@ export class NodeFileSystem implements FileSystem {
     })
   }
 
+  /** What was called `to` is replaced. The names are not durable before `syncDir`. */
   rename(from: string, to: string, done: Done): void {
     fs.rename(from, to, (error) => this.post(() => done(toStatus(error))))
   }
 
+  /** A second name for the same file. EEXIST: it is taken. */
   link(from: string, to: string, done: Done): void {
     fs.link(from, to, (error) => this.post(() => done(toStatus(error))))
   }
@@ -81,6 +85,7 @@ export class NodeFileSystem implements FileSystem {
     fs.rm(path, { recursive: true, force: true }, (error) => this.post(() => done(toStatus(error))))
   }
 
+  /** OK once the names in that directory are durable. */
   syncDir(path: string, done: Done): void {
     fs.open(path, 'r', (openError, fd) => {
       if (openError) return this.post(() => done(toStatus(openError)))
@@ -88,6 +93,7 @@ export class NodeFileSystem implements FileSystem {
     })
   }
 
+  /** How much space its file system has. */
   statfs(path: string, done: (status: Status, space?: { freeBytes: number; totalBytes: number }) => void): void {
     fs.statfs(path, (error, space) => {
       this.post(() =>

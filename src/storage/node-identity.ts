@@ -79,6 +79,7 @@ export class NodeIdentityStorage implements IdentityStorage {
     return this.loaded.clusterId
   }
 
+  /** What the member is called; null when nobody said. */
   get name(): string | null {
     return this.loaded.name
   }
@@ -93,10 +94,12 @@ export class NodeIdentityStorage implements IdentityStorage {
     return this.loaded.moved?.from ?? []
   }
 
+  /** How often its members were set by hand, newest last. */
   get recoveries(): NonNullable<IdentityRecord['recoveries']> {
     return this.loaded.recoveries ?? []
   }
 
+  /** What was loaded or saved last. */
   get identity(): NodeIdentity {
     const { standing, incarnation, founders, settledAt } = this.loaded
     const known = founders === null ? null : new Map(Object.entries(founders))
@@ -125,6 +128,7 @@ export class NodeIdentityStorage implements IdentityStorage {
     })
   }
 
+  /** OK once it is durable. */
   save(identity: NodeIdentity, done: Done): void {
     const { standing, incarnation, settledAt } = identity
     const founders = identity.founders === null ? null : Object.fromEntries(identity.founders)

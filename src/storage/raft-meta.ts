@@ -77,6 +77,7 @@ export class FileRaftMetaStorage implements RaftMetaStorage {
     )
   }
 
+  /** OK once term and vote are durable in both places. */
   save(meta: RaftMeta, done: Done): void {
     assert(!this.saving, 'two saves of term and vote at a time')
     if (this.failure) {

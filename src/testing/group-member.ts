@@ -32,6 +32,7 @@ export type NodeLimits = Pick<
   | 'appendCacheSize'
 >
 
+/** What one member of a simulated group is made of. */
 export interface MemberOptions<M extends StateMachine> {
   readonly groupId: string
   readonly peerId: PeerId
@@ -40,6 +41,7 @@ export interface MemberOptions<M extends StateMachine> {
   readonly electionTimeoutMs: number
   /** A new segment of the log begins above this size. */
   readonly maxSegmentBytes: number
+  /** Entries: an added member that lacks no more than this may become a member. */
   readonly catchupMargin?: number
   /** Called for every start of the process: a machine lives as long as that does. */
   readonly createMachine: (executor: Executor) => M
@@ -81,10 +83,12 @@ export class GroupMember<M extends StateMachine = StateMachine> {
     host.members.push(this)
   }
 
+  /** The process it lives in; null while none runs. */
   get process(): SimProcess | null {
     return this.host.process
   }
 
+  /** The disk of its machine, which outlives its processes. */
   get disk(): SimDisk {
     return this.host.disk
   }
@@ -99,6 +103,7 @@ export class GroupMember<M extends StateMachine = StateMachine> {
     return this.host.damage
   }
 
+  /** Its process runs, paused or not. */
   get isUp(): boolean {
     return this.host.isUp
   }

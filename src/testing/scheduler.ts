@@ -10,7 +10,9 @@ export interface EventOwner {
   park(event: SimEvent): void
 }
 
+/** Something that will run at one moment of virtual time. */
 export interface SimEvent {
+  /** Virtual milliseconds since the world began. */
   readonly time: number
   readonly seq: number
   readonly owner: EventOwner | null
@@ -40,6 +42,7 @@ const RECORDER_LINES = 2048
  * of the last of them. Two runs of the same seed have the same hash, or the simulation is not deterministic.
  */
 export class Scheduler {
+  /** Virtual milliseconds since the world began. */
   now = 0
   /** Events that ran. */
   executed = 0
@@ -123,6 +126,7 @@ export class Scheduler {
     this.record(label, owner, detail)
   }
 
+  /** Of every event and note so far, in hex: the same for the same run. */
   get traceHash(): string {
     return (this.high >>> 0).toString(16).padStart(8, '0') + (this.low >>> 0).toString(16).padStart(8, '0')
   }

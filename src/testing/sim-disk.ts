@@ -63,10 +63,12 @@ export class SimDisk {
 
   constructor(private readonly random: SimRandom) {}
 
+  /** How many names a power loss could undo. */
   get unsyncedNames(): number {
     return this.pending.length
   }
 
+  /** What is at that path now; null when nothing is. */
   lookup(path: string): SimNode | null {
     return this.find(segments(path))
   }
@@ -84,6 +86,7 @@ export class SimDisk {
     return node
   }
 
+  /** A new file; its name is volatile until its directory is synced. */
   create(path: string): SimInode | number {
     const at = this.parentOf(path)
     if (!at) return ErrorCode.ENOENT
@@ -110,6 +113,7 @@ export class SimDisk {
     return ErrorCode.OK
   }
 
+  /** Answers 0, or the number of an error (ErrorCode). */
   rename(from: string, to: string): number {
     const source = this.parentOf(from)
     const target = this.parentOf(to)
@@ -122,6 +126,7 @@ export class SimDisk {
     return ErrorCode.OK
   }
 
+  /** Answers 0, or the number of an error (ErrorCode). */
   link(from: string, to: string): number {
     const node = this.lookup(from)
     const target = this.parentOf(to)
@@ -131,6 +136,7 @@ export class SimDisk {
     return ErrorCode.OK
   }
 
+  /** Answers 0, or the number of an error (ErrorCode). */
   unlink(path: string): number {
     const at = this.parentOf(path)
     if (!at?.directory.names.has(at.name)) return ErrorCode.ENOENT
@@ -156,6 +162,7 @@ export class SimDisk {
     this.pending = later
   }
 
+  /** Of all files on it. */
   usedBytes(): number {
     const seen = new Set<SimNode>()
     const count = (directory: SimDirectory): number => {

@@ -52,6 +52,7 @@ export class SimFileSystem implements FileSystem {
     process.onDeath.push(() => this.abandon())
   }
 
+  /** Answers after the time that the disk takes, as all of these do. */
   open(path: string, options: OpenOptions, done: (status: Status, file?: File) => void): void {
     let inode: SimInode | null = null
     const effect = (): number => {
@@ -76,6 +77,7 @@ export class SimFileSystem implements FileSystem {
     )
   }
 
+  /** ENOENT: there is nothing of that name. */
   stat(path: string, done: (status: Status, stat?: FileStat) => void): void {
     let node: SimNode | null = null
     this.run('disk:stat', path, { effect: () => ((node = this.disk.lookup(path)) ? 0 : ErrorCode.ENOENT), late: true }, (status) => {
@@ -99,10 +101,12 @@ export class SimFileSystem implements FileSystem {
     this.run('disk:mkdir', path, { effect: () => this.disk.mkdir(path), slow: true, late: true }, done)
   }
 
+  /** What was called `to` is replaced. */
   rename(from: string, to: string, done: Done): void {
     this.run('disk:rename', to, { effect: () => this.disk.rename(from, to), errorRate: this.profile.writeErrorRate }, done)
   }
 
+  /** A second name for the same file. */
   link(from: string, to: string, done: Done): void {
     this.run('disk:link', to, { effect: () => this.disk.link(from, to), errorRate: this.profile.writeErrorRate }, done)
   }
@@ -119,6 +123,7 @@ export class SimFileSystem implements FileSystem {
     this.run('disk:remove', path, { effect, errorRate: this.profile.writeErrorRate }, done)
   }
 
+  /** The names in that directory outlive a power loss from now on. */
   syncDir(path: string, done: Done): void {
     const effect = (): number => {
       const node = this.disk.lookup(path)
@@ -129,6 +134,7 @@ export class SimFileSystem implements FileSystem {
     this.run('disk:sync-dir', path, { effect, slow: true, late: true, errorRate: this.profile.syncErrorRate }, done)
   }
 
+  /** By the capacity that the disk was given. */
   statfs(path: string, done: (status: Status, space?: { freeBytes: number; totalBytes: number }) => void): void {
     this.run('disk:statfs', path, { effect: () => ErrorCode.OK, late: true }, (status) => {
       const total = this.disk.capacityBytes === Infinity ? 1e12 : this.disk.capacityBytes
@@ -136,6 +142,7 @@ export class SimFileSystem implements FileSystem {
     })
   }
 
+  /** For SimFile: as File.write. */
   write(file: SimFile, bytes: Buffer, position: number, done: Done): void {
     const { inode, dsync, path } = file
     let failure = 0
@@ -156,6 +163,7 @@ export class SimFileSystem implements FileSystem {
     })
   }
 
+  /** For SimFile: as File.read. */
   read(file: SimFile, position: number, length: number, done: (status: Status, bytes?: Buffer) => void): void {
     let bytes: Buffer | undefined
     const effect = (): number => {
@@ -166,6 +174,7 @@ export class SimFileSystem implements FileSystem {
     this.run('disk:read', file.path, { effect, late: true, errorRate }, (status) => (status.ok ? done(status, bytes) : done(status)))
   }
 
+  /** For SimFile: as File.datasync. */
   datasync(file: SimFile, done: Done): void {
     const fails = this.random.chance(this.profile.syncErrorRate)
     const effect = (): number => {
@@ -176,6 +185,7 @@ export class SimFileSystem implements FileSystem {
     this.run('disk:datasync', file.path, { effect, slow: true, late: true, sync: true }, done)
   }
 
+  /** For SimFile: as File.truncate. */
   truncate(file: SimFile, size: number, done: Done): void {
     const effect = (): number => {
       file.inode.truncate(size)
@@ -184,6 +194,7 @@ export class SimFileSystem implements FileSystem {
     this.run('disk:truncate', file.path, { effect, errorRate: this.profile.writeErrorRate }, done)
   }
 
+  /** For SimFile: as File.close. */
   close(file: SimFile, done: Done): void {
     this.run('disk:close', file.path, { effect: () => ErrorCode.OK, late: true }, done)
   }

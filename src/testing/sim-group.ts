@@ -179,6 +179,7 @@ export abstract class SimGroup<Member extends GroupMember> implements WorldGroup
     return who === 'leader' ? this.leader() : (this.members.find((member) => member.name === who) ?? null)
   }
 
+  /** The member with that PeerId. */
   memberOf(peer: PeerId): Member {
     return this.members.find((member) => member.peerId.equals(peer))!
   }
@@ -222,6 +223,7 @@ export abstract class SimGroup<Member extends GroupMember> implements WorldGroup
     member.host.start()
   }
 
+  /** Starts every member and waits for nothing. */
   startAll(): void {
     for (const member of this.members) this.start(member)
   }
@@ -257,6 +259,7 @@ export abstract class SimGroup<Member extends GroupMember> implements WorldGroup
     member.process!.pause()
   }
 
+  /** It goes on, with all that was due meanwhile. */
   resume(member: Member): void {
     if (!member.isUp || !member.process!.stopped) return
     this.note('resume', member)
@@ -308,11 +311,13 @@ export abstract class SimGroup<Member extends GroupMember> implements WorldGroup
     this.network.mendAll()
   }
 
+  /** Nothing passes on these. */
   cutLinks(links: readonly Link[]): void {
     this.note('cut', null, links.map(({ from, to }) => `${from.name} → ${to.name}`).join(' '))
     for (const { from, to } of links) this.network.cutOneWay(from.peerId.address, to.peerId.address)
   }
 
+  /** These pass again. */
   mendLinks(links: readonly Link[]): void {
     this.note('mend', null, links.map(({ from, to }) => `${from.name} → ${to.name}`).join(' '))
     for (const { from, to } of links) this.network.mend(from.peerId.address, to.peerId.address)

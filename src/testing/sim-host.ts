@@ -56,6 +56,7 @@ export class SimHost {
     this.damage = new DiskDamage(this.disk)
   }
 
+  /** A process runs on it, paused or not. */
   get isUp(): boolean {
     return this.process?.alive === true
   }

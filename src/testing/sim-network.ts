@@ -81,6 +81,7 @@ export class SimNetwork {
     }
   }
 
+  /** Nothing passes from `from` to `to` (addresses) now. */
   isCut(from: string, to: string): boolean {
     return this.cuts.size > 0 && this.cuts.has(`${from}>${to}`)
   }
@@ -90,10 +91,12 @@ export class SimNetwork {
     if (from !== to) this.cuts.add(`${from}>${to}`)
   }
 
+  /** What passes from `from` to `to` passes again; what was held arrives. */
   mend(from: string, to: string): void {
     if (this.cuts.delete(`${from}>${to}`)) for (const stream of [...this.streams]) stream.resume()
   }
 
+  /** Ends every cut and clog. */
   mendAll(): void {
     this.cuts.clear()
     this.cloggedUntil.clear()
@@ -105,6 +108,7 @@ export class SimNetwork {
     this.cloggedUntil.set(`${from}>${to}`, this.scheduler.now + forMs)
   }
 
+  /** How many milliseconds the next message takes; drawn at each call. */
   latency(from: string, to: string): number {
     const { delayMinMs, delayMeanMs } = this.profile
     const delay = delayMinMs + this.random.exponential(Math.max(0.001, delayMeanMs - delayMinMs))
@@ -113,6 +117,7 @@ export class SimNetwork {
     return clogged !== undefined && clogged > this.scheduler.now ? clogged - this.scheduler.now + delay : delay
   }
 
+  /** That stream is closed. */
   forget(stream: SimStream): void {
     this.streams.delete(stream)
   }

@@ -46,6 +46,7 @@ export class SimProcess implements EventOwner {
     readonly id: number,
     /** host:port, where others find this process. */
     readonly address: string,
+    /** How often its machine had started a process, with this one. */
     readonly incarnation: number,
     random: SimRandom,
     options: { clockRate: number; timerLatenessMs: number; clockJumps?: boolean },
@@ -85,11 +86,13 @@ export class SimProcess implements EventOwner {
     else done(status)
   }
 
+  /** As by SIGSTOP: what is due waits. */
   pause(): void {
     this.stopped = true
     this.paused = true
   }
 
+  /** As by SIGCONT: what waited runs. */
   resume(): void {
     if (!this.stopped) return
     this.stopped = false

@@ -54,6 +54,7 @@ export class SimRandom implements Random {
     return this.u32() / 0x1_0000_0000
   }
 
+  /** True with that probability, 0 to 1. */
   chance(p: number): boolean {
     return this.unit() < p
   }
@@ -83,10 +84,12 @@ export class SimRandom implements Random {
     return -Math.log(1 - this.unit()) * mean
   }
 
+  /** One of them, each as likely as any other. */
   pick<T>(items: readonly T[]): T {
     return items[this.below(items.length)]!
   }
 
+  /** The same items in another order. */
   shuffle<T>(items: readonly T[]): T[] {
     const result = [...items]
     for (let i = result.length - 1; i > 0; i--) {

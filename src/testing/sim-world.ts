@@ -6,8 +6,10 @@ import { SimHost } from './sim-host.js'
 import { type NetworkProfile, SimNetwork } from './sim-network.js'
 import { SimRandom } from './sim-random.js'
 
+/** What a world is like. */
 export interface WorldOptions {
   readonly seed: number
+  /** How many machines are in it. */
   readonly hosts: number
   readonly network?: Partial<NetworkProfile>
   readonly disk?: Partial<DiskProfile>

@@ -1,10 +1,12 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { Configuration } from '../../../src/raft/configuration.js'
 import { ErrorCode, Status } from '../../../src/raft/errors.js'
 import type { HelloResponse, Standing } from '../../../src/raft/messages.js'
 import type { NodeIdentity } from '../../../src/raft/storage.js'
 import { logIndex } from '../../../src/raft/types.js'
-import { members, peer } from '../../support/entries.js'
+import { batch, configuration, members, peer } from '../../support/entries.js'
+import { FakeLogStorage } from '../../support/fake-log-storage.js'
 import { FakeIdentityStorage, NodeBench, T, unreachable } from '../../support/node-bench.js'
 
 const test = suite('Founding')
@@ -51,6 +53,19 @@ test('it takes part once every founder has said that it is founding, and not bef
   answers(bench, 3)
   assert.equal(bench.told, ['init OK'])
   assert.equal([bench.state, bench.node.status().standing], ['FOLLOWER', 'member'])
+})
+
+test('a directory that was bootstrapped asks those in its log, whatever it is told of initial members', () => {
+  const disk = new FakeLogStorage({ batches: [batch(1, 1, [configuration(members(1, 2, 3))])] })
+  const bench = new NodeBench({ identity: identity(), disk, conf: Configuration.EMPTY }).init()
+  assert.equal(
+    bench.transport.open('hello').map(({ to }) => to.port),
+    [2, 3],
+  )
+  answers(bench, 2)
+  assert.is(bench.state, 'UNINITIALIZED')
+  answers(bench, 3)
+  assert.is(bench.state, 'FOLLOWER')
 })
 
 test('a founder that does not come is named after a while, with what became of the last attempt', () => {

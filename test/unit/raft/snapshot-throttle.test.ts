@@ -11,7 +11,7 @@ function bench(bytesPerSecond: number) {
   const { clock } = new FakeEnvironment()
   const throttle = new SnapshotThrottle(clock, bytesPerSecond)
   const ran: string[] = []
-  return { clock, ran, take: (name: string, bytes: number) => throttle.take(bytes, () => ran.push(`${name} ${clock.now()}`)) }
+  return { clock, throttle, ran, take: (name: string, bytes: number) => throttle.take(bytes, () => ran.push(`${name} ${clock.now()}`)) }
 }
 
 test('without a limit nobody waits', () => {
@@ -32,6 +32,26 @@ test('bytes flow at the rate, in the order of asking', () => {
   const before = ran.length
   clock.advance(1000)
   assert.ok(ran.length - before >= 9 && ran.length - before <= 11, `${ran.length - before} in a second`)
+})
+
+test('another rate holds at once, for those who wait already too', () => {
+  const { take, ran, clock, throttle } = bench(1000)
+  for (const name of ['a', 'b', 'c', 'd']) take(name, 1000)
+  assert.equal(ran, ['a 0'])
+  throttle.setBytesPerSecond(100_000)
+  clock.advance(10)
+  assert.equal(ran, ['a 0', 'b 10'].slice(0, ran.length))
+  clock.advance(90)
+  assert.is(ran.length, 4)
+  throttle.setBytesPerSecond(10)
+  take('e', 1000)
+  take('f', 1000)
+  clock.advance(1000)
+  const before = ran.length
+  assert.not(ran.some((line) => line.startsWith('f')))
+  throttle.setBytesPerSecond(0)
+  assert.is(ran.length, before + 1, 'without a limit nobody waits any more')
+  assert.is(throttle.backlogMs, 0)
 })
 
 test('a rest saves up no more than a tenth of a second', () => {
