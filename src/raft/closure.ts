@@ -48,8 +48,8 @@ export class SynchronizedClosure extends Closure {
     this.outcome = null
   }
 
-  // biome-ignore lint/suspicious/noThenProperty: this is what makes it awaitable, in an engine that has no promises.
   /** What `await` calls: it resolves with the status. */
+  // biome-ignore lint/suspicious/noThenProperty: this is what makes it awaitable, in an engine that has no promises.
   then(resolve: Done): void {
     this.wait(resolve)
   }
