@@ -90,6 +90,7 @@ export class ConfigurationEntry {
     return this.conf.contains(peer) || this.old.contains(peer)
   }
 
+  /** Whether that member receives the log and counts for nothing. */
   hasLearner(peer: PeerId): boolean {
     return this.learners.some((learner) => learner.equals(peer))
   }
