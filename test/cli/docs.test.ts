@@ -1,4 +1,4 @@
-// timeout: 400s
+// timeout: 600s
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
