@@ -16,6 +16,7 @@ export default class MemberList extends ClusterCommand {
     ROLE: 'leader, voter, learner or witness',
     STATE: 'ok, or what it is doing; capitals ask for attention',
     MATCH: 'newest entry the leader knows it holds; - on the leader and without one',
+    PRIORITY: 'of those that are well the highest leads; where not all have the default',
     LAG: 'committed entries it has not applied',
   }
   static override examples = ['<%= config.bin %> member list', '<%= config.bin %> member list --json --field members[].id']
@@ -28,7 +29,7 @@ export default class MemberList extends ClusterCommand {
     const { flags } = await this.parse(MemberList)
     const connection = this.connection(flags)
     const { ClusterClient } = await import('../../src/admin/cluster-client.js')
-    const { listMembers } = await import('../../src/admin/membership.js')
+    const { hasPriorities, listMembers } = await import('../../src/admin/membership.js')
     const { rememberMembers } = await import('../../src/local/member-cache.js')
     using client = new ClusterClient(connection)
 
@@ -47,6 +48,7 @@ export default class MemberList extends ClusterCommand {
               { name: 'state', value: (row) => row.state },
               { name: 'match', value: (row) => (row.leader ? '-' : out.count(row.match)), align: 'right', priority: 1 },
               { name: 'lag', value: (row) => (row.leader ? '-' : out.count(row.lag)), align: 'right' },
+              ...(hasPriorities(list.members) ? [{ name: 'priority', value: priorityText, priority: 3, align: 'right' as const }] : []),
               { name: 'version', value: (row) => row.version ?? '-', priority: 2 },
             ],
             list.members,
@@ -60,6 +62,10 @@ export default class MemberList extends ClusterCommand {
 
 function isMixed(members: readonly MemberRow[]): boolean {
   return new Set(members.flatMap(({ kind }) => kind ?? [])).size > 1
+}
+
+function priorityText({ priority }: MemberRow): string {
+  return priority === null ? '-' : String(priority)
 }
 
 function kindText({ kind }: MemberRow): string {

@@ -62,6 +62,10 @@ export default class NodeStart extends BaseCommand {
       helpValue: '<duration>',
       description: 'how far two clocks may drift apart in an election timeout (default: a tenth of it)',
     }),
+    priority: Flags.string({
+      helpValue: '<0-1000>',
+      description: 'of the members that are well the highest leads; 0 never campaigns by itself (default: 100)',
+    }),
     mixed: Flags.boolean({ description: 'let braft nodes be members of the group' }),
     transport: Flags.string({
       default: 'grpc',

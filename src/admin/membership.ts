@@ -1,3 +1,4 @@
+import { DEFAULT_PRIORITY } from '../raft/precedence.js'
 import { CliError } from '../terminal/errors.js'
 import type { ClusterClient } from './cluster-client.js'
 import { survey } from './discovery.js'
@@ -29,6 +30,8 @@ export interface MemberRow {
   readonly match: number | null
   readonly lag: number | null
   readonly version: string | null
+  /** To be leader; null where it is not known. */
+  readonly priority: number | null
 }
 
 export interface MemberReading {
@@ -50,8 +53,13 @@ export async function listMembers(client: ClusterClient): Promise<MemberReading>
   return { list, clusterId, healthy: status.verdict === 'healthy', warnings }
 }
 
+/** Whether anybody set one. */
+export function hasPriorities(members: readonly MemberRow[]): boolean {
+  return members.some(({ priority }) => priority !== null && priority !== DEFAULT_PRIORITY)
+}
+
 function memberRow(row: NodeRow): MemberRow[] {
-  const { id, address, peerId, kind, role, leader, reachable, state, match, lag, version } = row
+  const { id, address, peerId, kind, role, leader, reachable, state, match, lag, version, priority } = row
   if (role === null || peerId === null) return []
-  return [{ id, address, peerId, kind, role, leader, reachable, state, match, lag, version }]
+  return [{ id, address, peerId, kind, role, leader, reachable, state, match, lag, version, priority }]
 }

@@ -62,6 +62,8 @@ export interface NodeReport {
   readonly error: string | null
   readonly alarms: readonly string[]
   readonly readOnly: boolean
+  /** To be leader; null where a node knows no such thing. */
+  readonly priority: number | null
   readonly machine: string | null
   readonly mixed: boolean
 }

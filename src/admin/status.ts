@@ -65,6 +65,8 @@ export interface NodeRow {
   readonly snapshot: SnapshotReport | null
   readonly dataBytes: number | null
   readonly version: string | null
+  /** To be leader; null while it does not answer, and where a node knows no such thing. */
+  readonly priority: number | null
   readonly uptimeMs: number | null
   readonly alarms: readonly string[]
   readonly error: { readonly code: string; readonly stage: Stage | null; readonly message: string } | null
@@ -232,7 +234,7 @@ function rowOf(found: Survey, claim: LeaderClaim | null, { peerId, role, commit 
     error,
   }
   if (!report) return { ...base, ...blankRow, kind: progress?.kind ?? null, lastContactMs: progress?.lastContactMs ?? null }
-  const { raftState, term, dataBytes, version, uptimeMs, alarms, snapshot } = report
+  const { raftState, term, dataBytes, version, priority, uptimeMs, alarms, snapshot } = report
   return {
     ...base,
     kind: report.kind,
@@ -241,7 +243,7 @@ function rowOf(found: Survey, claim: LeaderClaim | null, { peerId, role, commit 
     catchUp: catchUpOf(state, report, { progress, commit }),
     lastContactMs: leader ? null : contactOf(report, progress, claim?.report),
     log: { first: report.firstIndex, last: report.lastIndex, bytes: report.logBytes },
-    ...{ snapshot, dataBytes, version, uptimeMs, alarms },
+    ...{ snapshot, dataBytes, version, priority, uptimeMs, alarms },
   }
 }
 
@@ -282,6 +284,7 @@ const blankRow = {
   snapshot: null,
   dataBytes: null,
   version: null,
+  priority: null,
   uptimeMs: null,
   alarms: [],
 } as const

@@ -65,7 +65,8 @@ export async function planTransfer(client: ClusterClient, request: TransferReque
   }
   const voters = status.nodes.filter((row) => row.role === 'voter' && row.peerId !== leader.peerId)
   if (target && target.role !== 'voter') throw unfit(`${target.id} is a ${target.role} and cannot lead`)
-  const judged = voters.map((row) => judge(row, report, excluded))
+  const byName = target === null ? null : target.peerId
+  const judged = voters.map((row) => judge(row, report, { excluded, byName }))
   const candidates = target === null && judged.filter(isFit).length > 1 ? await timed(client, leader.address, judged) : judged
   const chosen = target === null ? best(candidates, leader.id) : asked(candidates, target)
   return drafted(draft, { to: refOf(chosen), chosen: choice(chosen, candidates, target !== null), candidates })
@@ -129,7 +130,12 @@ export function leaderIn(status: ClusterStatus, claim: LeaderClaim | null, direc
   })
 }
 
-function judge(row: NodeRow, leader: NodeReport, excluded: NodeRow | null): Candidate {
+/** Who has priority 0 leads only when it is asked for by name. */
+function judge(
+  row: NodeRow,
+  leader: NodeReport,
+  { excluded, byName }: { readonly excluded: NodeRow | null; readonly byName: string | null },
+): Candidate {
   const progress = leader.progress.find((peer) => row.peerId !== null && peerKey(peer.peerId) === peerKey(row.peerId))
   const known = progress !== undefined && (progress.lastContactMs !== null || progress.answering === true)
   const lag = known && progress.matchIndex !== null ? Math.max(0, leader.commitIndex - progress.matchIndex) : null
@@ -138,6 +144,7 @@ function judge(row: NodeRow, leader: NodeReport, excluded: NodeRow | null): Cand
     if (excluded !== null && row.peerId === excluded.peerId) return 'is excluded'
     if (row.standing === 'rebuilding' || progress?.rebuilding) return 'is rebuilding'
     if (row.alarms.includes('NOSPACE')) return 'is short of space'
+    if (row.priority === 0 && row.peerId !== byName) return 'has priority 0'
     if (silent) return 'does not answer the leader'
     if (progress.state === 'snapshot') return 'is receiving a snapshot'
     if (lag === null) return 'holds nobody knows how much of the log'

@@ -3,6 +3,7 @@ import { ErrorCode, Status } from './errors.js'
 import type { Answer, AppendEntriesRequest, AppendEntriesResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
 import type { PeerId } from './peer-id.js'
+import { DEFAULT_PRIORITY } from './precedence.js'
 import { type LogIndex, maxIndex, minIndex, plus, type Term } from './types.js'
 
 /** How far back the hint of a refused append looks for the start of a conflicting term. */
@@ -32,6 +33,7 @@ export class AppendHandler {
     }
     // What comes from the cache was sent a while ago.
     if (from === 'network') node.stickiness.noteContact()
+    if (!request.entries) node.precedence.onLeaderHeard(request.outranked ?? false)
     if (request.entries && node.snapshots.installer.isInstalling) return answer(Status.error(ErrorCode.EBUSY, 'Is installing snapshot'))
     if (!this.matches(request)) {
       if (from === 'network' && this.cache.keep(request, answer)) return
@@ -106,8 +108,9 @@ export class AppendHandler {
   }
 
   private response(fields: Pick<AppendEntriesResponse, 'success' | 'lastLogIndex'>): AppendEntriesResponse {
-    const { meta, readOnly, space, isRebuilding } = this.node
-    return { term: meta.term, readonly: readOnly.isOn, short: space.isShort, rebuilding: isRebuilding, ...fields }
+    const { meta, readOnly, space, isRebuilding, precedence } = this.node
+    const priority = precedence.own === DEFAULT_PRIORITY ? {} : { priority: precedence.own }
+    return { term: meta.term, readonly: readOnly.isOn, short: space.isShort, rebuilding: isRebuilding, ...priority, ...fields }
   }
 }
 

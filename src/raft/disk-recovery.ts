@@ -3,12 +3,13 @@ import { establishIdentity } from './founding.js'
 import { leaseProblem } from './lease.js'
 import type { NodeImpl } from './node-impl.js'
 import { PeerId } from './peer-id.js'
+import { priorityProblem } from './precedence.js'
 import { NO_INDEX, NO_TERM, type Term } from './types.js'
 
 /** Reads what the disk holds, then finds out whether this directory may take part. */
 export function recoverFromDisk(node: NodeImpl, done: Done): void {
   const { log, meta, fsmCaller, snapshots } = node
-  const problem = leaseProblem(node.options)
+  const problem = leaseProblem(node.options) ?? priorityProblem(node.options)
   if (problem) return done(problem)
   log.init((logStatus) => {
     if (!logStatus.ok) return done(logStatus)

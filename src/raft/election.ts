@@ -147,7 +147,7 @@ export class Election {
   }
 
   /** Asks whether an election could be won, without raising any term. */
-  preVote(): void {
+  preVote(why: 'silence' | 'asked' = 'silence'): void {
     const { node } = this
     const { promisedForMs } = node.stickiness
     // Its own vote is promised away as well.
@@ -155,7 +155,7 @@ export class Election {
     this.arm('election', this.retryDelay())
     node.loseLeader(node.stickiness.lossReason)
     if (!this.mayCampaign) return node.removal.onSilence()
-    if (this.isUnfit || node.space.letsOthersGoFirst()) return
+    if (this.isUnfit || node.space.letsOthersGoFirst() || node.precedence.letsOthersGoFirst(why)) return
     // A disk that has not even saved this term is no candidate's; the timer asks again.
     if (!node.meta.isDurable) return
     this.search.unlessLed(() => this.askForPreVotes())

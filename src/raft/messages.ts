@@ -47,6 +47,8 @@ export interface AppendEntriesRequest extends Addressed {
   readonly prevLogIndex: LogIndex
   readonly committedIndex: LogIndex
   readonly entries: EntryBatch | null
+  /** Without entries: others with a higher priority than the receiver's are well. Absent: none are, or the leader knows of none. */
+  readonly outranked?: boolean
 }
 
 /** What a follower answers to entries or a heartbeat. */
@@ -60,6 +62,8 @@ export interface AppendEntriesResponse {
   readonly readonly: boolean
   /** The follower takes no entries now: its disk runs short. braft members know no such thing. */
   readonly short: boolean
+  /** Of the follower, to be leader; absent where it is the default. */
+  readonly priority?: number
   /** The follower is being rebuilt: the leader counts this answer for nothing. */
   readonly rebuilding: boolean
 }

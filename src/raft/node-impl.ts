@@ -22,6 +22,7 @@ import type { NodeOptions } from './node-options.js'
 import type { NodeStatus } from './node-status.js'
 import { statusOf } from './node-view.js'
 import { PeerId } from './peer-id.js'
+import { Precedence } from './precedence.js'
 import { ReadIndexService } from './read-index.js'
 import { ReadOnlyMode } from './read-only.js'
 import { handleSettle } from './rebuilding.js'
@@ -32,6 +33,7 @@ import { Settling } from './settling.js'
 import { SnapshotExecutor } from './snapshot-executor.js'
 import { SpaceWatch } from './space-watch.js'
 import { Stickiness } from './stickiness.js'
+import { shutDown } from './stopping.js'
 import type { NodeIdentity } from './storage.js'
 import type { Survey } from './survey.js'
 import { TermVote } from './term-vote.js'
@@ -64,6 +66,7 @@ export class NodeImpl implements m.PeerHandler {
   disk!: DiskWatch
   space!: SpaceWatch
   readOnly!: ReadOnlyMode
+  precedence!: Precedence
   meta!: TermVote
   log!: LogManager
   ballotBox!: BallotBox
@@ -86,11 +89,11 @@ export class NodeImpl implements m.PeerHandler {
   /** Since when `leaderReady`. */
   leaderReadySince: number | null = null
   error: RaftError | null = null
+  initialized = false
 
   private appendHandler!: AppendHandler
   private firstIndexOfTerm: LogIndex = NO_INDEX
   private leadership = 0
-  private initialized = false
 
   constructor(
     readonly groupId: string,
@@ -128,6 +131,7 @@ export class NodeImpl implements m.PeerHandler {
     this.disk = new DiskWatch(this)
     this.space = new SpaceWatch(this)
     this.readOnly = new ReadOnlyMode(this)
+    this.precedence = new Precedence(this)
     this.meta = new TermVote(
       options.metaStorage,
       ({ term, votedFor }) => this.observe({ name: 'meta.durable', term, votedFor }),
@@ -256,6 +260,7 @@ export class NodeImpl implements m.PeerHandler {
     this.closures.resetFirst(this.firstIndexOfTerm)
     this.replicators.startAll(this.configuration)
     this.checkQuorum.start()
+    this.precedence.onBecomeLeader()
     this.membership.onBecomeLeader()
   }
 
@@ -292,7 +297,7 @@ export class NodeImpl implements m.PeerHandler {
   }
 
   /** Leaves the current state for one that does not lead. The state changes first: closures that run see the new one. */
-  private leave(to: 'FOLLOWER' | 'ERROR' | 'SHUTTING', reason: Status): void {
+  leave(to: 'FOLLOWER' | 'ERROR' | 'SHUTTING', reason: Status): void {
     const { state: from } = this
     this.setState(to, reason)
     this.loseLeader(reason)
@@ -324,6 +329,7 @@ export class NodeImpl implements m.PeerHandler {
     if (!this.leads()) return
     this.reads.onContact(replicator)
     this.replicators.onContact(replicator)
+    this.precedence.onContact(replicator)
     this.membership.onContact()
   }
 
@@ -357,40 +363,8 @@ export class NodeImpl implements m.PeerHandler {
     this.reads.shutdown(error.status)
   }
 
-  /** Stops for good. A leader hands over first, so that the others need not wait for a timeout. */
   shutdown(done: Done): void {
-    if (this.state !== 'LEADER' || !this.leaderReady) return this.terminate(done)
-    const reason = Status.error(ErrorCode.ESHUTDOWN, 'the node is stopping')
-    this.membership.abandon(reason)
-    this.transfer.handOver(reason, () => this.terminate(done))
-  }
-
-  private terminate(done: Done): void {
-    if (this.isStopping()) return done(Status.error(ErrorCode.ESHUTDOWN, 'is already stopping'))
-    if (!this.initialized) {
-      this.state = 'SHUTDOWN'
-      return done(Status.OK)
-    }
-    const reason = Status.error(ErrorCode.ESHUTDOWN, 'the node is stopping')
-    this.election.stop()
-    this.leave('SHUTTING', reason)
-    this.founding?.cancel(reason)
-    this.applyQueue.rejectAll(reason)
-    this.reads.shutdown(reason)
-    this.fsmCaller.shutdown(() => {
-      this.snapshots.shutdown(() => this.closeStorages(reason, done))
-    })
-  }
-
-  /** Nothing may be written any more once the directory is given up. */
-  private closeStorages(reason: Status, done: Done): void {
-    this.log.close((status) => {
-      this.meta.whenDurable(() => {
-        this.setState('SHUTDOWN', reason)
-        this.observe({ name: 'node.stopped' })
-        done(status)
-      })
-    })
+    shutDown(this, done)
   }
 
   handleHello(request: m.HelloRequest, answer: m.Answer<m.HelloResponse>): void {

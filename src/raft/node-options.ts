@@ -31,6 +31,11 @@ export interface NodeOptions {
   readonly bootId: string
   /** T: a follower that hears nothing for T to 1.5 T campaigns. Default 1000. */
   readonly electionTimeoutMs?: number
+  /**
+   * 0 to 1000: of the members that are well the one with the highest leads, and 0 never campaigns by itself. All members may differ.
+   * Default 100.
+   */
+  readonly priority?: number
   /** A heartbeat every T / factor, at least 10 ms. Default 10. */
   readonly heartbeatFactor?: number
   /**

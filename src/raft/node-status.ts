@@ -26,6 +26,8 @@ export interface PeerStatus {
   readonly isShort: boolean
   /** It is in read-only mode: from here on it is sent nothing but configurations. 0: it is not. */
   readonly readonlyIndex: LogIndex
+  /** To be leader (precedence.ts). */
+  readonly priority: number
   /** Of the snapshot that it is sent; both 0 when it is sent none, the total also where it is unknown. */
   readonly snapshotBytesSent: number
   /** Of the snapshot that it is sent; 0 when it is sent none, or where the size is unknown. */
@@ -69,6 +71,8 @@ export interface NodeStatus extends NodeProgress {
   readonly peerId: PeerId
   /** It is in read-only mode, or, as leader, takes no tasks because too many others are. */
   readonly readonly: boolean
+  /** To be leader: the highest that is well leads; 0 never campaigns by itself. */
+  readonly priority: number
   readonly votedFor: PeerId
   /** PeerId.EMPTY when unknown. */
   readonly leaderId: PeerId

@@ -28,6 +28,7 @@ export function statusOf(node: NodeImpl): NodeStatus {
     peerId: node.serverId,
     ...progressOf(node),
     readonly: isReadOnly(node),
+    priority: node.precedence.own,
     votedFor: node.meta.votedFor,
     leaderId: node.leaderId,
     leaderContactMs: following ? Math.max(0, Math.round(now - node.stickiness.lastContactAt)) : null,

@@ -192,7 +192,7 @@ export class Node {
       return done(Status.OK)
     }
     if (this.impl.state !== 'FOLLOWER') return done(Status.error(ErrorCode.EPERM, 'is not follower'))
-    this.impl.election.preVote()
+    this.impl.election.preVote('asked')
     done(Status.OK)
   }
 

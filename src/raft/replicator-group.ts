@@ -158,11 +158,12 @@ export class ReplicatorGroup {
 
   /** The voter best fit to lead next: answering, and with the most of the log; null when none is. */
   bestCandidate(isEligible: (replicator: Replicator) => boolean = () => true): Candidate | null {
-    const fit = [...this.replicators.values()].filter((replicator) => this.isFit(replicator) && isEligible(replicator))
+    const { precedence } = this.node
+    const fit = [...this.replicators.values()].filter(
+      (replicator) => this.isFit(replicator) && replicator.priority > 0 && isEligible(replicator),
+    )
     // What is under way to it arrives before it is told to campaign; of equals the one that holds more is ready sooner.
-    // One in read-only mode would take no tasks as leader: it is the last choice.
-    const rank = ({ readonlyGate }: Replicator) => Number(readonlyGate.isClosed)
-    fit.sort((a, b) => rank(a) - rank(b) || b.nextIndex - a.nextIndex || b.matchIndex - a.matchIndex)
+    fit.sort((a, b) => precedence.rank(b) - precedence.rank(a) || b.nextIndex - a.nextIndex || b.matchIndex - a.matchIndex)
     const [replicator] = fit
     if (!replicator) return null
     const { lastIndex } = this.node.log

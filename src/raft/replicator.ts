@@ -7,6 +7,7 @@ import type { AppendEntriesRequest, AppendEntriesResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
 import type { PeerStatus } from './node-status.js'
 import type { PeerId } from './peer-id.js'
+import { DEFAULT_PRIORITY } from './precedence.js'
 import { ReadonlyGate } from './read-only.js'
 import { SnapshotSender } from './snapshot-sender.js'
 import type { SnapshotMeta } from './storage.js'
@@ -53,6 +54,8 @@ export class Replicator {
   rebuilding = false
   /** It said last that its disk runs short: it takes no entries. */
   isShort = false
+  /** Of the peer, to be leader. */
+  priority = DEFAULT_PRIORITY
   /** The peer was told, and has answered, that everything up to here is committed. */
   toldCommitted: LogIndex = NO_INDEX
   readonly readonlyGate: ReadonlyGate
@@ -174,6 +177,7 @@ export class Replicator {
       rebuilding: this.rebuilding,
       isShort: this.isShort,
       readonlyIndex: this.readonlyGate.index,
+      priority: this.priority,
       snapshotBytesSent: this.sender.progress?.sentBytes ?? 0,
       snapshotBytesTotal: this.sender.progress?.totalBytes ?? 0,
     }
@@ -266,6 +270,7 @@ export class Replicator {
       prevLogTerm: known ? node.log.termAt(prev) : NO_TERM,
       committedIndex: node.ballotBox.lastCommittedIndex,
       entries,
+      ...(!entries && node.precedence.outranks(this) ? { outranked: true } : {}),
     }
     const seq = ++this.seq
     this.stream!.send(seq, request)
@@ -299,11 +304,16 @@ export class Replicator {
     if (rebuilding) this.node.settling.onFlagged(this)
     if (!beat && success) this.entriesRefused = false
     if (!this.entriesRefused) this.noteSuccess()
-    // braft says so in answers to empty requests only.
-    if (beat && this.readonlyGate.note(response!.readonly)) this.replicate()
+    if (beat) this.noteSelf(response!)
     if (beat) this.onEmptyAnswer(seq, beat, response!)
     else this.onEntriesAnswer(seq, response!)
     if (!this.stopped) this.node.onPeerContact(this)
+  }
+
+  /** What the peer says of itself. braft does so in answers to empty requests only. */
+  private noteSelf({ priority, readonly }: AppendEntriesResponse): void {
+    this.priority = priority ?? DEFAULT_PRIORITY
+    if (this.readonlyGate.note(readonly)) this.replicate()
   }
 
   /** The peer turned out to have lost its past, or counts again. */

@@ -137,7 +137,7 @@ export class LeadershipTransfer {
     this.releaseFollowers(() => {
       if (node.state !== 'LEADER' || node.meta.term !== term) return
       node.stepDown(term, Status.error(ErrorCode.ETRANSFERLEADERSHIP, 'an election was asked for'))
-      node.election.preVote()
+      node.election.preVote('asked')
     })
   }
 

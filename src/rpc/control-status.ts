@@ -113,6 +113,7 @@ export function nodeStatusOf(status: NodeStatus, view: ProcessView): raftctl.v1.
     error: status.error ? status.error.status.toString() : '',
     alarms: [...facts.alarms, ...(status.diskStalledForMs === null ? [] : ['DISKSTALL']), ...(status.readonly ? ['READONLY'] : [])],
     read_only: status.readonly,
+    priority: status.priority,
     faults_enabled: view.faultsEnabled,
     machine: facts.machine,
     ...whole('machine_revision', facts.machineRevision),

@@ -18,7 +18,7 @@ const FRAME_ENTRIES_TAG = (15 << 3) | 2
 const ACK_TEXT_TAG = (8 << 3) | 2
 
 /** Six varint fields of at most 11 bytes, and the length of the entries. */
-const FRAME_HEAD_BYTES = GRPC_PREFIX_BYTES + 5 * 11 + 11
+const FRAME_HEAD_BYTES = GRPC_PREFIX_BYTES + 6 * 11 + 11
 
 /** Who an append stream connects: fixed for its life, so not in its frames. */
 export interface StreamRoute {
@@ -40,6 +40,7 @@ export function encodeFrame(seq: number, request: AppendEntriesRequest): { head:
   at = putField(head, at, 3, request.prevLogTerm)
   at = putField(head, at, 4, request.prevLogIndex)
   at = putField(head, at, 5, request.committedIndex)
+  at = putField(head, at, 6, Number(request.outranked ?? false))
   if (entries) {
     head[at++] = FRAME_ENTRIES_TAG
     at = putVarint(head, at, entries.length)
@@ -58,13 +59,13 @@ export function decodeFrame(
   route: StreamRoute,
   checksum: Checksum,
 ): { seq: number; status: Status; request?: AppendEntriesRequest } {
-  const values = [0, 0, 0, 0, 0, 0]
+  const values = [0, 0, 0, 0, 0, 0, 0]
   let entries: Buffer | null = null
   const ok = eachField(bytes, (field, value, view) => {
     if (view && field === 15) entries = view
-    else if (!view && field < 6) values[field] = value
+    else if (!view && field < values.length) values[field] = value
   })
-  const [, seq = 0, term = 0, prevLogTerm = 0, prevLogIndex = 0, committedIndex = 0] = values
+  const [, seq = 0, term = 0, prevLogTerm = 0, prevLogIndex = 0, committedIndex = 0, outranked = 0] = values
   if (!ok || !values.every(Number.isSafeInteger)) return { seq, status: Status.error(ErrorCode.EREQUEST, 'not an append frame') }
   let batch: EntryBatch | null = null
   const raw = entries as Buffer | null
@@ -87,6 +88,7 @@ export function decodeFrame(
     prevLogIndex: logIndex(prevLogIndex),
     committedIndex: logIndex(committedIndex),
     entries: batch,
+    ...(outranked === 0 ? {} : { outranked: true }),
   }
   return { seq, status: Status.OK, request }
 }
@@ -104,7 +106,7 @@ function unreadable(batch: EntryBatch): string | null {
 /** The answer to frame `seq`, as a protobuf message without the gRPC prefix. */
 export function encodeAck(seq: number, status: Status, response?: AppendEntriesResponse): Buffer {
   const text = status.ok ? null : Buffer.from(status.message)
-  const out = Buffer.allocUnsafe(8 * 11 + 11 + (text?.length ?? 0))
+  const out = Buffer.allocUnsafe(9 * 11 + 11 + (text?.length ?? 0))
   let at = putField(out, 0, 1, seq)
   if (response) {
     at = putField(out, at, 2, response.term)
@@ -113,6 +115,7 @@ export function encodeAck(seq: number, status: Status, response?: AppendEntriesR
     at = putField(out, at, 5, Number(response.short))
     at = putField(out, at, 6, Number(response.rebuilding))
     at = putField(out, at, 9, Number(response.readonly))
+    if (response.priority !== undefined) at = putField(out, at, 10, response.priority + 1)
   }
   if (!status.ok) at = putField(out, at, 7, status.code)
   if (text) {
@@ -125,13 +128,13 @@ export function encodeAck(seq: number, status: Status, response?: AppendEntriesR
 
 /** Reads an acknowledgement; null when the bytes are none. */
 export function decodeAck(bytes: Buffer): { seq: number; status: Status; response?: AppendEntriesResponse } | null {
-  const values = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+  const values = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
   let text = ''
   const ok = eachField(bytes, (field, value, view) => {
     if (view && field === 8) text = view.toString('utf8')
     else if (!view && field < values.length) values[field] = value
   })
-  const [, seq = 0, term = 0, success = 0, lastLogIndex = 0, short = 0, rebuilding = 0, code = 0, , readonly = 0] = values
+  const [, seq = 0, term = 0, success = 0, lastLogIndex = 0, short = 0, rebuilding = 0, code = 0, , readonly = 0, priority = 0] = values
   if (!ok || !values.every(Number.isSafeInteger)) return null
   if (code !== 0) return { seq, status: new Status(code, text) }
   const response: AppendEntriesResponse = {
@@ -141,6 +144,7 @@ export function decodeAck(bytes: Buffer): { seq: number; status: Status; respons
     readonly: readonly !== 0,
     short: short !== 0,
     rebuilding: rebuilding !== 0,
+    ...(priority === 0 ? {} : { priority: priority - 1 }),
   }
   return { seq, status: Status.OK, response }
 }

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { MACHINES, type MachineKind, machineKindOf } from '../machines/machine.js'
 import { Configuration } from '../raft/configuration.js'
 import { PeerId } from '../raft/peer-id.js'
+import { DEFAULT_PRIORITY, PRIORITY_MAX } from '../raft/precedence.js'
 import { PEER_PROTOCOLS, type PeerProtocol } from '../rpc/peer-channel.js'
 import { StartError } from './start-error.js'
 
@@ -24,6 +25,7 @@ export interface NodeFlags {
   readonly checksum?: string | undefined
   readonly leaderLease?: boolean | undefined
   readonly maxClockDrift?: string | undefined
+  readonly priority?: string | undefined
   readonly group: string
   readonly electionTimeout: string
   readonly transport?: string | undefined
@@ -66,6 +68,7 @@ export interface NodeConfiguration {
   /** The leader answers reads of mode lease by its clock. */
   readonly leaderLease: boolean
   readonly maxClockDriftMs: number
+  readonly priority: number
   /** What this node speaks to the other members; it listens to both. */
   readonly transport: PeerProtocol
   /** Braft nodes may be members of the group. */
@@ -133,6 +136,7 @@ export function parseConfiguration(flags: NodeFlags): NodeConfiguration {
     checksum: checksumOf(flags.checksum ?? 'crc32c'),
     leaderLease: flags.leaderLease ?? false,
     maxClockDriftMs: clockDriftOf(flags.maxClockDrift, electionTimeoutMs),
+    priority: priorityOf(flags.priority ?? String(DEFAULT_PRIORITY)),
     snapshotIntervalMs: snapshotIntervalOf(flags.snapshotInterval ?? SNAPSHOT_INTERVAL_DEFAULT),
     snapshotBytesPerSecond: rateOf(flags.snapshotMaxRate ?? '0'),
     mixed: mixedOf(flags, [peerId, ...members, ...join]),
@@ -259,6 +263,15 @@ function clockDriftOf(text: string | undefined, electionTimeoutMs: number): numb
   )
 }
 
+function priorityOf(text: string): number {
+  const priority = /^\d{1,4}$/.test(text.trim()) ? Number(text) : Number.NaN
+  if (priority <= PRIORITY_MAX) return priority
+  throw usage(
+    `--priority "${text}" is not a whole number between 0 and ${PRIORITY_MAX}`,
+    `The default is ${DEFAULT_PRIORITY}; 0 never campaigns by itself.`,
+  )
+}
+
 function snapshotIntervalOf(text: string): number {
   const ms = durationMs(text)
   if (ms === 0 || (ms >= 1000 && ms <= SNAPSHOT_INTERVAL_MAX_MS)) return Math.round(ms)
@@ -340,6 +353,7 @@ export function describeConfiguration(configuration: NodeConfiguration): Record<
     checksum: configuration.checksum,
     'leader-lease': String(configuration.leaderLease),
     'max-clock-drift': `${configuration.maxClockDriftMs}ms`,
+    priority: String(configuration.priority),
     mixed: String(configuration.mixed),
     transport: configuration.transport,
     'enable-faults': String(configuration.faultsEnabled),

@@ -91,6 +91,7 @@ export class GroupHost {
             ...(configuration.mixed ? { askStanding: this.askStanding(), appendCacheSize: APPEND_CACHE_SIZE } : {}),
             leaderLease: configuration.leaderLease,
             maxClockDriftMs: configuration.maxClockDriftMs,
+            priority: configuration.priority,
           },
           resolve,
         )

@@ -30,6 +30,7 @@ export type NodeLimits = Pick<
   | 'leaderLease'
   | 'maxClockDriftMs'
   | 'appendCacheSize'
+  | 'priority'
 >
 
 /** What one member of a simulated group is made of. */

@@ -38,6 +38,8 @@ export interface GroupOptions {
   readonly snapshotIntervalMs?: number
   /** What every node is told besides. */
   readonly node?: NodeLimits
+  /** Of each member, to be leader. */
+  readonly priorities?: readonly number[]
 }
 
 /** One direction between two members. */
@@ -101,6 +103,7 @@ export abstract class SimGroup<Member extends GroupMember> implements WorldGroup
   protected memberOptions(host: SimHost): Omit<MemberOptions<StateMachine>, 'createMachine'> {
     const { options, groupId, electionTimeoutMs, initialConf } = this
     const { peerId } = host.options
+    const priority = options.priorities?.[host.id - 1]
     return {
       groupId,
       peerId,
@@ -109,7 +112,7 @@ export abstract class SimGroup<Member extends GroupMember> implements WorldGroup
       electionTimeoutMs,
       maxSegmentBytes: options.maxSegmentBytes ?? 64 * 1024,
       snapshotIntervalMs: options.snapshotIntervalMs ?? 0,
-      node: options.node ?? {},
+      node: { ...options.node, ...(priority === undefined ? {} : { priority }) },
     }
   }
 

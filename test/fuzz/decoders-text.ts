@@ -124,6 +124,7 @@ const NODE_FLAGS: NodeFlags = {
     snapshotInterval: '1h',
     snapshotMaxRate: '50MB/s',
     maxClockDrift: '100ms',
+    priority: '200',
     logFile: 'x.log',
   },
 }

@@ -60,6 +60,7 @@ export function nodeStatus(overrides: Partial<NodeStatus> = {}): NodeStatus {
     peerId: peer('127.0.0.1:8500'),
     state: 'FOLLOWER',
     readonly: false,
+    priority: 100,
     term: asTerm(3),
     votedFor: PeerId.EMPTY,
     leaderId: peer('127.0.0.1:8501'),

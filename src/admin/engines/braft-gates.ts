@@ -2,6 +2,7 @@ import { Configuration, ConfigurationEntry } from '../../raft/configuration.js'
 import { Status } from '../../raft/errors.js'
 import type { MembershipStage } from '../../raft/node-status.js'
 import { PeerId } from '../../raft/peer-id.js'
+import { DEFAULT_PRIORITY } from '../../raft/precedence.js'
 import { asTerm, logIndex, NO_INDEX } from '../../raft/types.js'
 import { whyBraftIsUnfit } from '../../rpc/braft-newcomer.js'
 import { type AddedPeer, type Gate, membershipGates, WAITING } from '../../rpc/membership-gates.js'
@@ -95,7 +96,14 @@ function peerStatus(peer: ReplicatorStat) {
     lastContactMs: answersLeader(peer) === true ? 0 : null,
     consecutiveErrors: peer.errors,
     lastError: '',
-    ...{ rebuilding: false, isShort: false, readonlyIndex: NO_INDEX, snapshotBytesSent: 0, snapshotBytesTotal: 0 },
+    ...{
+      rebuilding: false,
+      isShort: false,
+      readonlyIndex: NO_INDEX,
+      priority: DEFAULT_PRIORITY,
+      snapshotBytesSent: 0,
+      snapshotBytesTotal: 0,
+    },
   }
 }
 

@@ -41,7 +41,7 @@ export function braftReport(endpoint: string, stat: RaftStat, process: ProcessFa
       machineRevision: null,
     },
     version: process.revision === null ? 'braft' : `braft ${process.revision.slice(0, 12)}`,
-    ...{ uptimeMs: process.uptimeMs, error: null, alarms: [], readOnly: stat.readOnly, machine: null, mixed: false },
+    ...{ uptimeMs: process.uptimeMs, error: null, alarms: [], readOnly: stat.readOnly, priority: null, machine: null, mixed: false },
   }
 }
 

@@ -200,6 +200,7 @@ function nodeReport(endpoint: string, status: raftctl.v1.NodeStatus): NodeReport
     error: orNull(status.error),
     alarms: status.alarms ?? [],
     readOnly: status.read_only,
+    priority: status.priority ?? null,
     machine: status.machine,
     mixed: status.mixed,
   }

@@ -80,6 +80,7 @@ export function report(at: number, changes: Partial<NodeReport> = {}): NodeRepor
     error: null,
     alarms: [],
     readOnly: false,
+    priority: null,
     machine: 'kv',
     mixed: false,
     ...changes,

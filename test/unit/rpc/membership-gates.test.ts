@@ -40,6 +40,7 @@ function follower(peerId: PeerId, changes: Partial<PeerStatus> = {}): PeerStatus
     rebuilding: false,
     isShort: false,
     readonlyIndex: logIndex(0),
+    priority: 100,
     ...changes,
   } as PeerStatus
 }

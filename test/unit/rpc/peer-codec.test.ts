@@ -151,6 +151,19 @@ test('fields that a newer peer adds are skipped', () => {
   assert.equal([seq, request!.term, request!.prevLogIndex], [4, 3, 7])
 })
 
+test('a heartbeat says who is outranked, and its answer which priority its sender has; where it is the default nothing is said', () => {
+  const numbers = { term: asTerm(1), prevLogTerm: asTerm(1), prevLogIndex: logIndex(1), committedIndex: logIndex(1) }
+  const beat = { groupId: route.groupId, serverId: route.from, peerId: route.to, ...numbers, entries: null, outranked: true }
+  assert.is(decodeFrame(messageOf(1, beat), route, checksum).request!.outranked, true)
+  assert.is(raftctl.v1.AppendFrame.decode(messageOf(1, beat)).outranked, true)
+  const answer = { term: asTerm(1), success: true, lastLogIndex: logIndex(1), readonly: false, short: false, rebuilding: false }
+  for (const priority of [0, 1, 1000]) {
+    const bytes = encodeAck(1, Status.OK, { ...answer, priority })
+    assert.equal([decodeAck(bytes)!.response!.priority, raftctl.v1.AppendAck.decode(bytes).priority], [priority, priority + 1])
+  }
+  assert.not(Object.hasOwn(decodeAck(encodeAck(1, Status.OK, answer))!.response!, 'priority'))
+})
+
 test('an acknowledgement reads back, and is what protobuf would have written', () => {
   fc.assert(
     fc.property(

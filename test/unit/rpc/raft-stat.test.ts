@@ -31,6 +31,7 @@ function peerStatus(text: string, overrides: Partial<PeerStatus> = {}): PeerStat
     rebuilding: false,
     isShort: false,
     readonlyIndex: logIndex(0),
+    priority: 100,
     snapshotBytesSent: 0,
     snapshotBytesTotal: 0,
     ...overrides,

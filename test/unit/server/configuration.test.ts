@@ -137,6 +137,8 @@ for (const [what, flags, says] of [
   ['snapshots come faster than they can be taken', { snapshotInterval: '10ms' }, '--snapshot-interval'],
   ['clocks may drift by more than the election timeout', { maxClockDrift: '2s' }, '--max-clock-drift "2s"'],
   ['clocks never drift', { maxClockDrift: '0' }, '--max-clock-drift "0"'],
+  ['the priority is too high', { priority: '1001' }, '--priority "1001"'],
+  ['the priority is no whole number', { priority: '1.5' }, '--priority "1.5"'],
   ['the drift is no duration', { maxClockDrift: 'none' }, '--max-clock-drift "none"'],
   ['the snapshot rate is none', { snapshotMaxRate: 'fast' }, '--snapshot-max-rate "fast"'],
 ] as const) {
