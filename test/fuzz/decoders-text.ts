@@ -119,7 +119,7 @@ const NODE_FLAGS: NodeFlags = {
   },
   ...{
     name: 'n1',
-    names: '127.0.0.1:7002=n2',
+    names: 'n1,n2',
     clusterId: 'c'.repeat(32),
     snapshotInterval: '1h',
     snapshotMaxRate: '50MB/s',
@@ -133,7 +133,11 @@ const nodeFlags: Decoder = {
   name: 'node-flags',
   covers: ['src/server/configuration.ts parseConfiguration'],
   samples: () =>
-    json(NODE_FLAGS, { ...NODE_FLAGS, peers: undefined, join: '127.0.0.1:9', advertise: 'h:1' }, { ...NODE_FLAGS, electionTimeout: '50' }),
+    json(
+      NODE_FLAGS,
+      { ...NODE_FLAGS, peers: undefined, names: undefined, join: '127.0.0.1:9', advertise: 'h:1' },
+      { ...NODE_FLAGS, electionTimeout: '50' },
+    ),
   run: (bytes) => {
     let flags: Partial<NodeFlags> = {}
     try {
