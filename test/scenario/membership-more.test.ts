@@ -1,0 +1,85 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { SimMember } from '../simulation/member.js'
+import { change, changed, expectVoters } from './changes.js'
+import { scenario } from './scenario.js'
+
+type Three = [SimMember, SimMember, SimMember]
+type Five = [...Three, SimMember, SimMember]
+
+scenario(
+  'the one member is moved across ten nodes, one at a time, and everything is there at the end',
+  { size: 1, joiners: 9 },
+  (story) => {
+    story.start('n1').write(3)
+    let [from] = story.members as [SimMember]
+    for (const to of story.members.slice(1)) {
+      changed(story, [to])
+      story.await(`${to.name} leads`, () => story.cluster.leader() === to)
+      story.awaitLeader()
+      story.write(1)
+      expectVoters(story, [to])
+      story.cluster.crash(from)
+      from = to
+    }
+    const n10 = story.members.at(-1)!
+    assert.is(n10.machine!.registers.size > 0, true)
+    for (const record of story.cluster.history.writes.values()) assert.is(record.outcome, 'acked')
+    assert.is(story.cluster.history.writes.size, 12)
+  },
+)
+
+scenario(
+  'while joint a leader that misses the quorum of one half steps down, and the change is done once it is back',
+  { size: 3, joiners: 2 },
+  (story) => {
+    const { cluster } = story
+    const [n1, n2, n3, n4, n5] = story.start('n1').members as Five
+    story.write(3)
+    const record = change(story, [n1, n4, n5], n1, { catchupTimeoutMs: 20 * story.T })
+    story.await('it is joint', () => n1.node!.status().membership.stage === 'joint')
+    // Two of the three new ones are gone; all of the old ones are there.
+    cluster.isolate(n4)
+    cluster.kill(n5)
+    story.await('it steps down', () => n1.node!.status().state === 'FOLLOWER', 2 * story.T)
+    story.await('its administrator is told', () => record.outcome === 'EOUTCOMEUNKNOWN', 10)
+    story.wait(5 * story.T)
+    assert.is(cluster.leader(), null, 'the old ones alone decide nothing')
+    assert.is(n1.node!.status().configuration.isStable, false)
+
+    cluster.heal()
+    story.restart(n5)
+    story.awaitLeader()
+    story.await('the change is done', () => story.leader.node!.status().configuration.isStable)
+    assert.equal(
+      story.leader.node!.status().configuration.conf.peers.map(String),
+      [n1, n4, n5].map(({ peerId }) => String(peerId)),
+    )
+    story.write(3)
+    void n2
+    void n3
+  },
+)
+
+scenario('a member that was removed and runs on does not raise the term, nor does adding it again', { size: 3 }, (story) => {
+  const [n1, n2, n3] = story.start('n1').members as Three
+  story.write(3)
+  const { term } = n1.node!.status()
+  // It hears nothing of its removal.
+  story.cluster.isolate(n3)
+  changed(story, [n1, n2])
+  story.cluster.heal()
+  story.wait(10 * story.T)
+  story.expectLeader(n1)
+  assert.is(n1.node!.status().term, term)
+  story.cluster.wipe(n3)
+  story.restart(n3)
+  changed(story, [n1, n2, n3])
+  story.wait(5 * story.T)
+  story.expectLeader(n1)
+  assert.is(n1.node!.status().term, term)
+  story.write(2)
+  story.expectConverged()
+})
+
+test.run()
