@@ -304,16 +304,9 @@ export class Replicator {
     if (rebuilding) this.node.settling.onFlagged(this)
     if (!beat && success) this.entriesRefused = false
     if (!this.entriesRefused) this.noteSuccess()
-    if (beat) this.noteSelf(response!)
     if (beat) this.onEmptyAnswer(seq, beat, response!)
     else this.onEntriesAnswer(seq, response!)
     if (!this.stopped) this.node.onPeerContact(this)
-  }
-
-  /** What the peer says of itself. braft does so in answers to empty requests only. */
-  private noteSelf({ priority, readonly }: AppendEntriesResponse): void {
-    this.priority = priority ?? DEFAULT_PRIORITY
-    if (this.readonlyGate.note(readonly)) this.replicate()
   }
 
   /** The peer turned out to have lost its past, or counts again. */
@@ -358,6 +351,9 @@ export class Replicator {
 
   private onEmptyAnswer(seq: number, sent: Beat, response: AppendEntriesResponse): void {
     this.heartbeats.delete(seq)
+    // What a peer says of itself; braft does so in answers to empty requests only.
+    this.priority = response.priority ?? DEFAULT_PRIORITY
+    if (this.readonlyGate.note(response.readonly)) this.replicate()
     if (response.success) this.toldCommitted = maxIndex(this.toldCommitted, sent.committed)
     this.noteContact(sent.sentAt, sent.round)
     if (seq !== this.probeSeq || this.state !== 'probe') return

@@ -11,6 +11,7 @@ export interface Beat {
   readonly prevLogTerm: number
   readonly prevLogIndex: number
   readonly committedIndex: number
+  readonly outranked?: boolean
 }
 
 /** What was said to one beat; `position` is its place in the frame. */
@@ -22,10 +23,11 @@ export interface BeatAck {
 
 /** Of a beat, by their numbers. */
 const FIELDS = [null, 'stream', 'seq', 'term', 'prevLogTerm', 'prevLogIndex', 'committedIndex'] as const
+const OUTRANKED = 7
 
 const LIST_TAG = (2 << 3) | 2
-/** Six varint fields of at most 10 bytes with a tag each: the length fits one byte. */
-const BEAT_BYTES_MAX = 6 * 11
+/** Six varint fields of at most 10 bytes and a flag, with a tag each: the length fits one byte. */
+const BEAT_BYTES_MAX = 6 * 11 + 2
 
 /** A frame of heartbeats for the socket, with room for the gRPC prefix, which is filled in. */
 export function encodeBeats(seq: number, beats: readonly Beat[]): Buffer {
@@ -40,6 +42,7 @@ export function encodeBeats(seq: number, beats: readonly Beat[]): Buffer {
     end = putField(out, end, 4, beat.prevLogTerm)
     end = putField(out, end, 5, beat.prevLogIndex)
     end = putField(out, end, 6, beat.committedIndex)
+    end = putField(out, end, OUTRANKED, Number(beat.outranked ?? false))
     out[at + 1] = end - from
     at = end
   }
@@ -65,6 +68,7 @@ export function decodeBeats(bytes: Buffer): { readonly seq: number; readonly bea
 
 function decodeBeat(bytes: Buffer): Beat | null {
   const beat = { stream: 0, seq: 0, term: 0, prevLogTerm: 0, prevLogIndex: 0, committedIndex: 0 }
+  let outranked = false
   const cursor = { offset: 0 }
   while (cursor.offset < bytes.length) {
     const tag = getVarint(bytes, cursor)
@@ -73,8 +77,9 @@ function decodeBeat(bytes: Buffer): Beat | null {
     if (tag < 8 || tag % 8 !== 0 || !(value >= 0 && Number.isSafeInteger(value))) return null
     const name = FIELDS[tag >> 3]
     if (name) beat[name] = value
+    else if (tag >> 3 === OUTRANKED) outranked = value !== 0
   }
-  return beat
+  return outranked ? { ...beat, outranked } : beat
 }
 
 /** The answers to frame `seq`, as a protobuf message without the gRPC prefix. */

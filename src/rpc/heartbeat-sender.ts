@@ -110,8 +110,8 @@ class Link {
     const frame = encodeBeats(
       ++this.seq,
       beats.map(({ stream: { id }, seq, request }) => {
-        const { term, prevLogTerm, prevLogIndex, committedIndex } = request
-        return { stream: id, seq, term, prevLogTerm, prevLogIndex, committedIndex }
+        const { term, prevLogTerm, prevLogIndex, committedIndex, outranked } = request
+        return { stream: id, seq, term, prevLogTerm, prevLogIndex, committedIndex, ...(outranked ? { outranked } : {}) }
       }),
     )
     this.sent.set(this.seq, { at: now, beats })

@@ -251,7 +251,7 @@ class Receiver implements AppendReceiver, BeatTarget {
     executor.post(() => this.handle(request, acknowledge), 'append frame')
   }
 
-  beat({ term, prevLogTerm, prevLogIndex, committedIndex }: Beat, answer: Answer<AppendEntriesResponse>): boolean {
+  beat({ term, prevLogTerm, prevLogIndex, committedIndex, outranked }: Beat, answer: Answer<AppendEntriesResponse>): boolean {
     const { groupId, from, to } = this.route
     if (this.over || this.options.faults.concerns(from)) return false
     const request: AppendEntriesRequest = {
@@ -263,6 +263,7 @@ class Receiver implements AppendReceiver, BeatTarget {
       prevLogIndex: logIndex(prevLogIndex),
       committedIndex: logIndex(committedIndex),
       entries: null,
+      ...(outranked ? { outranked } : {}),
     }
     this.handle(request, answer)
     return true

@@ -245,7 +245,9 @@ const heartbeats: Decoder = {
   name: 'heartbeats',
   covers: ['src/rpc/heartbeat-codec.ts decodeBeats'],
   samples: () =>
-    [[], [BEAT], [BEAT, { ...BEAT, stream: 4, prevLogIndex: 0 }]].map((beats) => encodeBeats(9, beats).subarray(GRPC_PREFIX_BYTES)),
+    [[], [BEAT], [BEAT, { ...BEAT, stream: 4, prevLogIndex: 0, outranked: true }]].map((beats) =>
+      encodeBeats(9, beats).subarray(GRPC_PREFIX_BYTES),
+    ),
   run: (bytes) => {
     const value = decodeBeats(bytes)
     if (!value) return { refused: 'null' }
