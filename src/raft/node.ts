@@ -111,7 +111,8 @@ export class Node {
    * that run go on at that rate. EINVAL: it is no number of bytes.
    */
   setSnapshotThrottle(bytesPerSecond: number): Status {
-    if (!(bytesPerSecond >= 0)) return Status.error(ErrorCode.EINVAL, `${bytesPerSecond} is no number of bytes per second`)
+    if (!(bytesPerSecond >= 0 && Number.isFinite(bytesPerSecond)))
+      return Status.error(ErrorCode.EINVAL, `${bytesPerSecond} is no number of bytes per second`)
     this.impl.snapshots.setThrottle(bytesPerSecond)
     return Status.OK
   }

@@ -21,7 +21,8 @@ export function handleSettle(node: NodeImpl, request: SettleRequest, answer: Ans
   if (identity.standing === 'member') return reply(true)
   const isLeader = request.term === meta.term && request.serverId.equals(node.leaderId) && node.state === 'FOLLOWER'
   if (!isLeader || identity.standing !== 'rebuilding' || !holds(node, request)) return reply(false)
-  if (meta.votedFor.isEmpty) meta.update(request.term, request.serverId)
+  // A directory that moved brings a vote, perhaps for another: who was there before it may have voted for this leader.
+  meta.giveToLeader(request.serverId)
   meta.whenDurable((voted) => {
     if (!voted.ok) return answer(voted)
     // Another term began before the vote was on disk, or an earlier call has settled it.

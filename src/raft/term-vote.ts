@@ -62,6 +62,17 @@ export class TermVote {
     this.save()
   }
 
+  /**
+   * The vote of this term is its leader's, whoever had it before: that one has won without it, so it elects nobody, and what is left
+   * of the term goes to no other.
+   */
+  giveToLeader(leader: PeerId): void {
+    if (leader.equals(this.current.votedFor)) return
+    this.current = { term: this.current.term, votedFor: leader }
+    this.version++
+    this.save()
+  }
+
   /** Runs `done` once everything updated so far is durable: at once when it is. */
   whenDurable(done: Done): void {
     if (this.failure) done(this.failure)

@@ -29,6 +29,9 @@ const LIST_TAG = (2 << 3) | 2
 /** Six varint fields of at most 10 bytes and a flag, with a tag each: the length fits one byte. */
 const BEAT_BYTES_MAX = 6 * 11 + 2
 
+/** No process leads more groups on one connection; a frame of more is none. */
+const BEATS_MAX = 65_536
+
 /** A frame of heartbeats for the socket, with room for the gRPC prefix, which is filled in. */
 export function encodeBeats(seq: number, beats: readonly Beat[]): Buffer {
   const out = Buffer.allocUnsafe(GRPC_PREFIX_BYTES + 11 + beats.length * (2 + BEAT_BYTES_MAX))
@@ -60,7 +63,7 @@ export function decodeBeats(bytes: Buffer): { readonly seq: number; readonly bea
     if (!view && field === 1) seq = value
     if (!view || field !== 2) return
     const beat = decodeBeat(view)
-    if (beat) beats.push(beat)
+    if (beat && beats.length < BEATS_MAX) beats.push(beat)
     else isWhole = false
   })
   return isMessage && isWhole && Number.isSafeInteger(seq) ? { seq, beats } : null

@@ -52,6 +52,8 @@ export class RunTimeGroups {
   private readonly turns = new Map<string, Promise<unknown>>()
   private readonly directories: GroupDirectories
   private space: 'short' | 'ample' = 'ample'
+  /** Why nothing is created or removed: before all that the disk holds is known, a new group could begin in the directory of an old one. */
+  private unknown: Status | null = Status.error(ErrorCode.EAGAIN, 'the groups on the disk are being read')
   private closed = false
 
   constructor(private readonly options: RunTimeGroupsOptions) {
@@ -78,9 +80,15 @@ export class RunTimeGroups {
   async openAll(): Promise<void> {
     const startedAt = performance.now()
     const { status, found } = await this.onExecutor<FoundGroup[]>((done) => this.directories.list(done))
-    if (!status.ok) return void this.options.log.error({ error: status.message }, 'groups.unreadable')
-    const queue = (found ?? []).filter(({ name }) => name !== this.options.configuration.group)
+    if (!status.ok) {
+      this.unknown = Status.error(ErrorCode.EIO, `the groups on the disk cannot be read: ${status.message}`)
+      return void this.options.log.error({ error: status.message }, 'groups.unreadable')
+    }
+    const queue = (found ?? [])
+      .filter(({ name }) => name !== this.options.configuration.group)
+      .map((group) => ({ group, entry: this.enter(group.name, group.record, problemOf(group)) }))
     const total = queue.length
+    this.unknown = null
     const open = async () => {
       for (let next = queue.shift(); next && !this.closed; next = queue.shift()) await this.openFound(next)
     }
@@ -91,6 +99,7 @@ export class RunTimeGroups {
   /** Resolves once the group is durable here and its peers can speak to it. EEXIST: another one of that name is here. */
   create(record: GroupRecord): Promise<{ readonly status: Status; readonly created: boolean }> {
     return this.inTurn(record.group, async () => {
+      if (this.unknown) return { status: this.unknown, created: false }
       const known = this.entries.get(record.group)
       if (known?.record?.uid === record.uid) return { status: Status.OK, created: false }
       if (known) return { status: Status.error(ErrorCode.EEXIST, `another group ${record.group} is here`), created: false }
@@ -106,6 +115,7 @@ export class RunTimeGroups {
   /** Resolves once nothing of the group is left. False: it is not here. `uid` '' means whichever group is called so. */
   remove(group: string, uid: string): Promise<{ readonly status: Status; readonly removed: boolean }> {
     return this.inTurn(group, async () => {
+      if (this.unknown) return { status: this.unknown, removed: false }
       const entry = this.entries.get(group)
       if (!entry) return { status: Status.OK, removed: false }
       if (uid !== '' && entry.record?.uid !== uid)
@@ -151,19 +161,22 @@ export class RunTimeGroups {
     await Promise.all([...this.entries.values()].map((entry) => this.halt(entry)))
   }
 
-  private async openFound({ directory, name, record, ...rest }: FoundGroup): Promise<void> {
-    const entry = this.enter(name, record, 'problem' in rest ? (rest.problem ?? startedByName(name)) : null)
-    if (!record) return
-    const found = await readIdentity(directory, this.options.environment.checksum)
-    if (found !== null && found !== 'damaged') {
-      if (found.removed) entry.problem = noMember(found.removed.reason)
-      else if ((found.machine ?? 'kv') !== record.machine)
-        entry.problem = `its log is of the ${found.machine} machine, not ${record.machine}`
-      if (entry.problem !== null) return
-    }
-    const running = this.run(entry, record, found === 'damaged' ? null : found)
-    // A founder waits for the others, and must not keep the next group waiting.
-    if (found !== null && found !== 'damaged' && found.standing !== 'founding') await running
+  private openFound({ group, entry }: { readonly group: FoundGroup; readonly entry: Entry }): Promise<void> {
+    return this.inTurn(entry.name, async () => {
+      const { record } = entry
+      // It may have been removed before its turn came.
+      if (!record || this.entries.get(entry.name) !== entry) return
+      const found = await readIdentity(group.directory, this.options.environment.checksum)
+      if (found !== null && found !== 'damaged') {
+        if (found.removed) entry.problem = noMember(found.removed.reason)
+        else if ((found.machine ?? 'kv') !== record.machine)
+          entry.problem = `its log is of the ${found.machine} machine, not ${record.machine}`
+        if (entry.problem !== null) return
+      }
+      const running = this.run(entry, record, found === 'damaged' ? null : found)
+      // A founder waits for the others, and must not keep the next group waiting.
+      if (found !== null && found !== 'damaged' && found.standing !== 'founding') await running
+    })
   }
 
   private enter(name: string, record: GroupRecord | null, problem: string | null): Entry {
@@ -234,6 +247,11 @@ export class RunTimeGroups {
       ),
     )
   }
+}
+
+/** Why what was found is not run; null when it is. */
+function problemOf(group: FoundGroup): string | null {
+  return group.record ? null : (group.problem ?? startedByName(group.name))
 }
 
 function noMember(reason: string): string {

@@ -80,8 +80,11 @@ export class GroupDirectories {
       const found: FoundGroup[] = []
       const look = (name: string, next: Done) => {
         // Renamed by a process that was killed, its name may not be durable yet: the group must not come back half deleted.
-        if (isRemoved(name))
-          return inSequence([(synced) => fileSystem.syncDir(root, synced), (removed) => fileSystem.remove(join(root, name), removed)], next)
+        if (isRemoved(name)) {
+          const steps: Step[] = [(synced) => fileSystem.syncDir(root, synced), (removed) => fileSystem.remove(join(root, name), removed)]
+          // What cannot be deleted now is no group either, and waits for the next start.
+          return inSequence(steps, () => next(Status.OK))
+        }
         this.look(name, (looked, group) => {
           if (group) found.push(group)
           next(looked)
@@ -98,14 +101,16 @@ export class GroupDirectories {
     if (name === null) return done(Status.OK, null)
     readWholeFile(fileSystem, recordPath(directory), (status, bytes) => {
       if (status.code === ErrorCode.ENOENT) return this.lookWithoutRecord({ directory, name }, done)
-      if (!status.ok) return done(status)
+      if (!status.ok) return done(Status.OK, unreadable(directory, name, status))
       const record = decodeGroupRecord(bytes!, checksum)
       if (typeof record === 'string')
         return done(Status.OK, { directory, name, record: null, problem: `${recordPath(directory)} is damaged: ${record}` })
       if (record.group !== name)
         return done(Status.OK, { directory, name, record: null, problem: `${recordPath(directory)} is that of group ${record.group}` })
       // Renamed by a process that was killed, its name may not be durable yet; from here on it is relied upon.
-      fileSystem.syncDir(join(directory, 'raftctl'), (named) => done(named, named.ok ? { directory, name, record } : undefined))
+      fileSystem.syncDir(join(directory, 'raftctl'), (named) =>
+        done(Status.OK, named.ok ? { directory, name, record } : unreadable(directory, name, named)),
+      )
     })
   }
 
@@ -114,11 +119,16 @@ export class GroupDirectories {
     const { fileSystem } = this
     fileSystem.list(at.directory, (status, names) => {
       if (status.code === ErrorCode.ENOENT || status.code === ErrorCode.EIO) return done(Status.OK, null)
-      if (!status.ok) return done(status)
+      if (!status.ok) return done(Status.OK, unreadable(at.directory, at.name, status))
       const hasPast = names!.some((name) => name !== 'raftctl')
       done(Status.OK, hasPast ? { ...at, record: null, problem: null } : null)
     })
   }
+}
+
+/** It hinders no other group. */
+function unreadable(directory: string, name: string, { message }: Status): FoundGroup {
+  return { directory, name, record: null, problem: `${recordPath(directory)} cannot be read: ${message}` }
 }
 
 function recordPath(directory: string): string {

@@ -4,7 +4,7 @@ import { ErrorCode, Status } from '../../../src/raft/errors.js'
 import type { SettleRequest, SettleResponse } from '../../../src/raft/messages.js'
 import { asTerm, logIndex } from '../../../src/raft/types.js'
 import { batch, configuration, members, peer } from '../../support/entries.js'
-import { FakeIdentityStorage, NodeBench, T } from '../../support/node-bench.js'
+import { FakeIdentityStorage, FakeMetaStorage, NodeBench, T } from '../../support/node-bench.js'
 
 const ONE = { standing: 'rebuilding' as const, incarnation: 'one', founders: null }
 
@@ -46,6 +46,14 @@ test('a member settles when it holds the marker: first its vote is durable, then
   assert.is(bench.append(2, 5, { prev: [3, 5], committed: 3 }).response!.rebuilding, false)
   assert.is(bench.events('node.rebuilt').length, 1)
   assert.is(settle(bench).response!.settled, true, 'the answer may have been lost')
+})
+
+test('a directory that moved here with a vote for another gives it to its leader: who was here before may have voted for that one', () => {
+  const meta = new FakeMetaStorage({ term: asTerm(5), votedFor: peer(3) })
+  const bench = NodeBench.follower(5, { identity: new FakeIdentityStorage(ONE), meta })
+  bench.append(2, 5, { entries: batch(1, 5, [configuration(members(1, 2, 3)), 'a', configuration(members(1, 2, 3))]), committed: 3 })
+  assert.is(settle(bench).response!.settled, true)
+  assert.equal(bench.meta.stored, { term: 5, votedFor: peer(2) })
 })
 
 test('only its leader of this term may settle it, for this life of the directory, with a marker that it holds and knows committed', () => {
