@@ -2,8 +2,8 @@ import { CliError } from '../terminal/errors.js'
 import type { ClusterClient } from './cluster-client.js'
 import type { ControlCalls } from './engines/control-calls.js'
 import type { NodeError } from './group-create.js'
-import { type Copy, type GroupSurvey, isFounder, membersKnown, surveyGroups } from './groups.js'
-import { addressOf } from './node-report.js'
+import { type Copy, type GroupSurvey, isFounder, mayCount, membersKnown, surveyGroups } from './groups.js'
+import { addressOf, isEmptyPeer } from './node-report.js'
 
 export interface RemoveRequest {
   readonly group: string
@@ -53,6 +53,7 @@ export async function planRemove(client: ClusterClient, calls: ControlCalls, req
     throw new CliError('E_UNSUPPORTED', `${group} is the group that the nodes were started with`, {
       hint: 'It goes with its nodes: stop them and put their directories aside.',
     })
+  if (node === null && !force) refuseUnasked(all, found)
   const chosen = node === null ? all : all.filter((copy) => copy.node === node || copy.address === node)
   const silent = found.nodes.filter(({ id, address, error }) => error !== null && (node === null || node === id || node === address))
   if (chosen.length === 0 && silent.length === 0) throw nowhere(request, found)
@@ -111,13 +112,23 @@ function nowhere({ group, node }: RemoveRequest, { copies, nodes }: GroupSurvey)
   })
 }
 
+/** Members that are none of the group of the connection are not asked by themselves, and would keep their copies. */
+function refuseUnasked(all: readonly Copy[], { nodes }: GroupSurvey): void {
+  const named = all.flatMap(({ members, founders }) => [...members, ...founders]).filter((peer) => !isEmptyPeer(peer))
+  const unasked = [...new Set(named.map(addressOf))].filter((address) => !nodes.some((node) => node.address === address))
+  if (unasked.length === 0) return
+  throw new CliError('E_UNREACHABLE', `${unasked.join(', ')} may hold it too and was not asked; nothing was removed`, {
+    hint: `Name all of them:  -e ${[...nodes.map(({ address }) => address), ...unasked].join(',')}\n--force removes the group from those that were asked alone.`,
+  })
+}
+
 /** Its copy may be one of those that a quorum needs. */
 function refuseMember({ group }: RemoveRequest, all: readonly Copy[], chosen: readonly Copy[], { nameOf }: GroupSurvey): void {
   for (const copy of chosen) {
     const life = all.filter(({ uid }) => uid === copy.uid)
     const leads = life.find(({ state }) => state === 'LEADER')
     if (!life.some(isFounder) || copy.problem.startsWith('this node was removed')) continue
-    if (leads && !membersKnown(life).some((peer) => addressOf(peer) === copy.address)) continue
+    if (leads && !mayCount(copy, membersKnown(life))) continue
     // An earlier life of a group that goes on without it.
     if (!leads && all.some(({ uid, state }) => uid !== copy.uid && state === 'LEADER')) continue
     throw new CliError('E_STILL_MEMBER', `${nameOf(copy.address)} is a member of group ${group}, as far as anybody knows`, {

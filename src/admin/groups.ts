@@ -58,6 +58,8 @@ export interface Copy {
   readonly term: number
   readonly commit: number
   readonly problem: string
+  /** PeerIds under which the directory was a member before it moved. */
+  readonly movedFrom: readonly string[]
 }
 
 /** Everything that the processes of a cluster say of their groups. */
@@ -100,7 +102,13 @@ export async function copiesOn(calls: ControlCalls, at: { readonly node: string;
   return (groups ?? []).map((one) => ({
     ...at,
     ...{ group: one.group ?? '', uid: one.uid ?? '', machine: one.machine ?? '', founders: one.founders ?? [], members: one.members ?? [] },
-    ...{ standing: one.standing ?? '', state: one.state ?? '', leaderId: one.leader_id ?? '', problem: one.problem ?? '' },
+    ...{
+      standing: one.standing ?? '',
+      state: one.state ?? '',
+      leaderId: one.leader_id ?? '',
+      problem: one.problem ?? '',
+      movedFrom: one.moved_from ?? [],
+    },
     ...{ term: fromInt64(one.term ?? 0), commit: fromInt64(one.commit_index ?? 0) },
   }))
 }
@@ -145,7 +153,7 @@ function rowOf(copies: readonly Copy[], { nodes, nameOf }: GroupSurvey): GroupRo
   const answering = new Set(nodes.filter(({ error }) => error === null).map(({ address }) => address))
   const missing = members.map(addressOf).filter((address) => answering.has(address) && !hosts.has(address))
   const down = members.map(addressOf).filter((address) => !hosts.has(address))
-  const needless = running.filter(({ address }) => isFounded && leads && !members.some((peer) => addressOf(peer) === address))
+  const needless = running.filter((copy) => isFounded && leads && !mayCount(copy, members))
   return {
     ...{ group, uid: uid === '' ? null : uid },
     state: !isFounded ? 'founding' : !leads ? 'no-leader' : down.length > 0 ? 'degraded' : 'ok',
@@ -164,6 +172,14 @@ function rowOf(copies: readonly Copy[], { nodes, nameOf }: GroupSurvey): GroupRo
 /** Somebody has founded the group: it has a past. */
 export function isFounder({ standing, uid }: Copy): boolean {
   return standing === 'member' || (uid === '' && standing !== 'founding')
+}
+
+/** It is one of the voters, was one before it moved, or holds what a member holds: a learner, or one that was not told yet that it left. */
+export function mayCount(copy: Copy, members: readonly string[]): boolean {
+  return (
+    isFounder(copy) ||
+    members.some((peer) => addressOf(peer) === copy.address || copy.movedFrom.some((from) => peerKey(from) === peerKey(peer)))
+  )
 }
 
 /** PeerIds of the voters as the leader, or who knows most, has them; of the founders until it is founded. */

@@ -103,6 +103,7 @@ export async function planMembership(client: ClusterClient, request: MembershipR
   const { claim, report, leader } = leaderIn(status, findLeader(found), client.connection.direct)
   const remove = request.remove.map((name) => refOf(findMember(status, name)))
   const wanted = asCalled(request, report).filter((member) => !isMember(status, member, remove))
+  refuseReplacementByMember(request, wanted)
   const add = wanted.filter((member) => !member.learner).map(refOfNew)
   const rows = status.nodes.filter((row): row is NodeRow & { peerId: string } => row.role !== null && row.peerId !== null)
   const voters = rows.filter((row) => row.role === 'voter')
@@ -186,6 +187,15 @@ function refOfNew({ id, address }: NewMember): MemberRef {
 
 function has(members: readonly MemberRef[], peerId: string): boolean {
   return members.some((member) => peerKey(member.peerId) === peerKey(peerId))
+}
+
+/** Who is to take a member's place is one already: the group would only become smaller. */
+function refuseReplacementByMember({ add, remove }: MembershipRequest, wanted: readonly NewMember[]): void {
+  const there = add.find(({ address }) => !wanted.some((member) => member.address === address))
+  if (remove.length === 0 || !there) return
+  throw new CliError('E_EXISTS', `${there.address} is a member already, and cannot take the place of ${remove.join(', ')}`, {
+    hint: `To make the group smaller:  raftctl member remove ${remove.join(' ')}`,
+  })
 }
 
 /** It is there already, under this name. Throws E_EXISTS when the name or the address is somebody else's. */

@@ -68,7 +68,7 @@ export function printBench(out: Output, report: BenchPicture, histograms: readon
     `${format.many(measured.clients, 'client')} on ${format.many(measured.connections, 'connection')}`,
     `values of ${format.bytes(measured.valueBytes)}`,
     ...(measured.workload === 'get' || measured.workload === 'mixed' ? [`${measured.read} reads`] : []),
-    ...(measured.rate === null ? [] : [`${format.count(measured.rate)}/s due`]),
+    ...(measured.rate === null ? [] : [`${measured.rate.toLocaleString('en-US')}/s due`]),
   ]
   out.line(load.join(' · '))
   out.line(

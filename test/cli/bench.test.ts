@@ -147,14 +147,29 @@ test('the spread is drawn, and written for plotters', async () => {
   assert.match(readFileSync(file, 'utf8'), /^# put, milliseconds\n +Value +Percentile/)
 })
 
+test('keys that are there already are neither written over nor removed: exit 8', async () => {
+  store.add('mine/')
+  for (const verb of ['put', 'fill']) {
+    const run = await home.run(['bench', verb, '-e', nodes[0]!.address, '--keys', '5', '--prefix', 'mine/'])
+    assert.is(run.exitCode, 8)
+    assert.match(run.stderr, '1 key begins with "mine/", and the bench would remove them')
+  }
+  assert.equal([puts, prefixesDeleted, store.has('mine/')], [0, [], true])
+})
+
 test('what cannot be run is exit 2 and writes nothing', async () => {
-  for (const args of [
-    ['--duration', '1s'],
-    ['--conns', '9', '--clients', '2', '--key-size', '5B'],
-    ['--rate', '0'],
-  ]) {
-    const run = await home.run(['bench', 'put', '-e', nodes[0]!.address, ...small(), ...args])
-    assert.is(run.exitCode, 2, run.stderr)
+  for (const [own, why] of [
+    [{ '--duration': '1s' }, '--duration and --ops were both given'],
+    [{ '--key-size': '5B' }, 'keys of 5 bytes have no room'],
+    [{ '--rate': '0' }, '--rate must be above 0'],
+    [{ '--prefix': '' }, '--prefix is empty'],
+    [{ '--clients': '10001' }, '10001 clients'],
+    [{ '--keys': '10000001' }, '10000001 keys'],
+    [{ '--value-size': '5GB' }, 'values of 5000000000 bytes'],
+  ] as const) {
+    const run = await home.run(['bench', 'put', '-e', nodes[0]!.address, ...small(own)])
+    assert.is(run.exitCode, 2)
+    assert.match(run.stderr, why)
   }
   assert.is(puts, 0)
 })

@@ -256,7 +256,11 @@ test('a file says who the members are: 3 when they are not, 0 when they are', as
   const file = join(home.directory, 'members.yaml')
   writeFileSync(file, `members:\n  n1: ${one.nodes[0]!.address}\n  n2: ${n2.address}\n`)
   await eventually('n2', async () => n2.status())
-  const drift = await raftctl(one, 'member', 'apply', '-f', file, '--dry-run')
+  let drift = await raftctl(one, 'member', 'apply', '-f', file, '--dry-run')
+  await eventually('the leader to reach n2', async () => {
+    if (drift.exitCode === 124) drift = await raftctl(one, 'member', 'apply', '-f', file, '--dry-run')
+    return drift.exitCode !== 124
+  })
   assert.equal([drift.exitCode, drift.ok, drift.data.plan.action.add.length], [3, true, 1])
   const applied = await raftctl(one, 'member', 'apply', '-f', file, '--yes', '--catchup-timeout', '40s')
   assert.is(applied.exitCode, 0, JSON.stringify(applied.error))

@@ -21,7 +21,7 @@ export function readBaseline(file: string): Baseline {
     return refuse((error as NodeJS.ErrnoException).code === 'ENOENT' ? 'does not exist' : `cannot be read: ${(error as Error).message}`)
   }
   const { results, measured } = document?.data ?? {}
-  if (document?.schema !== 'raftctl.bench/1' || !Array.isArray(results) || typeof measured !== 'object')
+  if (document?.schema !== 'raftctl.bench/1' || !Array.isArray(results) || results.length === 0 || typeof measured !== 'object')
     return refuse('holds no result of a bench')
   return { file, results, measured: measured as MeasuredWith }
 }

@@ -67,6 +67,7 @@ export class Bench implements Disposable {
       const cpu = process.cpuUsage()
       const startedAt = performance.now()
       const load = await this.perform('measuring', { clients, rate, durationMs, operations })
+      if (durationMs !== null && !this.watch.signal.aborted) this.meter.endAt(startedAt + durationMs)
       const { user, system } = process.cpuUsage(cpu)
       if (this.meter.count === 0 && load.lastError instanceof KvClientError) throw kvError(load.lastError)
       return { meter: this.meter, cpu: (user + system) / 1000 / Math.max(1, performance.now() - startedAt) }

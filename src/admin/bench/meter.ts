@@ -52,6 +52,11 @@ export class Meter {
     this.lastAnswerAt = now
   }
 
+  /** It was measured until then, whether or not anything was answered at the end. */
+  endAt(now: number): void {
+    this.endedAt = Math.max(this.endedAt, now)
+  }
+
   answered(operation: OperationName, tookMs: number, now: number): void {
     if (!this.running) return
     this.of(operation).recordValue(Math.min(LONGEST_US, Math.max(1, Math.round(tookMs * 1000))))
@@ -75,7 +80,7 @@ export class Meter {
 
   /** Nothing was answered for so long, at worst. */
   get gapMs(): number {
-    return this.longestGapMs
+    return Math.max(this.longestGapMs, this.endedAt - this.lastAnswerAt)
   }
 
   get count(): number {

@@ -32,18 +32,27 @@ export interface BenchOptions {
   readonly keep: boolean
 }
 
+const CLIENTS_MAX = 10_000
+const KEYS_MAX = 10_000_000
+const VALUE_BYTES_MAX = 1_500_000
 /** Digits enough for any number of keys. */
 const DIGITS = 9
 
 /** Throws E_USAGE for what cannot be run. */
 export function checkBench(options: BenchOptions): void {
-  const refuse = (message: string, hint: string) => {
+  const refuse = (message: string, hint: string): void => {
     throw new CliError('E_USAGE', message, { hint })
   }
-  const { durationMs, operations, keyBytes, prefix, rate } = options
+  const { clients, durationMs, operations, keys, keyBytes, valueBytes, prefix, rate } = options
   if (durationMs !== null && operations !== null) refuse('--duration and --ops were both given', 'Give one of them.')
   if (durationMs !== null && durationMs <= 0) refuse('--duration must be more than nothing', 'Write --duration 10s.')
   if (rate !== null && rate <= 0) refuse('--rate must be above 0', 'Leave it out to send as fast as answers come.')
+  if (prefix === '')
+    refuse("--prefix is empty: every key of the group would be the bench's, and removed", 'Leave it out, or write --prefix bench/.')
+  if (clients > CLIENTS_MAX) refuse(`${clients} clients`, `Give --clients at most ${CLIENTS_MAX}.`)
+  if (keys > KEYS_MAX) refuse(`${keys} keys`, `Give --keys at most ${KEYS_MAX}.`)
+  if (valueBytes > VALUE_BYTES_MAX)
+    refuse(`values of ${valueBytes} bytes`, 'Give --value-size at most 1500KB: that is what an entry holds.')
   const least = Buffer.byteLength(prefix) + DIGITS
   if (keyBytes < least) refuse(`keys of ${keyBytes} bytes have no room for ${JSON.stringify(prefix)}`, `Give --key-size ${least} or more.`)
 }

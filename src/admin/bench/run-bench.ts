@@ -4,6 +4,7 @@ import type { Connection } from '../../terminal/connection.js'
 import { CliError } from '../../terminal/errors.js'
 import { ClusterClient } from '../cluster-client.js'
 import { survey } from '../discovery.js'
+import { KeyValueAdmin } from '../key-value.js'
 import { statusOf } from '../status.js'
 import { checkComparable, readBaseline } from './baseline.js'
 import { Bench, type BenchWatch } from './bench.js'
@@ -40,6 +41,7 @@ export async function runBench(connection: Connection, options: BenchOptions, re
   using cluster = new ClusterClient(connection)
   const before = await look(cluster)
   if (before.error) throw before.error
+  await refuseForeignKeys({ ...connection, group: cluster.group }, options)
   using bench = new Bench({ ...connection, group: cluster.group }, before.endpoints, options, request)
   const { meter, cpu } = await bench.measure()
   const after = await look(cluster).catch(() => null)
@@ -73,6 +75,20 @@ async function look(cluster: ClusterClient) {
   const { status, clusterId, error } = statusOf(await survey(cluster))
   const nodes = [...status.nodes].filter((node) => node.reachable).sort((a, b) => Number(b.leader) - Number(a.leader))
   return { endpoints: nodes.map((node) => node.address), term: status.term, voters: status.voters, clusterId, error }
+}
+
+/** What is under the prefix would be written over and removed. */
+async function refuseForeignKeys(connection: Connection, { prefix }: BenchOptions): Promise<void> {
+  using keyValue = new KeyValueAdmin(connection)
+  const count = await keyValue.countPrefix(prefix)
+  if (count > 0)
+    throw new CliError(
+      'E_EXISTS',
+      `${count} ${count === 1 ? 'key begins' : 'keys begin'} with ${JSON.stringify(prefix)}, and the bench would remove them`,
+      {
+        hint: `Choose another --prefix, or remove them first:  raftctl kv del ${prefix} --prefix`,
+      },
+    )
 }
 
 function savePercentiles(file: string, meter: Meter): void {

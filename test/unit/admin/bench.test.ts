@@ -65,6 +65,8 @@ test('what is not measured is forgotten; percentiles, failures and the longest g
     { upToMs: 50, count: 1 },
   ])
   assert.equal(meter.bars('get'), [])
+  meter.endAt(2400)
+  assert.equal([meter.gapMs, meter.elapsedMs], [1000, 1400], 'nothing was answered at the end')
   assert.match(meter.percentileText('put'), /Value +Percentile +TotalCount/)
 })
 
