@@ -32,7 +32,7 @@ function firstFailing(from: number): Swarm {
 
 test('a failing seed is cut down to the few decisions that it needs, in a smaller world', () => {
   const { drawn, minimised, again } = withForgetfulMachine(() => {
-    const drawn = firstFailing(30)
+    const drawn = firstFailing(40)
     const minimised = new Minimiser(drawn.script, { runsMax: 300 }).minimise()!
     const again = Swarm.ofScript(parseScript(formatScript(minimised.script))).run()
     return { drawn, minimised, again }
