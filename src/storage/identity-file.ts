@@ -1,7 +1,7 @@
 import type { Checksum } from '../raft/environment.js'
 import type { Standing } from '../raft/messages.js'
+import { decodeChecked, encodeChecked } from './checked-json.js'
 
-const FORMAT = 1
 const STANDINGS: readonly string[] = ['founding', 'rebuilding', 'member'] satisfies Standing[]
 
 /** How a member learned that it is none any more. */
@@ -45,7 +45,6 @@ export interface IdentityRecord {
   readonly recoveries?: readonly Readonly<Record<string, string | number>>[]
 }
 
-/** One JSON object; its last field is the CRC-32C of the object printed without it. */
 export function encodeIdentity(record: IdentityRecord, checksum: Checksum): Buffer {
   const { clusterId, peerId, name, group, machine, standing, incarnation, generation, founders, removed } = record
   const { settledAt, moved, recoveries } = record
@@ -55,24 +54,14 @@ export function encodeIdentity(record: IdentityRecord, checksum: Checksum): Buff
     ...(recoveries === undefined ? {} : { recoveries }),
   }
   const kind = { ...(group === undefined ? {} : { group }), ...(machine === undefined ? {} : { machine }) }
-  const body = { format: FORMAT, clusterId, peerId, name, ...kind, standing, incarnation, generation, founders, removed, ...settled }
-  return Buffer.from(`${print({ ...body, crc32c: crcOf(body, checksum) })}\n`)
+  const fields = { clusterId, peerId, name, ...kind, standing, incarnation, generation, founders, removed, ...settled }
+  return encodeChecked(fields, checksum)
 }
 
 /** The record, or what is wrong with the bytes. */
 export function decodeIdentity(bytes: Buffer, checksum: Checksum): IdentityRecord | string {
-  let body: Record<string, unknown>
-  try {
-    const parsed: unknown = JSON.parse(bytes.toString('utf8'))
-    if (typeof parsed !== 'object' || parsed === null) return 'it is no JSON object'
-    const { crc32c, ...rest } = parsed as Record<string, unknown>
-    // Printing what is nested too deeply throws.
-    if (crc32c !== crcOf(rest, checksum)) return 'its checksum does not match'
-    body = rest
-  } catch {
-    return 'it is no JSON'
-  }
-  if (body.format !== FORMAT) return `it has format ${String(body.format)}, this version reads ${FORMAT}`
+  const body = decodeChecked(bytes, checksum)
+  if (typeof body === 'string') return body
   // Directories of the first version do not know that a member can be removed.
   const whole = { removed: null, ...body }
   return isIdentity(whole) ? whole : 'a field is missing or of another kind'
@@ -102,15 +91,4 @@ function isMove(value: unknown): value is Move {
 function isRemoval(value: unknown): value is Removal {
   const { reason, members } = (typeof value === 'object' && value !== null ? value : {}) as Partial<Removal>
   return typeof reason === 'string' && Array.isArray(members) && members.every((member) => typeof member === 'string')
-}
-
-function print(value: object): string {
-  return JSON.stringify(value, null, 2)
-}
-
-function crcOf(body: object, checksum: Checksum): string {
-  return checksum
-    .crc32c(Buffer.from(print(body)))
-    .toString(16)
-    .padStart(8, '0')
 }

@@ -77,10 +77,10 @@ export function printCreated(out: Output, picture: CreatePicture): void {
   const { group, members, found, executed, nodes, leader } = picture
   const who = members.join(', ')
   if (!executed) {
-    const todo = nodes.filter(({ as }) => as !== 'here')
-    if (todo.length === 0) return out.line(`group ${group} is there: ${who}`)
+    const lacking = nodes.filter(({ as }) => as !== 'here')
+    if (lacking.length === 0) return out.line(`group ${group} is there: ${who}`)
     out.line(`${found === 'new' ? 'would create' : 'would finish'} group ${group}: ${who}`)
-    for (const { node, as } of todo) out.line(`  ${node}  ${AS[as as keyof typeof AS]}`)
+    for (const { node, as } of lacking) out.line(`  ${node}  ${AS[as as keyof typeof AS]}`)
     return
   }
   if (found === 'there') return out.line(`group ${group} is there: ${who}${leader === null ? '' : ` · leader ${leader}`}`)

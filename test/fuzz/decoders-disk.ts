@@ -190,7 +190,7 @@ const group: Decoder = {
 
 const identity: Decoder = {
   name: 'node-json',
-  covers: ['src/storage/identity-file.ts decodeIdentity'],
+  covers: ['src/storage/identity-file.ts decodeIdentity', 'src/storage/checked-json.ts decodeChecked'],
   samples: () => [
     encodeIdentity(IDENTITY, checksum),
     encodeIdentity({ ...IDENTITY, clusterId: null, name: null, founders: null, removed: null }, checksum),
