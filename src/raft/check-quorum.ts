@@ -18,9 +18,13 @@ export class CheckQuorum {
 
   start(): void {
     const { env, electionTimeoutMs } = this.node
-    const now = env.clock.now()
-    this.dueAt = Math.max(this.contactAt, now - electionTimeoutMs) + electionTimeoutMs
-    this.timer = env.clock.schedule(Math.max(1, this.dueAt - now), () => this.check(), 'stepdown')
+    this.startFrom(Math.max(this.contactAt, env.clock.now() - electionTimeoutMs))
+  }
+
+  /** T was changed: what was sent at the pace of the old one is not measured by the new one. */
+  restart(): void {
+    this.stop()
+    this.startFrom(this.node.env.clock.now())
   }
 
   stop(): void {
@@ -31,6 +35,12 @@ export class CheckQuorum {
   status(): TimerStatus {
     const { env, electionTimeoutMs } = this.node
     return { timeoutMs: electionTimeoutMs, firesInMs: this.timer ? Math.max(0, Math.round(this.dueAt - env.clock.now())) : null }
+  }
+
+  private startFrom(contactAt: number): void {
+    const { env, electionTimeoutMs } = this.node
+    this.dueAt = contactAt + electionTimeoutMs
+    this.timer = env.clock.schedule(Math.max(1, this.dueAt - env.clock.now()), () => this.check(), 'stepdown')
   }
 
   private check(): void {

@@ -8,6 +8,8 @@ export const PRIORITY_MAX = 1000
 
 /** Whoever should rather not lead lets the others campaign for this many election timeouts. */
 const PATIENCE_TIMEOUTS = 0.5
+/** Of priority 0: for this many. It may be the last that holds what was acknowledged, and then nobody else can lead. */
+const RELUCTANCE_TIMEOUTS = 5
 /** One with a higher priority is handed leadership when it has answered well for this many election timeouts. */
 const STEADY_TIMEOUTS = 3
 /** A leadership that was handed over and came back sooner than after this many election timeouts did not last. */
@@ -34,7 +36,8 @@ interface Handed {
  * Nothing here is needed for safety, and availability goes first. A follower that its leader told of others with a higher priority
  * lets these campaign first, for half an election timeout; then it campaigns itself. A leader hands over to one with a higher
  * priority that answered well for a while and holds all that is committed. Where that does not last, or comes to nothing, it waits longer each
- * time: a bad network must not move leadership to and fro. Priority 0 never campaigns by itself and is handed leadership by name only.
+ * time: a bad network must not move leadership to and fro. Priority 0 is handed leadership by name only, and campaigns by itself when
+ * nobody led for five election timeouts.
  *
  * Members say their priority in their answers; who says none, a braft node, has the default.
  */
@@ -62,12 +65,11 @@ export class Precedence {
   letsOthersGoFirst(why: 'silence' | 'asked'): boolean {
     const { env, electionTimeoutMs, readOnly } = this.node
     if (why === 'asked' || this.isAlone) return false
-    if (this.own === 0) return true
     // In read-only mode it would lead without taking tasks.
-    if (!this.isOutranked && !readOnly.isOn) return false
+    if (this.own > 0 && !this.isOutranked && !readOnly.isOn) return false
     const now = env.clock.now()
     this.waitingSince ??= now
-    return now - this.waitingSince < PATIENCE_TIMEOUTS * electionTimeoutMs
+    return now - this.waitingSince < (this.own === 0 ? RELUCTANCE_TIMEOUTS : PATIENCE_TIMEOUTS) * electionTimeoutMs
   }
 
   /** Its leader was heard, and says whether others go first. */

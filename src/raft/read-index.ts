@@ -46,13 +46,18 @@ export class ReadIndexService {
       if (!status.ok) return done(status)
       const told = (applied: Status) => done(applied, applied.ok ? index! : undefined)
       if (index! <= fsmCaller.appliedIndex) return void fsmCaller.whenApplied(index!, told)
+      if (this.node.readOnly.isOn && index! > this.node.log.lastIndex) return done(this.heldBack(index!))
       const stopWaiting = fsmCaller.whenApplied(index!, (applied) => {
         timer.cancel()
         told(applied)
       })
       const expire = () => {
         stopWaiting()
-        told(Status.error(ErrorCode.ETIMEDOUT, `entry ${index} was not applied here in time`))
+        told(
+          this.node.readOnly.isOn
+            ? this.heldBack(index!)
+            : Status.error(ErrorCode.ETIMEDOUT, `entry ${index} was not applied here in time`),
+        )
       }
       const timer = clock.schedule(Math.max(0, deadline - clock.now()), expire, 'read-index.apply')
     })
@@ -68,6 +73,12 @@ export class ReadIndexService {
       done(status, response?.index)
     })
     this.forwarded.set(call, done)
+  }
+
+  /** Its leader sends it nothing before it leaves the mode. */
+  private heldBack(index: LogIndex): Status {
+    const { serverId } = this.node
+    return Status.error(ErrorCode.EREADONLY, `${serverId} is in read-only mode and is not sent entry ${index}: read at the leader`)
   }
 
   handle({ mode }: ReadIndexRequest, answer: Answer<ReadIndexResponse>): void {

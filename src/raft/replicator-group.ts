@@ -132,6 +132,14 @@ export class ReplicatorGroup {
     for (const replicator of this.replicators.values()) replicator.heartbeat()
   }
 
+  /** The interval changed: who waits for a shorter time now must hear of this leader before that, and then again. */
+  restartHeartbeats(): void {
+    for (const replicator of this.replicators.values()) {
+      replicator.heartbeat()
+      replicator.scheduleHeartbeat()
+    }
+  }
+
   /** How the leader sees each of its peers. */
   status(): PeerStatus[] {
     return [...this.replicators].filter(([key]) => !this.retired.has(key)).map(([, replicator]) => replicator.status())

@@ -433,8 +433,9 @@ export class Replicator {
   }
 
   /** At whole multiples of the interval: those of all groups in a process fall together and may travel together. */
-  private scheduleHeartbeat(): void {
+  scheduleHeartbeat(): void {
     const { env, heartbeatMs } = this.node
+    this.heartbeatTimer?.cancel()
     const delayMs = heartbeatMs - (env.clock.now() % heartbeatMs)
     this.heartbeatTimer = env.clock.schedule(
       delayMs > heartbeatMs / 100 ? delayMs : heartbeatMs,

@@ -50,9 +50,7 @@ export function resetElectionTimeout(node: NodeImpl, electionMs: number, maxCloc
   node.observe({ name: 'election-timeout.changed', electionTimeoutMs: electionMs, maxClockDriftMs: node.timeouts.maxClockDriftMs })
   if (node.state === 'FOLLOWER') node.election.onTimeoutChanged()
   if (!node.leads()) return status
-  node.checkQuorum.stop()
-  node.checkQuorum.start()
-  // Who waits for a shorter time now must hear of this leader before that.
-  node.replicators.heartbeat()
+  node.checkQuorum.restart()
+  node.replicators.restartHeartbeats()
   return status
 }

@@ -275,4 +275,24 @@ scenario('a group that nobody writes to keeps its leader and its term', { size: 
   )
 })
 
+scenario(
+  'a leader whose election timeout is cut to less than its heartbeats took goes on leading',
+  { size: 3, killedBy: 'cut-timeout-deposes' },
+  (story) => {
+    const { leader } = story.start()
+    const termOf = () => leader.node!.status().term
+    const term = termOf()
+    for (let offset = 0; offset < 10; offset++) {
+      story.wait(story.T / 7)
+      const reset = (ms: number) => leader.run('story:timeout', (node) => assert.ok(node.resetElectionTimeoutMs(ms, 0).ok))
+      reset(story.T / 20)
+      story.wait(2 * story.T)
+      story.expectLeader(leader)
+      reset(story.T)
+    }
+    assert.is(termOf(), term, 'it was not elected anew')
+    story.expectConverged()
+  },
+)
+
 test.run()

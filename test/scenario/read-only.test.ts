@@ -76,6 +76,27 @@ scenario(
 )
 
 scenario(
+  'a read at a member in read-only mode that lacks what it needs is refused at once, and not left to its deadline',
+  { size: 3, killedBy: 'readonly-read-waits' },
+  (story) => {
+    const n2 = story.start('n1').members[1]!
+    story.write(3)
+    enter(story, n2)
+    const level = story.read(n2, 1)
+    story.wait(story.T / 2)
+    assert.equal([level.answered, level.status.ok], [true, true], 'it lacks nothing')
+
+    story.write(1)
+    const behind = story.read(n2, 1)
+    story.wait(story.T / 2)
+    assert.equal([behind.answered, errorName(behind.status.code)], [true, 'EREADONLY'])
+    assert.match(behind.status.message, 'is in read-only mode and is not sent entry')
+    leave(story, n2)
+    story.expectConverged()
+  },
+)
+
+scenario(
   'without a writable quorum the leader says which members are in read-only mode, and still changes the members',
   { size: 3, joiners: 1, killedBy: 'readonly-majority-takes-tasks' },
   (story) => {

@@ -54,6 +54,16 @@ test('a leader sends heartbeats by the new timeout, and steps down by it', () =>
   assert.ok(after <= 200, `after ${after} ms`)
 })
 
+test('a leader that was heard longer ago than a new timeout has that long from now to be heard', () => {
+  const bench = NodeBench.leader(6)
+  bench.take(2)
+  bench.take(3)
+  bench.advance(90)
+  assert.is(set(bench, 50), 'OK')
+  const after = bench.until('it steps down', () => bench.state === 'FOLLOWER')
+  assert.ok(after >= 49, `after ${after} ms`)
+})
+
 test('a lease, and what is promised to a leader, keep to what the node was started with', () => {
   const options = { leaderLease: true, maxClockDriftMs: T / 10 }
   const leader = NodeBench.leader(6, options)
