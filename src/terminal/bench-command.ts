@@ -27,6 +27,7 @@ export const loadFlags = {
   'key-size': bytesFlag({ default: 32, description: 'bytes of a key (default 32B)' }),
   'value-size': bytesFlag({ default: 128, description: 'bytes of a value (default 128B)' }),
   prefix: Flags.string({ helpValue: '<text>', description: 'what every key begins with (default: one that nobody has)' }),
+  yes: Flags.boolean({ char: 'y', description: 'do not ask; only a production context does' }),
   keep: Flags.boolean({ description: 'leave the keys there' }),
   assert: Flags.string({
     multiple: true,
@@ -72,6 +73,7 @@ type FlagValues = {
   readonly 'key-size': number
   readonly 'value-size': number
   readonly prefix?: string | undefined
+  readonly yes?: boolean
   readonly keep?: boolean
   readonly assert?: string[] | undefined
   readonly compare?: string | undefined
@@ -129,7 +131,7 @@ export type RunBench<W> = (
 export abstract class BenchCommand extends ClusterCommand {
   static override schema = 'raftctl.bench/1'
   static override impact = 'data' as const
-  static override exitCodes: readonly number[] = [3, 4, 5, 6, 7, 8, 11, 13, 130, 143]
+  static override exitCodes: readonly number[] = [3, 4, 5, 6, 7, 8, 11, 12, 13, 130, 143]
   static override seeAlso = ['status', 'kv del']
 
   private readonly ending = new AbortController()
@@ -146,6 +148,10 @@ export abstract class BenchCommand extends ClusterCommand {
     own: Partial<Options> = {},
   ): Promise<Result> {
     const connection = this.connection(flags)
+    if (this.production && !flags.yes) {
+      const message = `${connection.context?.name} is marked as production, and a benchmark slows it for everybody. Run it there?`
+      await this.confirmed({ message, flag: '--yes' })
+    }
     this.listenForEnd()
     const { BenchProgressView } = await import('./bench-progress.js')
     const { printBench } = await import('./bench-view.js')
@@ -168,6 +174,8 @@ export abstract class BenchCommand extends ClusterCommand {
         clusterId,
         error: this.endedBy ?? error,
       })
+    } catch (error) {
+      throw this.endedBy ? this.endedWith(error) : error
     } finally {
       progress.end()
     }
@@ -181,6 +189,12 @@ export abstract class BenchCommand extends ClusterCommand {
         if (process.stderr.isTTY) process.stderr.write('\n')
         this.ending.abort()
       })
+  }
+
+  /** Whoever ended it knows why it did not come to its end; what is left behind is still said. */
+  private endedWith(error: unknown): unknown {
+    const hint = error instanceof CliError ? error.hint : ''
+    return new CliError(this.endedBy!.code, 'ended early', { hint, cause: error })
   }
 
   private get endedBy(): CliError | null {

@@ -27,6 +27,7 @@ export interface BenchPicture {
     readonly p9999Ms: number | null
     readonly maxMs: number | null
   }[]
+  readonly notSent: number
   readonly errors: number
   readonly failures: readonly { readonly code: string; readonly count: number; readonly message: string }[]
   readonly elections: number | null
@@ -111,6 +112,10 @@ export function printBench(out: Output, report: BenchPicture, histograms: readon
   if (report.clientCpu > CLIENT_BOUND)
     out.line(
       `${out.paint('yellow', out.symbol('warning'))} this client used ${Math.round(report.clientCpu * 100)}% of a core: it is what was measured, not the cluster`,
+    )
+  if (report.notSent > 0)
+    out.line(
+      `${out.paint('yellow', out.symbol('warning'))} ${format.many(report.notSent, 'operation')} ${report.notSent === 1 ? 'was' : 'were'} due and not sent: ${format.many(measured.clients, 'client')} cannot hold ${measured.rate?.toLocaleString('en-US')}/s here`,
     )
   if (report.kept) out.line(`the keys are still there; remove them:  raftctl kv del ${report.prefix} --prefix`)
 }

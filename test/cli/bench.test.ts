@@ -18,6 +18,7 @@ let store = new Set<string>()
 let refuseEach = 0
 let puts = 0
 let prefixesDeleted: string[] = []
+let keepsAll = false
 
 const kv: KvHandlers = {
   Range: (call, done) => {
@@ -35,6 +36,8 @@ const kv: KvHandlers = {
   DeleteRange: (call, done) => {
     const prefix = Buffer.from(call.request.key).toString()
     prefixesDeleted.push(prefix)
+    if (keepsAll)
+      return done(toGrpcError(status.RESOURCE_EXHAUSTED, { code: 'E_BUSY', retryable: false, applied: 'no' }, 'too much is proposed'))
     store = new Set([...store].filter((key) => !key.startsWith(prefix)))
     done(null, { header, deleted: 1 })
   },
@@ -48,6 +51,7 @@ test.before.each(() => {
   refuseEach = 0
   puts = 0
   prefixesDeleted = []
+  keepsAll = false
 })
 test.after(() => {
   for (const node of nodes) node.close()
@@ -132,11 +136,38 @@ test('a result is compared with one of the same work, and with no other', async 
   const other = await home.run(['bench', 'put', '-e', nodes[0]!.address, ...small({ '--value-size': '9B', '--compare': file })])
   assert.is(other.exitCode, 2)
   assert.match(other.stderr, 'valueBytes was 128')
+  writeFileSync(file, JSON.stringify({ ...base, ok: false, error: { code: 'E_UNHEALTHY' } }))
+  assert.is((await bench('put', ...small(), '--compare', file, '--tolerance', '100')).data.comparison.length, 3, 'its figures are whole')
+  writeFileSync(file, JSON.stringify({ ...base, ok: false, error: { code: 'E_INTERRUPTED' } }))
+  const failed = await home.run(['bench', 'put', '-e', nodes[0]!.address, ...small(), '--compare', file])
+  assert.is(failed.exitCode, 2)
+  assert.match(failed.stderr, 'is of a run that failed (E_INTERRUPTED)')
   for (const path of ['nothere.json', join(home.directory, 'other.json')]) {
     writeFileSync(join(home.directory, 'other.json'), '{"schema":"raftctl.status/1","data":{}}')
     const { exitCode, stderr } = await home.run(['bench', 'put', '-e', nodes[0]!.address, ...small(), '--compare', path])
     assert.equal([exitCode, /does not exist|holds no result/.test(stderr)], [2, true], stderr)
   }
+})
+
+test('keys that could not be removed are named, also when the bench failed', async () => {
+  keepsAll = true
+  const { data, exitCode } = await bench('put', ...small())
+  assert.equal([exitCode, data.kept], [0, true])
+  refuseEach = 1
+  const run = await home.run(['bench', 'put', '-e', nodes[0]!.address, ...small(), '--prefix', 'left/'])
+  assert.is(run.exitCode, 6)
+  assert.match(run.stderr, 'too much is proposed')
+  assert.match(run.stderr, 'raftctl kv del left/ --prefix')
+})
+
+test('a context that is marked as production asks first', async () => {
+  const added = await home.run(['context', 'add', 'prod', '-e', nodes[0]!.address, '--env', 'production'])
+  assert.is(added.exitCode, 0, added.stderr)
+  const run = await home.run(['bench', 'put', '--context', 'prod', ...small()])
+  assert.is(run.exitCode, 12)
+  assert.match(run.stderr, 'prod is marked as production')
+  assert.is(puts, 0)
+  assert.is((await home.run(['bench', 'put', '--context', 'prod', '--yes', ...small()])).exitCode, 0)
 })
 
 test('the spread is drawn, and written for plotters', async () => {

@@ -14,7 +14,7 @@ export function readBaseline(file: string): Baseline {
   const refuse = (why: string): never => {
     throw new CliError('E_USAGE', `--compare: ${file} ${why}`, { hint: `Make one:  raftctl bench put --json > ${file}` })
   }
-  let document: { schema?: unknown; data?: Partial<BenchReport> }
+  let document: { schema?: unknown; ok?: unknown; error?: { code?: unknown }; data?: Partial<BenchReport> }
   try {
     document = JSON.parse(readFileSync(file, 'utf8'))
   } catch (error) {
@@ -23,6 +23,8 @@ export function readBaseline(file: string): Baseline {
   const { results, measured } = document?.data ?? {}
   if (document?.schema !== 'raftctl.bench/1' || !Array.isArray(results) || results.length === 0 || typeof measured !== 'object')
     return refuse('holds no result of a bench')
+  // One that was slower than was asked for has all its figures.
+  if (document.ok !== true && document.error?.code !== 'E_UNHEALTHY') return refuse(`is of a run that failed (${document.error?.code})`)
   return { file, results, measured: measured as MeasuredWith }
 }
 

@@ -58,7 +58,7 @@ export class Bench implements Disposable {
   }
 
   /** Whatever happens, the keys are removed after it unless they are to stay. */
-  async measure(): Promise<{ readonly meter: Meter; readonly cpu: number }> {
+  async measure(): Promise<{ readonly meter: Meter; readonly cpu: number; readonly notSent: number }> {
     const { workload, durationMs, operations, rate, clients, warmupMs } = this.options
     try {
       if (workload === 'get' || workload === 'mixed') await this.fill()
@@ -70,7 +70,8 @@ export class Bench implements Disposable {
       if (durationMs !== null && !this.watch.signal.aborted) this.meter.endAt(startedAt + durationMs)
       const { user, system } = process.cpuUsage(cpu)
       if (this.meter.count === 0 && load.lastError instanceof KvClientError) throw kvError(load.lastError)
-      return { meter: this.meter, cpu: (user + system) / 1000 / Math.max(1, performance.now() - startedAt) }
+      const cpuShare = (user + system) / 1000 / Math.max(1, performance.now() - startedAt)
+      return { meter: this.meter, cpu: cpuShare, notSent: load.notSent }
     } finally {
       await this.cleanUp()
     }

@@ -28,6 +28,7 @@ const AFTER_FAILURE_MS = 50
 export class Load {
   private begun = 0
   private startedAt = 0
+  private abortedAt = Number.POSITIVE_INFINITY
   /** Why operations fail, if all do. */
   lastError: unknown = null
 
@@ -39,10 +40,23 @@ export class Load {
 
   /** Resolves when all operations that were begun have ended. */
   async run(): Promise<void> {
+    const { clients, signal } = this.options
     // Each client that waits for its time listens.
-    setMaxListeners(this.options.clients + 1, this.options.signal)
+    setMaxListeners(clients + 2, signal)
+    const onAbort = () => (this.abortedAt = performance.now())
+    signal.addEventListener('abort', onAbort)
     this.startedAt = performance.now()
-    await Promise.all(Array.from({ length: this.options.clients }, (_, client) => this.client(client)))
+    await Promise.all(Array.from({ length: clients }, (_, client) => this.client(client)))
+    signal.removeEventListener('abort', onAbort)
+  }
+
+  /** Of those that were due by the end. All clients were busy with others: their time is in no percentile. */
+  get notSent(): number {
+    const { rate, durationMs, operations } = this.options
+    if (rate === null) return 0
+    const lasted = Math.min(this.abortedAt - this.startedAt, durationMs ?? Number.POSITIVE_INFINITY)
+    const due = Math.min(Math.ceil((lasted * rate) / 1000), operations ?? Number.POSITIVE_INFINITY)
+    return Number.isFinite(due) ? Math.max(0, due - this.begun) : 0
   }
 
   /** From 0 to 1. */

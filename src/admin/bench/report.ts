@@ -17,6 +17,8 @@ export interface BenchReport {
   readonly operations: number
   readonly operationsPerSecond: number
   readonly results: readonly LatencyRow[]
+  /** With a rate: operations that were due and never sent, since all clients were busy with others. */
+  readonly notSent: number
   readonly errors: number
   readonly failures: readonly Failures[]
   /** By how much the term rose meanwhile; null when it could not be asked. */

@@ -43,7 +43,9 @@ export async function runBench(connection: Connection, options: BenchOptions, re
   if (before.error) throw before.error
   await refuseForeignKeys({ ...connection, group: cluster.group }, options)
   using bench = new Bench({ ...connection, group: cluster.group }, before.endpoints, options, request)
-  const { meter, cpu } = await bench.measure()
+  const { meter, cpu, notSent } = await bench.measure().catch((error: unknown) => {
+    throw bench.kept ? withKeysLeft(error, options.prefix) : error
+  })
   const after = await look(cluster).catch(() => null)
   if (request.percentileFile !== null) savePercentiles(request.percentileFile, meter)
   const results = meter.rows()
@@ -55,6 +57,7 @@ export async function runBench(connection: Connection, options: BenchOptions, re
     operations: meter.count,
     operationsPerSecond: Math.round((meter.count * 1000) / Math.max(1, elapsedMs)),
     results,
+    notSent,
     errors: meter.errors,
     failures: meter.failures,
     elections: after === null || after.term === null || before.term === null ? null : after.term - before.term,
@@ -89,6 +92,14 @@ async function refuseForeignKeys(connection: Connection, { prefix }: BenchOption
         hint: `Choose another --prefix, or remove them first:  raftctl kv del ${prefix} --prefix`,
       },
     )
+}
+
+/** It failed, and so did the removal of what it wrote. */
+function withKeysLeft(error: unknown, prefix: string): unknown {
+  if (!(error instanceof CliError)) return error
+  const { code, message, hint, details, data } = error
+  const left = `Keys of the bench may still be there; remove them:  raftctl kv del ${prefix} --prefix`
+  return new CliError(code, message, { details, data, cause: error, hint: hint === '' ? left : `${hint}\n${left}` })
 }
 
 function savePercentiles(file: string, meter: Meter): void {

@@ -103,6 +103,23 @@ test('with a rate an operation that a stall holds up counts from when it was due
   assert.ok(meter.rows()[0]!.p50Ms! >= STALL_MS - 50, `${meter.rows()[0]!.p50Ms}`)
 })
 
+test('what was due by the end and could not be sent is counted; without a rate nothing is due', async () => {
+  const ending = new AbortController()
+  const next = (): Operation => ({ name: 'put', perform: () => new Promise((resolve) => setTimeout(resolve, 20)) })
+  const run = async (own: { rate: number | null; durationMs: number | null; signal?: AbortSignal }) => {
+    const load = new Load({ ...forEver, clients: 1, ...own }, next, new Meter())
+    await load.run()
+    return load.notSent
+  }
+  const stalled = await run({ rate: 1000, durationMs: 50 })
+  // At most three were sent within 50 ms.
+  assert.ok(stalled >= 47 && stalled <= 49, `${stalled}`)
+  assert.is(await run({ rate: null, durationMs: 30 }), 0)
+  setTimeout(() => ending.abort(), 10)
+  const aborted = await run({ rate: 1000, durationMs: 60_000, signal: ending.signal })
+  assert.ok(aborted > 0 && aborted < 10_000, `${aborted}: only what was due when it was ended`)
+})
+
 test('failures are counted by their code, and the end does not wait for a rate that is not due any more', async () => {
   const ending = new AbortController()
   const next = (): Operation => ({
