@@ -120,6 +120,8 @@ export interface Checksum {
 export interface FileStat {
   readonly size: number
   readonly isDirectory: boolean
+  /** Names that it has: who writes into a file with several changes what the others read. */
+  readonly links: number
 }
 
 /**

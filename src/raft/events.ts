@@ -62,7 +62,13 @@ export type RaftEvent = EventOrigin &
     /** Everything was dropped: a snapshot holds what comes before `nextIndex`. */
     | { readonly name: 'log.reset'; readonly nextIndex: LogIndex }
     | { readonly name: 'snapshot.saved'; readonly index: LogIndex; readonly snapshotTerm: Term; readonly tookMs: number }
-    | { readonly name: 'snapshot.installed'; readonly index: LogIndex; readonly snapshotTerm: Term; readonly tookMs: number }
+    | {
+        readonly name: 'snapshot.installed'
+        readonly index: LogIndex
+        readonly snapshotTerm: Term
+        readonly tookMs: number
+        readonly filesReused: number
+      }
     | { readonly name: 'snapshot.failed'; readonly what: 'save' | 'install'; readonly status: Status }
     | { readonly name: 'snapshot.sending'; readonly peer: PeerId; readonly index: LogIndex; readonly uri: string }
     /** A member that had lost its past counts again. */

@@ -4,7 +4,14 @@ import type { PeerId } from './peer-id.js'
 import { parseChecksum } from './snapshot-checksum.js'
 import type { SnapshotFetcher } from './snapshot-fetcher.js'
 import { SnapshotFileCopy } from './snapshot-file-copy.js'
-import { SNAPSHOT_LIST, type SnapshotList, type SnapshotMeta, type SnapshotReader, type SnapshotWriter } from './storage.js'
+import {
+  SNAPSHOT_LIST,
+  type SnapshotFileMeta,
+  type SnapshotList,
+  type SnapshotMeta,
+  type SnapshotReader,
+  type SnapshotWriter,
+} from './storage.js'
 
 /** Why a copy ended without a snapshot. */
 export interface CopyFailure {
@@ -36,6 +43,8 @@ export class SnapshotCopier {
   private ending: CopyFailure | null = null
   /** Disk work is under way: the end waits for it. */
   private isBusy = false
+  /** Files that the last snapshot had already. */
+  filesReused = 0
   private doneBytes = 0
   private totalBytes = 0
 
@@ -101,9 +110,24 @@ export class SnapshotCopier {
   private copyNext(): void {
     const name = this.left.shift()
     if (name === undefined) return this.finish()
+    const expected = this.list!.files.get(name)!
+    if (!this.options.node.options.filterBeforeCopyRemote || !this.storage.reuse) return this.copy(name, expected)
+    this.local<SnapshotFileMeta | null>(
+      (next) => this.storage.reuse!(this.writer!, name, expected, next),
+      (reused) => {
+        if (!reused) return this.copy(name, expected)
+        // The next checkpoint makes it durable; what is lost of it before is linked again.
+        this.writer!.addFile(name, reused)
+        this.filesReused++
+        this.doneBytes += reused.size ?? 0
+        this.copyNext()
+      },
+    )
+  }
+
+  private copy(name: string, expected: SnapshotFileMeta): void {
     const { node, fetcher } = this.options
     const writer = this.writer!
-    const expected = this.list!.files.get(name)!
     this.isBusy = true
     this.file = new SnapshotFileCopy(
       { node, fetcher, fileSystem: writer.fileSystem, root: writer.path, name, expected },

@@ -63,11 +63,7 @@ export class SnapshotFileCopy {
       (next) => fileSystem.mkdir(parent, next),
       () =>
         this.disk<undefined>(
-          (next) =>
-            fileSystem.open(this.path, { write: true, create: true }, (status, file) => {
-              this.file = file ?? null
-              next(status)
-            }),
+          (next) => this.open({ exclusive: true }, (status) => (status.code === ErrorCode.EEXIST ? this.openPresent(next) : next(status))),
           () => this.goOn(),
         ),
     )
@@ -75,6 +71,23 @@ export class SnapshotFileCopy {
 
   cancel(): void {
     this.end({ status: Status.error(ErrorCode.ECANCELED, 'the copy was cancelled'), isLocal: false })
+  }
+
+  private open(options: { exclusive: boolean }, done: (status: Status) => void): void {
+    this.options.fileSystem.open(this.path, { write: true, create: true, ...options }, (status, file) => {
+      this.file = file ?? null
+      done(status)
+    })
+  }
+
+  /** What an earlier copy left may be a link to a file of the last snapshot: that one must not change. */
+  private openPresent(done: (status: Status) => void): void {
+    const { fileSystem } = this.options
+    fileSystem.stat(this.path, (found, stat) => {
+      if (!found.ok) return done(found)
+      if (stat!.links <= 1) return this.open({ exclusive: false }, done)
+      fileSystem.unlink(this.path, (status) => (status.ok ? this.open({ exclusive: true }, done) : done(status)))
+    })
   }
 
   /** What is there is taken for the beginning of the file when the whole will be checked; else it goes. */

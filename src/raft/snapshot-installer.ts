@@ -14,6 +14,8 @@ interface Installation {
   answer: Answer<InstallSnapshotResponse> | null
   readonly startedAt: number
   copier: SnapshotCopier | null
+  /** Of those that the last snapshot had already. */
+  filesReused: number
   /** The copy is given up; its end is awaited. */
   cancelled: boolean
   /** Copy again when this copy has ended: the same snapshot is offered from elsewhere. */
@@ -63,7 +65,7 @@ export class SnapshotInstaller {
     if (!parseUri(request)) return answer(Status.error(ErrorCode.EINVAL, `Fail to parse uri=${request.uri}`))
     // The reserve is for the log: a write of it that fails ends the node.
     if (node.space.isShort) return answer(Status.error(ErrorCode.ENOSPC, 'the disk runs short'))
-    this.current = { request, answer, startedAt: node.env.clock.now(), copier: null, cancelled: false, again: false }
+    this.current = { request, answer, startedAt: node.env.clock.now(), copier: null, filesReused: 0, cancelled: false, again: false }
     this.copy(this.current)
   }
 
@@ -119,6 +121,7 @@ export class SnapshotInstaller {
       source,
       fetcher,
       done: (failure, reader) => {
+        current.filesReused = current.copier!.filesReused
         current.copier = null
         if (failure) this.copyFailed(current, failure)
         else this.load(current, reader!)
@@ -160,7 +163,8 @@ export class SnapshotInstaller {
     executor.activity = 'idle'
     const { index, term: snapshotTerm } = current.request.meta.lastIncluded
     if (status.ok) {
-      node.observe({ name: 'snapshot.installed', index, snapshotTerm, tookMs: node.env.clock.now() - current.startedAt })
+      const { filesReused, startedAt } = current
+      node.observe({ name: 'snapshot.installed', index, snapshotTerm, tookMs: node.env.clock.now() - startedAt, filesReused })
       const { answer } = current
       if (answer) this.respond(answer, true)
       return

@@ -130,6 +130,16 @@ export interface SnapshotStorage {
   commit(writer: SnapshotWriter, meta: SnapshotMeta, done: Done): void
   /** Makes durable which files of a copy are complete, so that `create` finds them after a crash. */
   checkpoint(writer: SnapshotWriter, meta: SnapshotMeta, done: Done): void
+  /**
+   * Gives a copy a file of the newest snapshot under that name, without writing it, when it is the very same as `expected` says.
+   * Null: it has none, or cannot; then it is copied. A storage without this copies everything.
+   */
+  reuse?(
+    writer: SnapshotWriter,
+    name: string,
+    expected: SnapshotFileMeta,
+    done: (status: Status, meta?: SnapshotFileMeta | null) => void,
+  ): void
   /** Throws away what was written. */
   discard(writer: SnapshotWriter, done: Done): void
   /** The newest snapshot; ENODATA without one. */

@@ -43,7 +43,9 @@ export class NodeFileSystem implements FileSystem {
   /** ENOENT: there is nothing of that name. */
   stat(path: string, done: (status: Status, stat?: FileStat) => void): void {
     fs.stat(path, (error, stat) =>
-      this.post(() => (error ? done(toStatus(error)) : done(Status.OK, { size: stat.size, isDirectory: stat.isDirectory() }))),
+      this.post(() =>
+        error ? done(toStatus(error)) : done(Status.OK, { size: stat.size, isDirectory: stat.isDirectory(), links: stat.nlink }),
+      ),
     )
   }
 

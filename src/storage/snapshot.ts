@@ -15,6 +15,7 @@ import { makeDirectory } from './make-directory.js'
 import { join } from './paths.js'
 import { ProtoBufFile } from './protobuf-file.js'
 import { directoriesOf, removeUnlisted, settleFile, syncFile, verifyFile } from './snapshot-files.js'
+import { linkSame } from './snapshot-link.js'
 import { SNAPSHOT_LIST_CODEC } from './snapshot-list.js'
 import { LocalSnapshotReader } from './snapshot-reader.js'
 import type { SnapshotSeal } from './snapshot-seal.js'
@@ -182,6 +183,24 @@ export class LocalSnapshotStorage implements SnapshotStorage {
       ],
       done,
     )
+  }
+
+  reuse(
+    writer: SnapshotWriter,
+    name: string,
+    expected: SnapshotFileMeta,
+    done: (status: Status, meta?: SnapshotFileMeta | null) => void,
+  ): void {
+    if (this.failure) return this.refuse(this.failure, done)
+    const { fileSystem, checksum } = this.options
+    const { path } = this.own(writer)
+    this.open((opened, reader) => {
+      if (!opened.ok) return done(Status.OK, null)
+      linkSame({ fileSystem, checksum, reader: reader!, directory: path, name, expected }, (status, meta) => {
+        reader!.close()
+        done(status, meta)
+      })
+    })
   }
 
   discard(writer: SnapshotWriter, done: Done): void {

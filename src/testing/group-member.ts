@@ -24,6 +24,7 @@ export const DATA_DIRECTORY = '/data'
 export type NodeLimits = Pick<
   NodeOptions,
   | 'snapshotThrottleBytesPerSecond'
+  | 'filterBeforeCopyRemote'
   | 'heldLogBytesMax'
   | 'pendingTasksMax'
   | 'pendingBytesMax'

@@ -162,6 +162,16 @@ export class SimDisk {
     this.pending = later
   }
 
+  /** How many names something has now. */
+  linksOf(node: SimNode): number {
+    const count = (directory: SimDirectory): number => {
+      let sum = 0
+      for (const each of directory.names.values()) sum += (each === node ? 1 : 0) + (each.isDirectory ? count(each) : 0)
+      return sum
+    }
+    return count(this.root)
+  }
+
   /** Of all files on it. */
   usedBytes(): number {
     const seen = new Set<SimNode>()

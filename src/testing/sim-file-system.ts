@@ -81,8 +81,9 @@ export class SimFileSystem implements FileSystem {
   stat(path: string, done: (status: Status, stat?: FileStat) => void): void {
     let node: SimNode | null = null
     this.run('disk:stat', path, { effect: () => ((node = this.disk.lookup(path)) ? 0 : ErrorCode.ENOENT), late: true }, (status) => {
-      if (status.ok) done(status, { size: node!.isDirectory ? 0 : node!.size, isDirectory: node!.isDirectory })
-      else done(status)
+      if (!status.ok) return done(status)
+      const { size, isDirectory } = node!.isDirectory ? { size: 0, isDirectory: true } : { size: node!.size, isDirectory: false }
+      done(status, { size, isDirectory, links: this.disk.linksOf(node!) })
     })
   }
 

@@ -1,9 +1,10 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { Done } from '../../src/raft/closure.js'
 import type { Status } from '../../src/raft/errors.js'
 import type { AppendEntriesResponse, GetFileRequest, InstallSnapshotResponse } from '../../src/raft/messages.js'
 import type { NodeImpl } from '../../src/raft/node-impl.js'
-import type { SnapshotMeta } from '../../src/raft/storage.js'
+import type { SnapshotMeta, SnapshotWriter } from '../../src/raft/storage.js'
 import type { LogIndex } from '../../src/raft/types.js'
 import type { SimInode } from '../../src/testing/sim-inode.js'
 import type { SimMember } from '../simulation/member.js'
@@ -14,6 +15,7 @@ import { type Story, scenario } from './scenario.js'
 
 const impl = (member: SimMember): NodeImpl => member.node!.handler as NodeImpl
 const MIB = 1024 * 1024
+const TABLE = 'table'
 
 /** Machines whose snapshots take a while to copy. */
 const LARGE = { createMachine: (listener: ConstructorParameters<typeof RegisterMachine>[0]) => new RegisterMachine(listener, 8 * MIB) }
@@ -195,6 +197,51 @@ scenario('G05 a follower that restarts amid a copy goes on with what it has', { 
   assert.ok(before > 4 * MIB, `${before} bytes`)
   assert.ok(bytes() - before < 6 * MIB, `${bytes() - before} bytes were asked for after the restart`)
 })
+
+/** A machine that keeps, besides its state, a table that never changes. */
+class TableMachine extends RegisterMachine {
+  override onSnapshotSave(writer: SnapshotWriter, done: Done): void {
+    const path = `${writer.path}/${TABLE}`
+    const { fileSystem } = writer
+    fileSystem.open(path, { write: true, create: true }, (opened, file) => {
+      if (!opened.ok) return done(opened)
+      file!.write([Buffer.alloc(8 * MIB, 'row')], 0, (written) =>
+        file!.close(() => (written.ok && writer.addFile(TABLE).ok ? super.onSnapshotSave(writer, done) : done(written))),
+      )
+    })
+  }
+}
+
+scenario(
+  'G05 of a snapshot that is copied, what the last one has already is linked, and the machine loads it; after a power loss too',
+  { size: 3, createMachine: (listener) => new TableMachine(listener), node: { filterBeforeCopyRemote: true } },
+  (story) => {
+    const { cluster } = story
+    const { leader, late } = leaveBehind(story)
+    const asked = requestsOf<GetFileRequest>(story, 'getFile')
+    const askedFor = (name: string) => asked.filter(({ request }) => request.filename === name).length
+    story.restart(late)
+    story.await('n3 has the first', () => late.node?.status().snapshotId.index !== 0 && isLevel(story, late))
+    assert.ok(askedFor(TABLE) > 8, 'it had none before')
+    cluster.kill(late)
+    const [tables, states] = [askedFor(TABLE), askedFor(STATE_FILE)]
+    story.write(20)
+    const cut = cutLog(story, leader)
+    const reused: number[] = []
+    const { onEvent } = cluster
+    cluster.onEvent = (member, event) => {
+      if (event.name === 'snapshot.installed') reused.push(event.filesReused)
+      onEvent(member, event)
+    }
+    story.restart(late)
+    story.await('n3 has the next', () => late.node?.status().snapshotId.index === cut && isLevel(story, late))
+    assert.equal([askedFor(TABLE), askedFor(STATE_FILE)], [tables, states + 1])
+    assert.equal(reused, [2], 'the table, and an empty filler')
+    cluster.crash(late)
+    story.restart(late)
+    story.expectConverged()
+  },
+)
 
 scenario(
   'G06 what an earlier copy left is not believed: a spoilt part is noticed, and copied anew',

@@ -31,7 +31,9 @@ export class DurableFileSystem implements FileSystem {
   stat(path: string, done: (status: Status, stat?: FileStat) => void): void {
     const node = this.lookup(path)
     this.later(() =>
-      node ? done(Status.OK, { size: node.isDirectory ? 0 : node.durableSize, isDirectory: node.isDirectory }) : done(this.missing(path)),
+      node
+        ? done(Status.OK, { size: node.isDirectory ? 0 : node.durableSize, isDirectory: node.isDirectory, links: 1 })
+        : done(this.missing(path)),
     )
   }
 

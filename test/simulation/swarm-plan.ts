@@ -102,6 +102,7 @@ export function planOf(seed: number): SwarmPlan {
     node: {
       snapshotThrottleBytesPerSecond: more.pick([0, 0, 0, 200_000, 2_000_000]),
       appendCacheSize: e.pick([0, 8]),
+      filterBeforeCopyRemote: new SimRandom(seed).fork('copies').chance(0.5),
       // Two clocks at 1 ± 0.01 differ by 2 % of T after T; with clocks that jump there are no leases.
       ...(faults.clockJump === 0 && l.chance(0.4)
         ? { leaderLease: true, maxClockDriftMs: electionTimeoutMs * l.between(0.025, 0.25) }

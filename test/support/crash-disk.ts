@@ -107,7 +107,7 @@ export class CrashDisk implements FileSystem {
 
   stat(path: string, done: (status: Status, stat?: FileStat) => void): void {
     const node = this.disk.lookup(path)
-    const stat = node && { size: node.isDirectory ? 0 : node.size, isDirectory: node.isDirectory }
+    const stat = node && { size: node.isDirectory ? 0 : node.size, isDirectory: node.isDirectory, links: this.disk.linksOf(node) }
     this.answer(() => (stat ? done(Status.OK, stat) : done(Status.error(ErrorCode.ENOENT, `${path} is missing`))))
   }
 

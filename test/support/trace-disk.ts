@@ -137,7 +137,11 @@ export class TraceDisk implements FileSystem {
 
   stat(path: string, done: (status: Status, stat?: FileStat) => void): void {
     const node = this.lookup(path)
-    const stat = node && { size: node.isDirectory ? 0 : node.content.length, isDirectory: node.isDirectory }
+    const stat = node && {
+      size: node.isDirectory ? 0 : node.content.length,
+      isDirectory: node.isDirectory,
+      links: linksIn(this.root, node),
+    }
     this.later(() => (stat ? done(Status.OK, stat) : done(missing(path))))
   }
 
@@ -301,6 +305,12 @@ export class TraceDisk implements FileSystem {
 function newFile(bytes: Buffer): TraceFileNode {
   const content = Buffer.from(bytes)
   return { isDirectory: false, content, durable: content, durableSince: new Map(), sectors: new Map(), sizes: [] }
+}
+
+function linksIn(directory: TraceDirectory, wanted: TraceNode): number {
+  let sum = 0
+  for (const node of directory.names.values()) sum += (node === wanted ? 1 : 0) + (node.isDirectory ? linksIn(node, wanted) : 0)
+  return sum
 }
 
 function newDirectory(): TraceDirectory {

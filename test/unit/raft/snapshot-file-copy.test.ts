@@ -34,9 +34,11 @@ class Bench {
     readonly source: Buffer,
     expected: SnapshotFileMeta = { checksum: formatChecksum(crc32c(source)), size: source.length },
     present: Buffer | null = null,
+    prepare: (disk: CrashDisk) => void = () => {},
   ) {
     this.transport.clock = this.environment.clock
     if (present) this.disk.put(PATH, present)
+    prepare(this.disk)
     const receiving = new SnapshotThrottle(this.environment.clock, 0)
     const node = {
       env: this.environment,
@@ -177,6 +179,18 @@ test('G06 a copy goes on behind what is there, and starts anew when that was spo
   const whole = new Bench(source, undefined, source)
   whole.giveAll()
   assert.equal([whole.outcome, whole.copied], ['OK', source])
+})
+
+test('a file that another snapshot shares is not written into: the copy has one of its own', () => {
+  const source = content(PIECE_BYTES + 17)
+  for (const expected of [undefined, { size: source.length }]) {
+    const shared = content(100).fill(7)
+    const bench = new Bench(source, expected, shared, ({ disk }) => disk.link(PATH, '/snapshot/last'))
+    assert.is(bench.asked[0], 0)
+    bench.giveAll()
+    assert.equal([bench.outcome, bench.copied], ['OK', source])
+    assert.equal(bench.disk.bytesOf('/snapshot/last'), shared)
+  }
 })
 
 test('a source whose file is not what its list says is refused', () => {

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import type { Done } from '../../../src/raft/closure.js'
-import { Status } from '../../../src/raft/errors.js'
+import { ErrorCode, Status } from '../../../src/raft/errors.js'
 import { formatChecksum } from '../../../src/raft/snapshot-checksum.js'
 import type { SnapshotMeta, SnapshotReader, SnapshotWriter } from '../../../src/raft/storage.js'
 import { checksum } from '../../../src/storage/checksum.js'
@@ -42,8 +42,9 @@ function write(path: string, text: string, options: { sync?: boolean } = {}): St
     })
 }
 
+/** From 1000 on the table stays as it is. */
 function filesOf(index: number): Record<string, string> {
-  return { data: `data of ${index} `.repeat(80), 'sub/more/table': `table of ${index}` }
+  return { data: `data of ${index} `.repeat(80), 'sub/more/table': `table of ${Math.min(index, 1000)}` }
 }
 
 /** Saves a snapshot as the executor does it. */
@@ -86,6 +87,20 @@ const copySteps = (index: number): Step[] => [
   ]),
   ({ storage, writer }, done) => storage.commit(writer!, snapshotMeta(index), done),
 ]
+
+/** Such a copy that finds the table in the last snapshot. */
+function linkSteps(index: number): Step[] {
+  const steps = copySteps(index)
+  const text = filesOf(index)['sub/more/table']!
+  const link: Step = ({ storage, writer }, done) => {
+    const expected = { checksum: formatChecksum(checksum.crc32c(Buffer.from(text))), size: text.length }
+    storage.reuse(writer!, 'sub/more/table', expected, (status, meta) => {
+      if (status.ok && meta) writer!.addFile('sub/more/table', meta)
+      done(status.ok && !meta ? Status.error(ErrorCode.ENOENT, 'it was not linked') : status)
+    })
+  }
+  return [...steps.slice(0, 3), link, ...steps.slice(4)]
+}
 
 /** The newest snapshot, every file of it checked. */
 function read({ storage, world, newest }: Opened): string {
@@ -140,7 +155,7 @@ function snapshotCase(title: string, options: { from: number | null; to: number;
       return read(opened)
     },
     isLegal: (found, answered) => found === `${to}` || (answered < steps.length && found === `${from ?? 'none'}`),
-    next: { run: (opened, done) => save(50)(opened, done), makes: () => '50' },
+    next: { run: (opened, done) => save(2000)(opened, done), makes: () => '2000' },
   }
 }
 
@@ -172,6 +187,10 @@ test('every state that a power loss may leave of a copy: what counts as complete
     snapshotCase('the first copy', { from: null, to: 7, steps: copySteps(7) }),
     snapshotCase('a newer copy', { from: 3, to: 7, steps: copySteps(7) }),
   )
+})
+
+test('every state that a power loss may leave of a copy that links a file of the last snapshot', () => {
+  checkCrashes(75, snapshotCase('a linked table', { from: 1000, to: 1005, steps: linkSteps(1005) }))
 })
 
 test.run()
