@@ -54,6 +54,10 @@ export default class NodeStart extends BaseCommand {
       helpValue: '<bytes/s>',
       description: 'how fast a snapshot may be sent or fetched, such as 50MB/s',
     }),
+    'snapshot-max-copies': Flags.string({
+      helpValue: '<count>',
+      description: 'how many snapshots are fetched at a time, of all groups together (default: 1000)',
+    }),
     checksum: Flags.option({ options: ['crc32c', 'murmur32'] as const, default: 'crc32c' })({
       description: 'of new log entries; murmur32 as braft writes it where its processor has no CRC',
     }),
@@ -88,6 +92,7 @@ export default class NodeStart extends BaseCommand {
     const { adoptionProblem } = await import('../../src/admin/adoption.js')
     const { 'cluster-id': clusterId, 'bootstrap-token': bootstrapToken, 'election-timeout': electionTimeout } = flags
     const { 'snapshot-interval': snapshotInterval, 'snapshot-max-rate': snapshotMaxRate, 'enable-faults': enableFaults } = flags
+    const { 'snapshot-max-copies': snapshotMaxCopies } = flags
     const { 'leader-lease': leaderLease, 'max-clock-drift': maxClockDrift } = flags
     const { 'log-level': logLevel, 'log-file': logFile, ...plain } = flags
     const nodeFlags = {
@@ -97,6 +102,7 @@ export default class NodeStart extends BaseCommand {
       electionTimeout,
       snapshotInterval,
       snapshotMaxRate,
+      snapshotMaxCopies,
       leaderLease,
       maxClockDrift,
       enableFaults,

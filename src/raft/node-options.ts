@@ -1,5 +1,6 @@
 import type { Configuration } from './configuration.js'
 import type { Environment } from './environment.js'
+import type { InstallTasks } from './install-tasks.js'
 import type { StateMachine } from './raft.js'
 import type { IdentityStorage, LogStorage, RaftMetaStorage, SnapshotStorage } from './storage.js'
 import type { AskStanding } from './survey.js'
@@ -18,6 +19,8 @@ export interface NodeOptions {
   readonly snapshotIntervalMs?: number
   /** Bytes per second that copying snapshots may take here, sending and receiving each; 0: as many as there are. Default 0. */
   readonly snapshotThrottleBytesPerSecond?: number
+  /** How many nodes that share it may copy a snapshot from their leaders at a time. Absent: as many as are asked to. */
+  readonly installTasks?: InstallTasks
   /**
    * Of a snapshot that is copied from another member, files that this member's last snapshot has under the same name, with the same
    * checksum and size, are linked instead of copied (braft filter_before_copy_remote). It is worth it for machines with many files,

@@ -16,6 +16,8 @@ interface Installation {
   copier: SnapshotCopier | null
   /** Of those that the last snapshot had already. */
   filesReused: number
+  /** The copy is over, however it ended: others may begin theirs. */
+  readonly finishTask: () => void
   /** The copy is given up; its end is awaited. */
   cancelled: boolean
   /** Copy again when this copy has ended: the same snapshot is offered from elsewhere. */
@@ -65,7 +67,18 @@ export class SnapshotInstaller {
     if (!parseUri(request)) return answer(Status.error(ErrorCode.EINVAL, `Fail to parse uri=${request.uri}`))
     // The reserve is for the log: a write of it that fails ends the node.
     if (node.space.isShort) return answer(Status.error(ErrorCode.ENOSPC, 'the disk runs short'))
-    this.current = { request, answer, startedAt: node.env.clock.now(), copier: null, filesReused: 0, cancelled: false, again: false }
+    const finishTask = this.beginTask()
+    if (!finishTask) return answer(Status.error(ErrorCode.EBUSY, 'as many snapshots are being copied to here as may be at a time'))
+    this.current = {
+      request,
+      answer,
+      startedAt: node.env.clock.now(),
+      copier: null,
+      filesReused: 0,
+      finishTask,
+      cancelled: false,
+      again: false,
+    }
     this.copy(this.current)
   }
 
@@ -77,6 +90,11 @@ export class SnapshotInstaller {
     current.cancelled = true
     current.again = false
     current.copier.cancel(reason)
+  }
+
+  private beginTask(): (() => void) | null {
+    const { installTasks } = this.node.options
+    return installTasks ? installTasks.begin() : () => {}
   }
 
   /** Everything in it is committed here, or in the log with the same end: then the leader's word commits it (Raft §5.4). */
@@ -124,7 +142,10 @@ export class SnapshotInstaller {
         current.filesReused = current.copier!.filesReused
         current.copier = null
         if (failure) this.copyFailed(current, failure)
-        else this.load(current, reader!)
+        else {
+          current.finishTask()
+          this.load(current, reader!)
+        }
         executor.release()
       },
     })
@@ -137,6 +158,7 @@ export class SnapshotInstaller {
       current.again = false
       return this.copy(current)
     }
+    current.finishTask()
     this.finish(current, status)
     if (isLocal && status.code === ErrorCode.EIO) node.onError(new RaftError(ErrorType.SNAPSHOT, status))
   }

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { MACHINES, type MachineKind, machineKindOf } from '../machines/machine.js'
 import { Configuration } from '../raft/configuration.js'
+import { INSTALL_TASKS_MAX } from '../raft/install-tasks.js'
 import { PeerId } from '../raft/peer-id.js'
 import { DEFAULT_PRIORITY, PRIORITY_MAX } from '../raft/precedence.js'
 import { PEER_PROTOCOLS, type PeerProtocol } from '../rpc/peer-channel.js'
@@ -22,6 +23,7 @@ export interface NodeFlags {
   readonly moved?: boolean | undefined
   readonly snapshotInterval?: string | undefined
   readonly snapshotMaxRate?: string | undefined
+  readonly snapshotMaxCopies?: string | undefined
   readonly checksum?: string | undefined
   readonly leaderLease?: boolean | undefined
   readonly maxClockDrift?: string | undefined
@@ -63,6 +65,8 @@ export interface NodeConfiguration {
   readonly snapshotIntervalMs: number
   /** How fast a snapshot is sent or fetched; 0: as fast as it goes. */
   readonly snapshotBytesPerSecond: number
+  /** How many snapshots are fetched at a time, of all groups together. */
+  readonly snapshotCopiesMax: number
   /** What entries carry that this node writes to its log as leader, or receives from a braft leader. */
   readonly checksum: ChecksumName
   /** The leader answers reads of mode lease by its clock. */
@@ -139,6 +143,7 @@ export function parseConfiguration(flags: NodeFlags): NodeConfiguration {
     priority: priorityOf(flags.priority ?? String(DEFAULT_PRIORITY)),
     snapshotIntervalMs: snapshotIntervalOf(flags.snapshotInterval ?? SNAPSHOT_INTERVAL_DEFAULT),
     snapshotBytesPerSecond: rateOf(flags.snapshotMaxRate ?? '0'),
+    snapshotCopiesMax: copiesOf(flags.snapshotMaxCopies ?? String(INSTALL_TASKS_MAX)),
     mixed: mixedOf(flags, [peerId, ...members, ...join]),
     transport: transportOf(flags.transport ?? 'grpc'),
     faultsEnabled: flags.enableFaults ?? false,
@@ -319,6 +324,12 @@ function transportOf(text: string): PeerProtocol {
   return protocol
 }
 
+function copiesOf(text: string): number {
+  const count = Number(text)
+  if (/^\d+$/.test(text) && count >= 1 && Number.isSafeInteger(count)) return count
+  throw usage(`--snapshot-max-copies "${text}" is no number of copies`, 'Give how many snapshots may be fetched at a time, at least 1.')
+}
+
 function checksumOf(text: string): ChecksumName {
   const name = CHECKSUMS.find((known) => known === text)
   if (!name) throw usage(`--checksum "${text}" is not known`, `Use one of ${CHECKSUMS.join(', ')}.`)
@@ -350,6 +361,7 @@ export function describeConfiguration(configuration: NodeConfiguration): Record<
     'election-timeout': `${configuration.electionTimeoutMs}ms`,
     'snapshot-interval': `${configuration.snapshotIntervalMs}ms`,
     'snapshot-max-rate': String(configuration.snapshotBytesPerSecond),
+    'snapshot-max-copies': String(configuration.snapshotCopiesMax),
     checksum: configuration.checksum,
     'leader-lease': String(configuration.leaderLease),
     'max-clock-drift': `${configuration.maxClockDriftMs}ms`,

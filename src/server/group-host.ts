@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { HostedMachine } from '../machines/machine.js'
 import type { Environment, FileSystem } from '../raft/environment.js'
 import { ErrorCode, type Status } from '../raft/errors.js'
+import type { InstallTasks } from '../raft/install-tasks.js'
 import { Node } from '../raft/node.js'
 import type { IdentityStorage } from '../raft/storage.js'
 import type { AskStanding } from '../raft/survey.js'
@@ -29,6 +30,8 @@ export interface GroupHostOptions {
   readonly fileSystem: FileSystem
   readonly identity: ProcessIdentity
   readonly faults: Faults
+  /** Of all groups in this process. */
+  readonly installTasks: InstallTasks
   /** Of the node's start: the process is who its directory says. Other groups lie beside it and say nothing of that. */
   readonly isHome: boolean
 }
@@ -84,6 +87,7 @@ export class GroupHost {
             snapshotStorage: this.storage.snapshotStorage,
             snapshotIntervalMs: configuration.snapshotIntervalMs,
             snapshotThrottleBytesPerSecond: configuration.snapshotBytesPerSecond,
+            installTasks: this.options.installTasks,
             identityStorage: this.introducing(this.storage.identityStorage),
             standing: configuration.standing,
             bootId: identity.bootId,

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import type { FileSystem } from '../raft/environment.js'
 import type { RaftEvent } from '../raft/events.js'
+import { InstallTasks } from '../raft/install-tasks.js'
 import type { Node } from '../raft/node.js'
 import { callGuard } from '../rpc/call-guard.js'
 import { EventLog } from '../rpc/event-log.js'
@@ -153,9 +154,11 @@ export class NodeProcess {
       const fileSystem = timedFileSystem(faults.enabled ? faultyFileSystem(disk, faults, environment.executor) : disk, (ms) =>
         this.metrics.observeSync(ms),
       )
-      this.group = new GroupHost({ ...effective, environment, fileSystem, identity, faults, isHome: true })
+      const installTasks = new InstallTasks(configuration.snapshotCopiesMax)
+      const shared = { environment, fileSystem, identity, faults, installTasks }
+      this.group = new GroupHost({ ...effective, ...shared, isHome: true })
       await this.group.start((node) => this.nodes.add(node))
-      this.runTimeGroups = new RunTimeGroups({ configuration, environment, fileSystem, identity, faults, nodes: this.nodes, log })
+      this.runTimeGroups = new RunTimeGroups({ ...shared, configuration, nodes: this.nodes, log })
       this.watchSpace(fileSystem)
       // Their founders may be missing, and nobody waits for those.
       void this.runTimeGroups.openAll()

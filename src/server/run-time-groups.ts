@@ -2,6 +2,7 @@ import { MACHINES, machineKindOf } from '../machines/machine.js'
 import { Configuration } from '../raft/configuration.js'
 import type { FileSystem } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
+import type { InstallTasks } from '../raft/install-tasks.js'
 import type { Node } from '../raft/node.js'
 import { PeerId } from '../raft/peer-id.js'
 import type { HostedGroup } from '../rpc/control-host.js'
@@ -26,6 +27,7 @@ export interface RunTimeGroupsOptions {
   readonly fileSystem: FileSystem
   readonly identity: ProcessIdentity
   readonly faults: Faults
+  readonly installTasks: InstallTasks
   readonly nodes: NodeManager<Node>
   readonly log: Logger
 }
@@ -188,11 +190,11 @@ export class RunTimeGroups {
 
   /** Starts the node of a group. Resolves once it takes part, which a founder does when all are there, or cannot. */
   private async run(entry: Entry, record: GroupRecord, found: Parameters<typeof configurationFor>[1] = null): Promise<void> {
-    const { environment, fileSystem, identity, faults, nodes, log } = this.options
+    const { environment, fileSystem, identity, faults, installTasks, nodes, log } = this.options
     if (this.closed) return
     const configuration = configurationFor(this.configurationOf(record), found)
     const host = new GroupHost({
-      ...{ directory: this.directories.of(record.group), configuration, environment, fileSystem, identity, faults },
+      ...{ directory: this.directories.of(record.group), configuration, environment, fileSystem, identity, faults, installTasks },
       isHome: false,
     })
     entry.host = host

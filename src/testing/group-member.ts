@@ -25,6 +25,7 @@ export type NodeLimits = Pick<
   NodeOptions,
   | 'snapshotThrottleBytesPerSecond'
   | 'filterBeforeCopyRemote'
+  | 'installTasks'
   | 'heldLogBytesMax'
   | 'pendingTasksMax'
   | 'pendingBytesMax'

@@ -2,6 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Done } from '../../src/raft/closure.js'
 import type { Status } from '../../src/raft/errors.js'
+import { InstallTasks } from '../../src/raft/install-tasks.js'
 import type { AppendEntriesResponse, GetFileRequest, InstallSnapshotResponse } from '../../src/raft/messages.js'
 import type { NodeImpl } from '../../src/raft/node-impl.js'
 import type { SnapshotMeta, SnapshotWriter } from '../../src/raft/storage.js'
@@ -313,6 +314,28 @@ scenario('G07 an answer that is lost is asked for again, and takes the place of 
   story.expectConverged()
   assert.is(new Set(offers.map(({ request }) => request.uri)).size, 1, 'all under one address, so that the copy goes on')
 })
+
+const fullTasks = new InstallTasks(1)
+
+scenario(
+  'G10 a member whose process copies as many snapshots as it may is offered one again, now and then, and hears its leader meanwhile',
+  { size: 3, node: { installTasks: fullTasks } },
+  (story) => {
+    const giveUp = fullTasks.begin()!
+    const { leader, late } = leaveBehind(story)
+    const offers = requestsOf(story, 'installSnapshot')
+    const { term } = leader.node!.status()
+    story.restart(late)
+    story.await('n3 is up', () => late.node?.status().state === 'FOLLOWER')
+    story.wait(30 * story.T)
+    assert.ok(offers.length >= 7 && offers.length < 20, `${offers.length} offers in 30 T`)
+    assert.equal([leader.node!.status().term, late.node!.status().state], [term, 'FOLLOWER'], 'it hears its leader and does not campaign')
+    story.write(5)
+    giveUp()
+    story.expectConverged()
+    assert.is(fullTasks.count, 0)
+  },
+)
 
 /** A copy takes sixteen seconds, and a snapshot is taken every three. */
 const SLOW_COPY = {

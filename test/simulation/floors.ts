@@ -42,7 +42,7 @@ export const FLOORS_PER_100_SEEDS: Counters = {
   full: 2,
   readError: 20,
   slowDisk: 20,
-  rot: 10,
+  rot: 8,
   misdirected: 5,
   stale: 10,
   found: 10,

@@ -1,68 +1,13 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Done } from '../../../src/raft/closure.js'
 import { ErrorCode, errorName, Status } from '../../../src/raft/errors.js'
-import type { InstallSnapshotResponse } from '../../../src/raft/messages.js'
-import { PeerId } from '../../../src/raft/peer-id.js'
-import type { SnapshotFileMeta, SnapshotReader } from '../../../src/raft/storage.js'
 import { asTerm } from '../../../src/raft/types.js'
 import { batch, peer } from '../../support/entries.js'
-import { FakeSnapshotStorage } from '../../support/fake-snapshot-storage.js'
-import { type Answered, FakeMetaStorage, NodeBench, T } from '../../support/node-bench.js'
-import { snapshotMeta } from '../../support/snapshot-bench.js'
-
-const PEERS = ['127.0.0.1:1:0:0', '127.0.0.1:2:0:0', '127.0.0.1:3:0:0']
-
-/** A follower in term 5 that is offered snapshots; its machine loads when told to. */
-class Bench extends NodeBench {
-  load: Done | null = null
-
-  constructor(readonly storage: FakeSnapshotStorage | null = new FakeSnapshotStorage()) {
-    super({ meta: new FakeMetaStorage({ term: asTerm(5), votedFor: PeerId.EMPTY }), snapshotIntervalMs: 0, snapshotStorage: storage })
-    Object.assign(this.machine, { onSnapshotLoad: (_reader: SnapshotReader, done: Done) => (this.load = done) })
-    this.init()
-  }
-
-  override settle(): void {
-    do super.settle()
-    while (this.storage?.completeOne())
-  }
-
-  offer(index: number, options: { term?: number; uri?: string; from?: number } = {}): Answered<InstallSnapshotResponse> {
-    const { term = 5, from = 2 } = options
-    const { uri = `remote://127.0.0.1:${from}/77` } = options
-    const meta = snapshotMeta(index, term, PEERS)
-    const request = { groupId: 'g', serverId: peer(from), peerId: peer(1), term: asTerm(term), meta, uri }
-    return this.ask<InstallSnapshotResponse>((answer) => this.impl.handleInstallSnapshot(request, answer))
-  }
-
-  /** The source answers with the list of a snapshot, one without files unless the test says otherwise. */
-  give(index: number, term = 5, files: ReadonlyMap<string, SnapshotFileMeta> = new Map()): this {
-    this.storage!.list = { meta: snapshotMeta(index, term, PEERS), files }
-    this.transport
-      .open('getFile')
-      .at(-1)!
-      .finish(Status.OK, { eof: true, data: Buffer.alloc(0), crc32c: 0 })
-    this.settle()
-    return this
-  }
-
-  loaded(status = Status.OK): this {
-    this.load!(status)
-    this.settle()
-    return this
-  }
-
-  get progress(): string {
-    return this.node.status().snapshot.state
-  }
-}
-
-const told = ({ status, response }: Answered<InstallSnapshotResponse>) =>
-  status === null ? 'held' : status.ok ? `${response!.success} ${response!.term}` : errorName(status.code)
+import { InstallBench, told } from '../../support/install-bench.js'
+import { T } from '../../support/node-bench.js'
 
 test('a snapshot is copied, loaded and told to the log before the call is answered', () => {
-  const bench = new Bench()
+  const bench = new InstallBench()
   const offered = bench.offer(20)
   assert.equal([told(offered), bench.progress], ['held', 'downloading'])
   bench.give(20)
@@ -91,7 +36,7 @@ test('a list of another snapshot than was offered is not copied from', () => {
     [21, 5],
     [20, 4],
   ] as const) {
-    const bench = new Bench()
+    const bench = new InstallBench()
     const offered = bench.offer(20)
     bench.give(index, term)
     assert.equal([told(offered), bench.progress], ['ECORRUPT', 'idle'])
@@ -104,7 +49,7 @@ test('a list of another snapshot than was offered is not copied from', () => {
 })
 
 test('of what an earlier copy completed only files stay that are the very same at the source', () => {
-  const bench = new Bench()
+  const bench = new InstallBench()
   const file = (crc: string) => ({ checksum: `crc32c:${crc}`, size: 3 })
   const uncheckable = { checksum: 'md5:1', size: 3 }
   bench.storage!.present = new Map([
@@ -124,7 +69,7 @@ test('of what an earlier copy completed only files stay that are the very same a
 })
 
 test('while it installs, entries are refused, heartbeats are fine, and it does not campaign', () => {
-  const bench = new Bench()
+  const bench = new InstallBench()
   bench.offer(20)
   assert.is(bench.append(2, 5, { entries: batch(1, 5, ['a']) }).status!.code, ErrorCode.EBUSY)
   assert.is(bench.append(2, 5).response!.success, true)
@@ -139,7 +84,7 @@ test('while it installs, entries are refused, heartbeats are fine, and it does n
 })
 
 test('the same snapshot again takes the place of the call before, also while it loads', () => {
-  const bench = new Bench()
+  const bench = new InstallBench()
   const first = bench.offer(20)
   const second = bench.offer(20)
   assert.equal([told(first), told(second)], ['EINTR', 'held'])
@@ -152,7 +97,7 @@ test('the same snapshot again takes the place of the call before, also while it 
 })
 
 test('the same snapshot from elsewhere is copied from there, with what is complete', () => {
-  const bench = new Bench()
+  const bench = new InstallBench()
   const first = bench.offer(20)
   const second = bench.offer(20, { uri: 'remote://127.0.0.1:2/78' })
   assert.equal([told(first), told(second)], ['EINTR', 'held'])
@@ -162,7 +107,7 @@ test('the same snapshot from elsewhere is copied from there, with what is comple
 })
 
 test('an older one is refused; a newer one ends the copy and has to come again', () => {
-  const bench = new Bench()
+  const bench = new InstallBench()
   const first = bench.offer(20)
   assert.is(told(bench.offer(10)), 'EINVAL')
   assert.is(told(bench.offer(30)), 'EBUSY')
@@ -175,7 +120,7 @@ test('an older one is refused; a newer one ends the copy and has to come again',
 })
 
 test('a leader that is followed no more ends the copy, but not a load', () => {
-  const bench = new Bench()
+  const bench = new InstallBench()
   const copying = bench.offer(20)
   assert.is(bench.append(3, 6).response!.success, true)
   assert.equal([told(copying), bench.progress], ['ECANCELED', 'idle'])
@@ -190,7 +135,7 @@ test('a leader that is followed no more ends the copy, but not a load', () => {
 })
 
 test('a copy that became the newest snapshot of the disk is loaded, whoever is followed by then', () => {
-  const bench = new Bench()
+  const bench = new InstallBench()
   const storage = bench.storage!
   const commit = storage.commit.bind(storage)
   let finish = () => {}
@@ -210,7 +155,7 @@ test('a copy that became the newest snapshot of the disk is loaded, whoever is f
 })
 
 test('a disk that runs short takes no snapshot: what is left is for the log', () => {
-  const bench = new Bench()
+  const bench = new InstallBench()
   bench.node.setDiskSpace('short')
   assert.equal([told(bench.offer(20)), bench.progress], ['ENOSPC', 'idle'])
   bench.node.setDiskSpace('ample')
@@ -220,24 +165,24 @@ test('a disk that runs short takes no snapshot: what is left is for the log', ()
 })
 
 test('what cannot be installed is answered at once', () => {
-  const bench = new Bench()
+  const bench = new InstallBench()
   assert.is(told(bench.offer(20, { term: 4 })), 'false 5')
   assert.is(told(bench.offer(20, { uri: 'http://127.0.0.1:2/7' })), 'EINVAL')
   assert.is(told(bench.offer(20, { uri: 'remote://127.0.0.1:2/x' })), 'EINVAL')
-  assert.is(told(new Bench(null).offer(20)), 'EINVAL')
+  assert.is(told(new InstallBench(null).offer(20)), 'EINVAL')
   bench.append(2, 5)
   assert.is(told(bench.offer(20, { from: 3 })), 'false 6', 'a second leader in the term')
 })
 
 test('a reader of braft, beyond what a number holds and negative, is asked for as it is named', () => {
-  const bench = new Bench()
+  const bench = new InstallBench()
   bench.offer(20, { uri: 'remote://127.0.0.1:9/-9223372036854775808' })
   const [call] = bench.transport.open('getFile')
   assert.equal([call!.to.port, call!.request.readerId, call!.request.filename], [9, '-9223372036854775808', '__raft_snapshot_meta'])
 })
 
 test('an entry of the log that ends the snapshot is all there is to install: then it is committed', () => {
-  const bench = new Bench()
+  const bench = new InstallBench()
   bench.append(2, 5, { entries: batch(1, 5, ['a', 'b', 'c']) })
   assert.is(told(bench.offer(2)), 'true 5')
   assert.equal([bench.node.status().committedIndex, bench.node.status().lastId.index], [2, 3])
@@ -245,7 +190,7 @@ test('an entry of the log that ends the snapshot is all there is to install: the
 })
 
 test('a source that fails is asked three times more, and what was lost is asked for again', () => {
-  const bench = new Bench()
+  const bench = new InstallBench()
   const offered = bench.offer(20)
   for (let i = 0; i < 3; i++) {
     bench.transport.open('getFile')[0]!.finish(Status.error(ErrorCode.ECONNRESET, 'gone'))
@@ -268,7 +213,7 @@ test('the own disk that fails ends the node, a full one only the copy', () => {
     [ErrorCode.EIO, 'ERROR'],
     [ErrorCode.ENOSPC, 'FOLLOWER'],
   ] as const) {
-    const bench = new Bench()
+    const bench = new InstallBench()
     const offered = bench.offer(20)
     bench.storage!.failures.set('commit', Status.error(code, 'commit failed'))
     bench.give(20)
@@ -277,14 +222,14 @@ test('the own disk that fails ends the node, a full one only the copy', () => {
 })
 
 test('a machine that cannot load it ends the node', () => {
-  const bench = new Bench()
+  const bench = new InstallBench()
   const offered = bench.offer(20)
   bench.give(20).loaded(Status.error(ErrorCode.ECORRUPT, 'not mine'))
   assert.equal([told(offered), bench.state, bench.impl.log.firstIndex], ['ECORRUPT', 'ERROR', 1])
 })
 
 test('a node that stops gives the copy up first', () => {
-  const bench = new Bench()
+  const bench = new InstallBench()
   const offered = bench.offer(20)
   bench.node.shutdown(bench.tell('shutdown'))
   bench.settle()

@@ -140,6 +140,8 @@ for (const [what, flags, says] of [
   ['the priority is too high', { priority: '1001' }, '--priority "1001"'],
   ['the priority is no whole number', { priority: '1.5' }, '--priority "1.5"'],
   ['the drift is no duration', { maxClockDrift: 'none' }, '--max-clock-drift "none"'],
+  ['no snapshot may be fetched', { snapshotMaxCopies: '0' }, '--snapshot-max-copies "0"'],
+  ['the copies are no number', { snapshotMaxCopies: 'few' }, '--snapshot-max-copies "few"'],
   ['the snapshot rate is none', { snapshotMaxRate: 'fast' }, '--snapshot-max-rate "fast"'],
 ] as const) {
   test(`refused, naming the flag: ${what}`, () => assert.match(refusal(flags), says))
