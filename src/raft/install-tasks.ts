@@ -10,7 +10,10 @@ export const INSTALL_TASKS_MAX = 1000
 export class InstallTasks {
   private running = 0
 
-  constructor(readonly max = INSTALL_TASKS_MAX) {
+  constructor(
+    /** Copies at a time. */
+    readonly max = INSTALL_TASKS_MAX,
+  ) {
     assert(Number.isSafeInteger(max) && max > 0, 'no limit of snapshots that are copied', { max })
   }
 
