@@ -1,4 +1,5 @@
 import { noteLateness } from './check-quorum.js'
+import type { ElectionPass } from './election-gate.js'
 import type { Call, Timer } from './environment.js'
 import { ErrorCode, Status } from './errors.js'
 import { LeaderSearch } from './leader-search.js'
@@ -6,7 +7,8 @@ import type { Answer, RequestVoteRequest, RequestVoteResponse, TermLeader } from
 import type { NodeImpl } from './node-impl.js'
 import type { TimerStatus } from './node-status.js'
 import type { PeerId } from './peer-id.js'
-import { compareLogId, type Term } from './types.js'
+import { goesBefore } from './turns.js'
+import { compareLogId, NO_TERM, type Term } from './types.js'
 
 interface Round {
   readonly kind: 'pre-vote' | 'vote'
@@ -26,7 +28,9 @@ const NEW_GROUP_RETRY_MS = 150
  * Elections: the election timer, pre-votes and votes (Raft §5.2, thesis §9.6; braft NodeImpl::pre_vote, elect_self).
  *
  * A follower waits until it has not heard from its leader for T + U(0, T/2), asks whether it could win (pre-vote), and only
- * then raises the term. A round that is lost or undecided is repeated after T/10 + U(0, T/4).
+ * then raises the term. A round that is lost or undecided is repeated after T/10 + U(0, T/4). Who grants a pre-vote to one that comes
+ * before it (turns.ts) lets that one go first: members that answer slowly would outbid each other. It does so once in a term, since
+ * the other may not be able to win.
  *
  * Invariants
  * - a request for votes leaves only when the term and the own vote are durable.
@@ -39,6 +43,9 @@ export class Election {
   private timerKind: 'election' | 'vote' | null = null
   private jitter: number
   private readonly search: LeaderSearch
+  private pass: ElectionPass | null = null
+  private passSince = 0
+  private gaveWayIn: Term = NO_TERM
 
   constructor(private readonly node: NodeImpl) {
     this.jitter = node.env.random.unit()
@@ -58,6 +65,7 @@ export class Election {
   /** Follower: wait for the leader anew. Called at every step-down. */
   restartTimer(): void {
     this.abandonRound()
+    this.leavePass()
     this.jitter = this.node.env.random.unit()
     const { node } = this
     if (this.isNewGroup) return this.arm('election', this.jitter * NEW_GROUP_RETRY_MS)
@@ -71,6 +79,7 @@ export class Election {
 
   stop(): void {
     this.abandonRound()
+    this.leavePass()
     this.timer?.cancel()
     this.timer = null
     this.timerKind = null
@@ -79,6 +88,7 @@ export class Election {
   /** A leader is followed: grants of a pre-vote that was asked for before must not unseat it. Who waited to be added watches it now. */
   onLeaderFollowed(): void {
     if (this.round?.kind === 'pre-vote') this.abandonRound()
+    this.leavePass()
     if (this.timerKind === null) this.restartTimer()
   }
 
@@ -149,6 +159,7 @@ export class Election {
   /** Asks whether an election could be won, without raising any term. */
   preVote(why: 'silence' | 'asked' = 'silence'): void {
     const { node } = this
+    if (this.pass?.isOpen && node.env.clock.now() - this.passSince >= node.electionTimeoutMs) this.leavePass()
     const { promisedForMs } = node.stickiness
     // Its own vote is promised away as well.
     if (promisedForMs > 0) return this.arm('election', Math.max(1, promisedForMs) + (node.env.random.unit() * node.electionTimeoutMs) / 4)
@@ -158,7 +169,25 @@ export class Election {
     if (this.isUnfit || node.space.letsOthersGoFirst() || node.precedence.letsOthersGoFirst(why)) return
     // A disk that has not even saved this term is no candidate's; the timer asks again.
     if (!node.meta.isDurable) return
-    this.search.unlessLed(() => this.askForPreVotes())
+    this.inTurn(() => this.search.unlessLed(() => this.askForPreVotes()))
+  }
+
+  /** Runs `begin` as soon as there is room for one more election of this process; not at all when none is wanted any more. */
+  private inTurn(begin: () => void): void {
+    const { env } = this.node
+    if (!env.elections || this.pass?.isOpen) return begin()
+    if (this.pass) return
+    const enter = () => {
+      this.passSince = env.clock.now()
+      begin()
+    }
+    this.pass = env.elections.enter(enter)
+    if (this.pass.isOpen) enter()
+  }
+
+  private leavePass(): void {
+    this.pass?.leave()
+    this.pass = null
   }
 
   private askForPreVotes(): void {
@@ -273,6 +302,7 @@ export class Election {
     const lost = !node.configuration.hasQuorum((peer) => !round.refused.has(peer.key))
     if (!lost) return
     this.abandonRound()
+    this.leavePass()
     if (round.kind === 'vote') node.stepDown(node.meta.term, Status.error(ErrorCode.ERAFTTIMEDOUT, 'the vote was lost'))
     this.arm('election', this.retryDelay())
   }
@@ -292,8 +322,22 @@ export class Election {
     if (!grantable) return this.answerVote(answer, { granted: false })
     node.stickiness.check(request.disruptedLeader, (sticky) => {
       if (node.refusal()) return answer(node.refusal()!)
-      this.answerVote(answer, { granted: !sticky && request.term >= node.meta.term, rejectedByLease: sticky })
+      const granted = !sticky && request.term >= node.meta.term
+      if (granted) this.giveWay(request.serverId)
+      this.answerVote(answer, { granted, rejectedByLease: sticky })
     })
+  }
+
+  /** Long enough for `other` to be elected, this member does not campaign. */
+  private giveWay(other: PeerId): void {
+    const { groupId, meta, serverId, env, electionTimeoutMs: t } = this.node
+    if (this.timerKind !== 'election' || this.gaveWayIn === meta.term || !goesBefore(groupId, meta.term, other, serverId)) return
+    this.gaveWayIn = meta.term
+    const delayMs = t / 2 + (env.random.unit() * t) / 4
+    if (this.timerDeadline >= env.clock.now() + delayMs) return
+    this.abandonRound()
+    this.leavePass()
+    this.arm('election', delayMs)
   }
 
   handleRequestVote(request: RequestVoteRequest, answer: Answer<RequestVoteResponse>): void {

@@ -1,4 +1,5 @@
 import type { Done } from './closure.js'
+import type { ElectionGate } from './election-gate.js'
 import type { Status } from './errors.js'
 import type { RaftEvent } from './events.js'
 import type { FailpointName } from './failpoints.js'
@@ -21,6 +22,8 @@ export interface Environment {
   readonly checksum: Checksum
   readonly observer: Observer
   readonly failpoints: Failpoints
+  /** Shared by the nodes of a process; without it, each holds its elections at once. */
+  readonly elections?: ElectionGate
 }
 
 /** Something that will be run once. */

@@ -1,3 +1,4 @@
+import { ElectionGate } from '../raft/election-gate.js'
 import type { Checksum, Environment, Observer, Transport } from '../raft/environment.js'
 import { NO_FAILPOINTS } from '../raft/failpoints.js'
 import type { Faults } from '../rpc/faults.js'
@@ -30,5 +31,6 @@ export function productionEnvironment(parts: {
     checksum: parts.checksum ?? checksum,
     observer: parts.observer,
     failpoints: NO_FAILPOINTS,
+    elections: new ElectionGate(executor),
   }
 }

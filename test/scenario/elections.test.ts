@@ -196,7 +196,7 @@ scenario(
 test('A19 candidates that split the vote draw their waits anew: a leader within ten rounds, whatever the seed', () => {
   let splits = 0
   for (let seed = 1; seed <= 200; seed++) {
-    const story = new Story({ size: 4, seed, timerLatenessMs: 0, network: { delayMinMs: 20, delayMeanMs: 20 } })
+    const story = new Story({ size: 4, seed, timerLatenessMs: 0, network: { delayMinMs: 20, delayMeanMs: 60 } })
     let rounds = 0
     story.cluster.onEvent = (_, event) => {
       if (event.name === 'election.started') rounds++

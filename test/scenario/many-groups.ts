@@ -1,5 +1,6 @@
 import type { Done } from '../../src/raft/closure.js'
 import { Configuration } from '../../src/raft/configuration.js'
+import { ElectionGate } from '../../src/raft/election-gate.js'
 import type { Environment } from '../../src/raft/environment.js'
 import { Status } from '../../src/raft/errors.js'
 import type { RaftEvent } from '../../src/raft/events.js'
@@ -48,6 +49,13 @@ class Kept {
   }
 }
 
+export interface Conditions {
+  /** One way, at least and on average. Long ones stand for processes that have more to do than they can. */
+  readonly delayMs?: readonly [number, number]
+  /** Whether a process (0, 1, 2) runs a group; all run all when left out. */
+  readonly runs?: (process: number, group: number) => boolean
+}
+
 /** Three machines with one process each, and in each process a member of every group; disks are memory. */
 export class ManyGroups {
   readonly scheduler = new Scheduler()
@@ -64,9 +72,11 @@ export class ManyGroups {
     readonly groups: number,
     readonly electionTimeoutMs: number,
     seed: number,
+    private readonly conditions: Conditions = {},
   ) {
+    const [delayMinMs, delayMeanMs] = conditions.delayMs ?? [0.1, 0.5]
     this.random = new SimRandom(seed)
-    const profile = { delayMinMs: 0.1, delayMeanMs: 0.5, lossRate: 0, duplicateRate: 0, resetRate: 0, corruptRate: 0 }
+    const profile = { delayMinMs, delayMeanMs, lossRate: 0, duplicateRate: 0, resetRate: 0, corruptRate: 0 }
     this.network = new SimNetwork(this.scheduler, profile, this.random.fork('network'), checksum)
   }
 
@@ -118,10 +128,18 @@ export class ManyGroups {
     const process = new SimProcess(this.scheduler, `n${id}`, id, peer.address, this.incarnation, random.fork('clock'), clock)
     this.processes.push(process)
     const transport = this.network.transportOf(process)
-    for (let group = 0; group < this.groups; group++) this.startNode(`g${group}`, peer, process, { random, transport })
+    const elections = new ElectionGate(process.executor)
+    const runs = this.conditions.runs ?? (() => true)
+    for (let group = 0; group < this.groups; group++)
+      if (runs(id - 1, group)) this.startNode(`g${group}`, peer, process, { random, transport, elections })
   }
 
-  private startNode(group: string, peer: PeerId, process: SimProcess, parts: Pick<Environment, 'random' | 'transport'>): void {
+  private startNode(
+    group: string,
+    peer: PeerId,
+    process: SimProcess,
+    parts: Pick<Environment, 'random' | 'transport' | 'elections'>,
+  ): void {
     const disk = this.disks.get(`${group} ${peer.key}`) ?? new Kept()
     this.disks.set(`${group} ${peer.key}`, disk)
     disk.use(process)
@@ -130,6 +148,7 @@ export class ManyGroups {
       clock,
       executor,
       transport: parts.transport,
+      elections: parts.elections!,
       random: parts.random.fork(group),
       checksum,
       observer: { event: (event) => this.events.push({ at: this.scheduler.now, event }) },
