@@ -109,8 +109,10 @@ export class AppendHandler {
 
   private response(fields: Pick<AppendEntriesResponse, 'success' | 'lastLogIndex'>): AppendEntriesResponse {
     const { meta, readOnly, space, isRebuilding, precedence } = this.node
-    const priority = precedence.own === DEFAULT_PRIORITY ? {} : { priority: precedence.own }
-    return { term: meta.term, readonly: readOnly.isOn, short: space.isShort, rebuilding: isRebuilding, ...priority, ...fields }
+    const { success, lastLogIndex } = fields
+    const { own } = precedence
+    const said = { term: meta.term, success, lastLogIndex, readonly: readOnly.isOn, short: space.isShort, rebuilding: isRebuilding }
+    return own === DEFAULT_PRIORITY ? said : { ...said, priority: own }
   }
 }
 

@@ -30,6 +30,7 @@ export class ReplicatorGroup {
   private readonly replicators = new Map<string, Replicator>()
   private readonly joining = new Set<Replicator>()
   private readonly retired = new Map<string, Retired>()
+  private heartbeatTimer: Timer | null = null
 
   constructor(private readonly node: NodeImpl) {}
 
@@ -68,6 +69,7 @@ export class ReplicatorGroup {
     const replicator = new Replicator(this.node, peer)
     this.replicators.set(peer.key, replicator)
     replicator.start()
+    if (!this.heartbeatTimer) this.scheduleHeartbeat()
     return replicator
   }
 
@@ -87,6 +89,8 @@ export class ReplicatorGroup {
   stopAll(): void {
     for (const replicator of this.replicators.values()) replicator.stop()
     for (const { timer } of this.retired.values()) timer.cancel()
+    this.heartbeatTimer?.cancel()
+    this.heartbeatTimer = null
     this.replicators.clear()
     this.joining.clear()
     this.retired.clear()
@@ -134,10 +138,23 @@ export class ReplicatorGroup {
 
   /** The interval changed: who waits for a shorter time now must hear of this leader before that, and then again. */
   restartHeartbeats(): void {
-    for (const replicator of this.replicators.values()) {
-      replicator.heartbeat()
-      replicator.scheduleHeartbeat()
-    }
+    this.heartbeat()
+    this.scheduleHeartbeat()
+  }
+
+  /** At whole multiples of the interval: those of all groups in a process fall together and may travel together. */
+  private scheduleHeartbeat(): void {
+    const { env, heartbeatMs } = this.node
+    this.heartbeatTimer?.cancel()
+    const delayMs = heartbeatMs - (env.clock.now() % heartbeatMs)
+    const soonMs = delayMs > heartbeatMs / 100 ? delayMs : heartbeatMs
+    this.heartbeatTimer = env.clock.schedule(soonMs, this.onHeartbeat, 'heartbeats')
+  }
+
+  private readonly onHeartbeat = (): void => {
+    this.heartbeat()
+    this.heartbeatTimer = null
+    if (this.replicators.size > 0) this.scheduleHeartbeat()
   }
 
   /** How the leader sees each of its peers. */

@@ -73,7 +73,6 @@ export class Replicator {
   private reading = false
   /** The peer answers, but takes no entries: it is not well before it does. */
   private entriesRefused = false
-  private heartbeatTimer: Timer | null = null
   private blockTimer: Timer | null = null
   private lastError = ''
   private stopped = false
@@ -111,13 +110,11 @@ export class Replicator {
   }
 
   start(): void {
-    this.scheduleHeartbeat()
     this.probe()
   }
 
   stop(): void {
     this.stopped = true
-    this.heartbeatTimer?.cancel()
     this.blockTimer?.cancel()
     this.sender.stop()
     this.stream?.close()
@@ -260,20 +257,19 @@ export class Replicator {
 
   private send(prev: LogIndex, entries: EntryBatch | null): number {
     const { node } = this
-    const known = this.isKnown(prev)
+    const term = prev === NO_INDEX ? NO_TERM : node.log.termAt(prev)
     const request: AppendEntriesRequest = {
       groupId: node.groupId,
       serverId: node.serverId,
       peerId: this.peerId,
       term: node.meta.term,
-      prevLogIndex: known ? prev : NO_INDEX,
-      prevLogTerm: known ? node.log.termAt(prev) : NO_TERM,
+      prevLogIndex: term === NO_TERM ? NO_INDEX : prev,
+      prevLogTerm: term,
       committedIndex: node.ballotBox.lastCommittedIndex,
       entries,
-      ...(!entries && node.precedence.outranks(this) ? { outranked: true } : {}),
     }
     const seq = ++this.seq
-    this.stream!.send(seq, request)
+    this.stream!.send(seq, !entries && node.precedence.outranks(this) ? { ...request, outranked: true } : request)
     return seq
   }
 
@@ -430,21 +426,5 @@ export class Replicator {
     this.state = 'blocked'
     this.blockTimer?.cancel()
     this.blockTimer = this.node.env.clock.schedule(retryAfterMs, () => this.probe(), 'replicator.block')
-  }
-
-  /** At whole multiples of the interval: those of all groups in a process fall together and may travel together. */
-  scheduleHeartbeat(): void {
-    const { env, heartbeatMs } = this.node
-    this.heartbeatTimer?.cancel()
-    const delayMs = heartbeatMs - (env.clock.now() % heartbeatMs)
-    this.heartbeatTimer = env.clock.schedule(
-      delayMs > heartbeatMs / 100 ? delayMs : heartbeatMs,
-      () => {
-        if (this.stopped) return
-        this.heartbeat()
-        this.scheduleHeartbeat()
-      },
-      'replicator.heartbeat',
-    )
   }
 }

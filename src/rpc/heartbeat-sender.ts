@@ -3,7 +3,7 @@ import type { Status } from '../raft/errors.js'
 import type { AppendEntriesRequest, AppendEntriesResponse } from '../raft/messages.js'
 import type { PeerId } from '../raft/peer-id.js'
 import type { Faults } from './faults.js'
-import { decodeBeatAcks, encodeBeats } from './heartbeat-codec.js'
+import { type Beat, decodeBeatAcks, encodeBeats } from './heartbeat-codec.js'
 import { MetadataKey, type ProcessIdentity } from './identity.js'
 import type { ChannelStream, PeerChannel } from './peer-channel.js'
 
@@ -107,13 +107,7 @@ class Link {
     if (oldest && now - oldest.at > this.options.patienceMs) this.giveUp()
     if (now < this.apartUntil) return alone(beats)
     const stream = (this.stream ??= this.open())
-    const frame = encodeBeats(
-      ++this.seq,
-      beats.map(({ stream: { id }, seq, request }) => {
-        const { term, prevLogTerm, prevLogIndex, committedIndex, outranked } = request
-        return { stream: id, seq, term, prevLogTerm, prevLogIndex, committedIndex, ...(outranked ? { outranked } : {}) }
-      }),
-    )
+    const frame = encodeBeats(++this.seq, beats.map(beatOf))
     this.sent.set(this.seq, { at: now, beats })
     stream.send(frame, null)
   }
@@ -155,6 +149,12 @@ class Link {
       alone(missing)
     }, 'heartbeat answers')
   }
+}
+
+function beatOf({ stream, seq, request }: Waiting): Beat {
+  const { term, prevLogTerm, prevLogIndex, committedIndex, outranked } = request
+  const beat = { stream: stream.id, seq, term, prevLogTerm, prevLogIndex, committedIndex }
+  return outranked ? { ...beat, outranked } : beat
 }
 
 function alone(beats: Iterable<Waiting>): void {

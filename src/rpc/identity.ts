@@ -31,6 +31,8 @@ export class ProcessIdentity {
   private directory = { incarnation: '', generation: 0 }
   /** Of the groups that were created at run time. */
   private readonly uids = new Map<string, string>()
+  /** Grows whenever one of them comes or goes. */
+  groupsVersion = 0
 
   constructor(
     readonly peerId: PeerId,
@@ -71,11 +73,13 @@ export class ProcessIdentity {
   /** A group that was created at run time is here. */
   knowGroup(groupId: string, uid: string): void {
     this.uids.set(groupId, uid)
+    this.groupsVersion++
   }
 
   /** That group is not here any more. */
   forgetGroup(groupId: string): void {
     this.uids.delete(groupId)
+    this.groupsVersion++
   }
 
   /** '' for one that a node was started with. */

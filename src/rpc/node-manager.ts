@@ -26,6 +26,8 @@ export interface ManagedNode {
  */
 export class NodeManager<N extends ManagedNode = ManagedNode> {
   private readonly groups = new Map<string, Map<string, N>>()
+  /** Grows whenever a node comes or goes. */
+  version = 0
 
   /** False when a node of that group and identity is there already. */
   add(node: N): boolean {
@@ -33,6 +35,7 @@ export class NodeManager<N extends ManagedNode = ManagedNode> {
     if (!nodes) this.groups.set(node.groupId, (nodes = new Map()))
     if (nodes.has(node.peerId.key)) return false
     nodes.set(node.peerId.key, node)
+    this.version++
     return true
   }
 
@@ -41,6 +44,7 @@ export class NodeManager<N extends ManagedNode = ManagedNode> {
     const nodes = this.groups.get(node.groupId)
     if (nodes?.get(node.peerId.key) !== node) return false
     nodes.delete(node.peerId.key)
+    this.version++
     if (nodes.size === 0) this.groups.delete(node.groupId)
     return true
   }

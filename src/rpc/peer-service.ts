@@ -227,6 +227,9 @@ export class PeerService {
 class Receiver implements AppendReceiver, BeatTarget {
   private readonly back = new DelayedLink()
   private over = false
+  /** Whom it is for, and as of when. */
+  private found: PeerHandler | null = null
+  private foundAt = -1
 
   constructor(
     private readonly options: PeerServiceOptions,
@@ -263,21 +266,25 @@ class Receiver implements AppendReceiver, BeatTarget {
       prevLogIndex: logIndex(prevLogIndex),
       committedIndex: logIndex(committedIndex),
       entries: null,
-      ...(outranked ? { outranked } : {}),
     }
-    this.handle(request, answer)
+    this.handle(outranked ? { ...request, outranked } : request, answer)
     return true
   }
 
   private handle(request: AppendEntriesRequest, answer: Answer<AppendEntriesResponse>): void {
     const { nodes, identity } = this.options
+    const now = nodes.version + identity.groupsVersion
+    if (this.found && this.foundAt === now) return this.found.handleAppendEntries(request, answer)
+    this.found = null
     const { groupId, to, uid } = this.route
     const node = nodes.get(groupId, to)
     if (!node) return answer(noSuchNode(groupId, to))
-    // Looked at each time: the group may have been removed and created anew since the stream was opened.
+    // Looked at again: the group may have been removed and created anew since the stream was opened.
     const mismatch = identity.groupMismatch(groupId, uid)
-    if (mismatch) answer(Status.error(ErrorCode.EPERM, mismatch))
-    else node.handler.handleAppendEntries(request, answer)
+    if (mismatch) return answer(Status.error(ErrorCode.EPERM, mismatch))
+    this.found = node.handler
+    this.foundAt = now
+    node.handler.handleAppendEntries(request, answer)
   }
 
   closed(): void {

@@ -78,7 +78,7 @@ export async function startPeer(
     nodes.add({ groupId, peerId, handler: { handleStreamBroken: () => {}, ...handler } as PeerHandler } as ManagedNode)
   addGroup(GROUP)
   closers.push(() => server.close({ deadlineMs: 0 }))
-  return { peerId, faults, identity, learned, server, service, addGroup }
+  return { peerId, faults, identity, nodes, learned, server, service, addGroup }
 }
 
 export function startClient(clusterId: string | null = CLUSTER, pingMs = 100, lookup?: Lookup, connectTimeoutMs = lookup ? 1000 : 400) {
