@@ -42,6 +42,7 @@ export { type GroupMemberOptions, RaftServer, type RaftServerOptions } from './s
 export { checksum } from './storage/checksum.js'
 export { DirectoryLock, DirectoryLockedError } from './storage/lock.js'
 export { SegmentLogStorage } from './storage/log.js'
+export { SYNC_IMMEDIATELY, type SyncPolicy } from './storage/log-sync.js'
 export { MemoryLogStorage } from './storage/memory-log.js'
 export { NodeFileSystem } from './storage/node-file-system.js'
 export { NodeIdentityStorage } from './storage/node-identity.js'

@@ -58,6 +58,10 @@ export default class NodeStart extends BaseCommand {
       helpValue: '<count>',
       description: 'how many snapshots are fetched at a time, of all groups together (default: 1000)',
     }),
+    'unsafe-sync': Flags.string({
+      helpValue: '<bytes|never>',
+      description: 'acknowledge before the disk holds it: synced after so many bytes, or never; power loss then loses writes',
+    }),
     checksum: Flags.option({ options: ['crc32c', 'murmur32'] as const, default: 'crc32c' })({
       description: 'of new log entries; murmur32 as braft writes it where its processor has no CRC',
     }),
@@ -92,7 +96,7 @@ export default class NodeStart extends BaseCommand {
     const { adoptionProblem } = await import('../../src/admin/adoption.js')
     const { 'cluster-id': clusterId, 'bootstrap-token': bootstrapToken, 'election-timeout': electionTimeout } = flags
     const { 'snapshot-interval': snapshotInterval, 'snapshot-max-rate': snapshotMaxRate, 'enable-faults': enableFaults } = flags
-    const { 'snapshot-max-copies': snapshotMaxCopies } = flags
+    const { 'snapshot-max-copies': snapshotMaxCopies, 'unsafe-sync': unsafeSync } = flags
     const { 'leader-lease': leaderLease, 'max-clock-drift': maxClockDrift } = flags
     const { 'log-level': logLevel, 'log-file': logFile, ...plain } = flags
     const nodeFlags = {
@@ -103,6 +107,7 @@ export default class NodeStart extends BaseCommand {
       snapshotInterval,
       snapshotMaxRate,
       snapshotMaxCopies,
+      unsafeSync,
       leaderLease,
       maxClockDrift,
       enableFaults,

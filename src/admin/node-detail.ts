@@ -1,4 +1,5 @@
 import { CliError } from '../terminal/errors.js'
+import { urgent } from './alarms.js'
 import type { ClusterClient } from './cluster-client.js'
 import { type Survey, survey } from './discovery.js'
 import { nameOf } from './leader-claims.js'
@@ -69,7 +70,7 @@ export async function nodeDetail(
   const report = reportOf(client, found, member)
   const settings = await client.engine.settings({ endpoint: report.endpoint, group: found.group })
   const node = detailOf(found, report, settings)
-  return { node, clusterId: found.clusterId, healthy: node.state === 'ok' && node.alarms.length === 0 }
+  return { node, clusterId: found.clusterId, healthy: node.state === 'ok' && urgent(node.alarms).length === 0 }
 }
 
 function reportOf(client: ClusterClient, found: Survey, member: string | null): NodeReport {

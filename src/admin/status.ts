@@ -1,4 +1,5 @@
 import { CliError } from '../terminal/errors.js'
+import { urgent } from './alarms.js'
 import type { ClusterClient } from './cluster-client.js'
 import { membersOf, type Survey, survey } from './discovery.js'
 import { findLeader, LEADING, type LeaderClaim, nameOf, quorumOf, votersOf } from './leader-claims.js'
@@ -172,7 +173,7 @@ function verdictOf(found: Survey, claim: LeaderClaim | null, nodes: readonly Nod
 }
 
 function isSound(row: NodeRow): boolean {
-  return row.state === 'ok' && row.alarms.length === 0
+  return row.state === 'ok' && urgent(row.alarms).length === 0
 }
 
 function clusterCommit(found: Survey, claim: LeaderClaim | null): number | null {
@@ -392,5 +393,7 @@ function warningsOf(found: Survey, claim: LeaderClaim | null, status: ClusterSta
   if (status.voters !== null && status.voters > 1 && status.voters % 2 === 0) {
     warnings.push(`${status.voters} voters tolerate no more failures than ${status.voters - 1}: use an odd number`)
   }
+  const unsafe = status.nodes.filter((row) => row.alarms.includes('UNSAFESYNC')).map((row) => row.id)
+  if (unsafe.length > 0) warnings.push(`writes that ${unsafe.join(', ')} acknowledged can be lost with power: started with --unsafe-sync`)
   return warnings
 }

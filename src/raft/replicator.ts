@@ -389,10 +389,10 @@ export class Replicator {
   private rewindAndProbe(peerLast: LogIndex): void {
     const back = peerLast + 1 < this.nextIndex ? peerLast + 1 : this.nextIndex - 1
     if (back <= this.matchIndex) {
-      return this.fail(
-        Status.error(ErrorCode.ESTALE, `the peer lost entries up to ${this.matchIndex} that it had acknowledged`),
-        this.node.heartbeatMs,
-      )
+      const lost = Status.error(ErrorCode.ESTALE, `the peer lost entries up to ${this.matchIndex} that it had acknowledged`)
+      if (back < 1 || !this.node.options.logStorage.acknowledgesEarly) return this.fail(lost, this.node.heartbeatMs)
+      this.matchIndex = plus(back as LogIndex, -1)
+      this.node.ballotBox.forget(this.peerId)
     }
     this.nextIndex = back as LogIndex
     this.probe()

@@ -26,6 +26,11 @@ export interface LogStorage {
   /** The first index that can be read; one more than `lastLogIndex` when empty. */
   readonly firstLogIndex: LogIndex
   readonly lastLogIndex: LogIndex
+  /**
+   * Its appends are answered before they are durable, on every member alike: a peer that forgot what it acknowledged is sent it again
+   * instead of being refused for good. Absent: no.
+   */
+  readonly acknowledgesEarly?: boolean
   /** Appends batches that follow `lastLogIndex`. OK means durable: data, and the name of every new segment. */
   appendEntries(batches: readonly EntryBatch[], done: Done): void
   /** Entries from `from` on, at least one, as many as fit `maxBytes` and are at hand in one read. ENOENT when out of range. */

@@ -5,6 +5,7 @@ import { INSTALL_TASKS_MAX } from '../raft/install-tasks.js'
 import { PeerId } from '../raft/peer-id.js'
 import { DEFAULT_PRIORITY, PRIORITY_MAX } from '../raft/precedence.js'
 import { PEER_PROTOCOLS, type PeerProtocol } from '../rpc/peer-channel.js'
+import { describeSync, SYNC_IMMEDIATELY, type SyncPolicy } from '../storage/log-sync.js'
 import { StartError } from './start-error.js'
 
 /** The flags of `raftctl node start`, as typed. */
@@ -24,6 +25,7 @@ export interface NodeFlags {
   readonly snapshotInterval?: string | undefined
   readonly snapshotMaxRate?: string | undefined
   readonly snapshotMaxCopies?: string | undefined
+  readonly unsafeSync?: string | undefined
   readonly checksum?: string | undefined
   readonly leaderLease?: boolean | undefined
   readonly maxClockDrift?: string | undefined
@@ -67,6 +69,8 @@ export interface NodeConfiguration {
   readonly snapshotBytesPerSecond: number
   /** How many snapshots are fetched at a time, of all groups together. */
   readonly snapshotCopiesMax: number
+  /** When entries become durable; anything but `immediately` loses acknowledged writes with power. */
+  readonly sync: SyncPolicy
   /** What entries carry that this node writes to its log as leader, or receives from a braft leader. */
   readonly checksum: ChecksumName
   /** The leader answers reads of mode lease by its clock. */
@@ -98,6 +102,7 @@ const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60
 const SNAPSHOT_INTERVAL_DEFAULT = '1h'
 const SNAPSHOT_INTERVAL_MAX_MS = 24 * 3_600_000
 const RATE = /^(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|KiB|MiB|GiB)?(?:\/s)?$/
+const SIZE = /^(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|KiB|MiB|GiB)?$/
 const RATE_UNITS: Readonly<Record<string, number>> = {
   B: 1,
   kB: 1e3,
@@ -144,6 +149,7 @@ export function parseConfiguration(flags: NodeFlags): NodeConfiguration {
     snapshotIntervalMs: snapshotIntervalOf(flags.snapshotInterval ?? SNAPSHOT_INTERVAL_DEFAULT),
     snapshotBytesPerSecond: rateOf(flags.snapshotMaxRate ?? '0'),
     snapshotCopiesMax: copiesOf(flags.snapshotMaxCopies ?? String(INSTALL_TASKS_MAX)),
+    sync: flags.unsafeSync === undefined ? SYNC_IMMEDIATELY : unsafeSyncOf(flags.unsafeSync),
     mixed: mixedOf(flags, [peerId, ...members, ...join]),
     transport: transportOf(flags.transport ?? 'grpc'),
     faultsEnabled: flags.enableFaults ?? false,
@@ -324,6 +330,14 @@ function transportOf(text: string): PeerProtocol {
   return protocol
 }
 
+function unsafeSyncOf(text: string): SyncPolicy {
+  if (text === 'never') return { when: 'never' }
+  const [, amount, unit] = SIZE.exec(text) ?? []
+  const bytes = Math.floor(Number(amount) * (RATE_UNITS[unit ?? 'B'] ?? Number.NaN))
+  if (bytes >= 1 && Number.isSafeInteger(bytes)) return { when: 'by-bytes', bytes }
+  throw usage(`--unsafe-sync "${text}" is no number of bytes`, 'Give bytes such as 4MiB, or never. Without it every write is durable.')
+}
+
 function copiesOf(text: string): number {
   const count = Number(text)
   if (/^\d+$/.test(text) && count >= 1 && Number.isSafeInteger(count)) return count
@@ -362,6 +376,7 @@ export function describeConfiguration(configuration: NodeConfiguration): Record<
     'snapshot-interval': `${configuration.snapshotIntervalMs}ms`,
     'snapshot-max-rate': String(configuration.snapshotBytesPerSecond),
     'snapshot-max-copies': String(configuration.snapshotCopiesMax),
+    'unsafe-sync': configuration.sync.when === 'immediately' ? '' : describeSync(configuration.sync),
     checksum: configuration.checksum,
     'leader-lease': String(configuration.leaderLease),
     'max-clock-drift': `${configuration.maxClockDriftMs}ms`,

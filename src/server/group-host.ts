@@ -44,8 +44,7 @@ export interface GroupHostOptions {
 export class GroupHost {
   readonly node: Node
   readonly machine: HostedMachine
-  /** What an operator must look at beyond what the engine says: NOSPACE. */
-  alarms: readonly string[] = []
+  private isShort = false
   private readonly storage: NodeStorage
   /** The identity storage, once it was read. */
   private known: NodeStorage['identityStorage'] | null = null
@@ -69,6 +68,7 @@ export class GroupHost {
       machine,
       moved: configuration.moved,
       adopt: configuration.adopt,
+      sync: configuration.sync,
     })
   }
 
@@ -126,9 +126,15 @@ export class GroupHost {
     )
   }
 
+  /** What an operator must look at beyond what the engine says: NOSPACE, and UNSAFESYNC where writes are acknowledged too early. */
+  get alarms(): readonly string[] {
+    const { sync } = this.configuration
+    return [...(this.isShort ? ['NOSPACE'] : []), ...(sync.when === 'immediately' ? [] : ['UNSAFESYNC'])]
+  }
+
   /** Of the disk that the directory lies on. */
   setDiskSpace(state: 'short' | 'ample'): void {
-    this.alarms = state === 'short' ? ['NOSPACE'] : []
+    this.isShort = state === 'short'
     this.node.setDiskSpace(state)
   }
 

@@ -14,6 +14,7 @@ import { PeerService } from '../rpc/peer-service.js'
 import { ListenError, RpcServer } from '../rpc/server.js'
 import { checksum as crc, murmurChecksum } from '../storage/checksum.js'
 import type { Removal } from '../storage/identity-file.js'
+import { describeSync } from '../storage/log-sync.js'
 import { NodeFileSystem } from '../storage/node-file-system.js'
 import { SpaceMonitor } from '../storage/space-monitor.js'
 import type { NodeConfiguration } from './configuration.js'
@@ -143,6 +144,7 @@ export class NodeProcess {
         { listen: `${listen.host}:${listen.port}`, pid: process.pid, version: this.identity.version, data: dataDir },
         'process.listening',
       )
+      this.warnOfSync()
       if (configuration.adopt) await requests.checkAdoption(configuration)
       this.directory = await takeDataDirectory(dataDir)
       this.stopWatchingLoop = watchEventLoop(electionTimeoutMs / 2, (gapMs) => log.warn({ gapMs: Math.round(gapMs) }, 'process.stalled'))
@@ -171,6 +173,13 @@ export class NodeProcess {
         ? error
         : new StartError('E_INTERNAL', (error as Error).message, 'Report this with the log.', { cause: error })
     }
+  }
+
+  private warnOfSync(): void {
+    const { sync } = this.configuration
+    if (sync.when === 'immediately') return
+    const lost = 'writes that were acknowledged are lost when members lose power, and the group does not notice'
+    this.log.warn({ sync: describeSync(sync), lost }, 'process.unsafe-sync')
   }
 
   /** The group calls it where it was: it waits to be called here. */

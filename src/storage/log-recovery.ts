@@ -36,6 +36,8 @@ export interface LogRecoveryOptions {
   readonly seals: SealFile | null
   /** braft wrote here last. */
   readonly adopt: boolean
+  /** Every write is durable when it ends: what a crash leaves of the last ones is no longer than one. */
+  readonly dsync: boolean
 }
 
 /** A segment that does not follow: the log should go on at `expected`. Null: by its own name it ends before it starts. */
@@ -63,11 +65,13 @@ export function whyNotTorn(found: {
   readonly result: ScanResult
   readonly fileBytes: number
   readonly mark: DurableMark | null
+  /** Absent: true. */
+  readonly dsync?: boolean
 }): string | null {
-  const { segment, result, fileBytes, mark } = found
+  const { segment, result, fileBytes, mark, dsync = true } = found
   const index = plus(segment.lastIndex, 1)
   const tail = fileBytes - segment.bytes
-  const tailMax = WRITE_BYTES_MAX + Math.max(ENTRY_BYTES_MAX, result.badEntryBytes)
+  const tailMax = !dsync ? Infinity : WRITE_BYTES_MAX + Math.max(ENTRY_BYTES_MAX, result.badEntryBytes)
   const belowMark =
     mark !== null && (index <= mark.lastIndex || (segment.firstIndex === mark.segmentFirstIndex && segment.bytes < mark.segmentBytes))
   if (belowMark) return `entries up to ${mark.lastIndex} were durable`
@@ -236,8 +240,8 @@ export class LogRecoveryRun {
 
   /** Null when the bad entry is the half-written end of the last write. */
   private judge(segment: Segment, name: string, result: ScanResult, fileBytes: number): Status | null {
-    const { mark, adopt } = this.options
-    const why = adopt ? whyBraftRefuses(result) : whyNotTorn({ segment, result, fileBytes, mark })
+    const { mark, adopt, dsync } = this.options
+    const why = adopt ? whyBraftRefuses(result) : whyNotTorn({ segment, result, fileBytes, mark, dsync })
     return why === null ? null : this.corrupt(`${this.describe(segment, name, result)}: ${why}`)
   }
 
@@ -256,7 +260,7 @@ export class LogRecoveryRun {
     const path = join(directory, what.name)
     fileSystem.stat(path, (found, stat) => {
       if (!found.ok) return done(found)
-      fileSystem.open(path, what.sealed ? {} : { write: true, dsync: true }, (opened, file) => {
+      fileSystem.open(path, what.sealed ? {} : { write: true, dsync: this.options.dsync }, (opened, file) => {
         if (!opened.ok) return done(opened)
         const scan = new SegmentScan({ segment, file: file!, fileBytes: stat!.size, verifyData: !what.sealed, checksum })
         scan.run((status, result) => {

@@ -7,18 +7,18 @@ import type { LogRecovery, LogStorage } from '../raft/storage.js'
 import { type LogIndex, logIndex, minIndex, NO_TERM, plus, type Term } from '../raft/types.js'
 import { type DurableLength, type DurableMark, NO_MARK } from './durable-length.js'
 import { type LogMetaFile, logMetaFile } from './log-meta.js'
-import { LogRecoveryRun, WRITE_BYTES_MAX } from './log-recovery.js'
+import { LogRecoveryRun } from './log-recovery.js'
+import { LogSync, SYNC_IMMEDIATELY, type SyncPolicy } from './log-sync.js'
+import { takeWrite } from './log-write.js'
 import { makeDirectory } from './make-directory.js'
 import { parentOf } from './paths.js'
 import { readAndClose } from './protobuf-file.js'
 import { type SealFile, sealOf } from './seal-file.js'
-import { Segment } from './segment.js'
+import { Segment, segmentAt } from './segment.js'
 import { checkRead } from './segment-read.js'
 import { SegmentRenames } from './segment-renames.js'
 import { forEachInOrder, inSequence, point, type Step } from './steps.js'
 
-/** libuv splits a write of more buffers, and each part would sync by itself. */
-const WRITE_BUFFERS_MAX = 1024
 const SEGMENT_BYTES_MAX = 8 * 1024 * 1024
 
 export interface SegmentLogOptions {
@@ -35,6 +35,8 @@ export interface SegmentLogOptions {
   readonly adopt?: boolean
   /** A segment larger than this is sealed before the next entry; braft's raft_max_segment_size. */
   readonly maxSegmentBytes?: number
+  /** When appended entries become durable; before they are acknowledged unless said otherwise. */
+  readonly sync?: SyncPolicy
   readonly failpoints?: Failpoints
 }
 
@@ -44,7 +46,8 @@ export interface SegmentLogOptions {
  *
  * Invariants
  * - Segments follow each other without a hole; only the last one may be open, and only it is written.
- * - What appendEntries acknowledged is durable, file names included, in every segment that the batch touched.
+ * - What appendEntries acknowledged is durable, file names included, in every segment that the batch touched; with a weaker policy
+ *   (LogSync) so is everything before a segment is sealed, before the log is cut, and when it is closed.
  * - A name changes only after the data under it is durable, and two segments are never open, not even after a crash.
  * - Entries go from the end backwards and each step is durable before the next, so that no cut entry comes back.
  * - The stored bound (DurableLength) never exceeds the durable log.
@@ -60,6 +63,7 @@ export class SegmentLogStorage implements LogStorage {
   private readonly adopt: boolean
   private readonly maxSegmentBytes: number
   private readonly failpoints: Failpoints
+  private readonly sync: LogSync
   private readonly metaFile: LogMetaFile
   private readonly renames: SegmentRenames
   private segments: Segment[] = []
@@ -79,6 +83,7 @@ export class SegmentLogStorage implements LogStorage {
     this.adopt = options.adopt ?? false
     this.maxSegmentBytes = options.maxSegmentBytes ?? SEGMENT_BYTES_MAX
     this.failpoints = options.failpoints ?? NO_FAILPOINTS
+    this.sync = new LogSync(options.sync ?? SYNC_IMMEDIATELY)
     this.metaFile = logMetaFile(options.fileSystem, options.directory)
     this.renames = new SegmentRenames(options.fileSystem)
     assert(this.maxSegmentBytes >= 1 && this.maxSegmentBytes <= 0x4000_0000, 'maxSegmentBytes out of range', {
@@ -88,6 +93,10 @@ export class SegmentLogStorage implements LogStorage {
 
   get firstLogIndex(): LogIndex {
     return this.first
+  }
+
+  get acknowledgesEarly(): boolean {
+    return !this.sync.isImmediate
   }
 
   /** The last index in it; one less than the first when it is empty. */
@@ -103,7 +112,8 @@ export class SegmentLogStorage implements LogStorage {
       this.loadMark((status, mark) => {
         if (!status.ok) return next(status)
         const { fileSystem, checksum, directory, metaFile, seals, adopt } = this
-        new LogRecoveryRun({ fileSystem, checksum, directory, metaFile, mark: mark ?? null, seals, adopt }).run((recovered, log) => {
+        const { isImmediate: dsync } = this.sync
+        new LogRecoveryRun({ fileSystem, checksum, directory, metaFile, mark: mark ?? null, seals, adopt, dsync }).run((recovered, log) => {
           if (!recovered.ok) return next(recovered)
           recovery = log!.recovery
           this.segments = log!.segments
@@ -136,25 +146,25 @@ export class SegmentLogStorage implements LogStorage {
 
   getTerm(index: LogIndex): Term {
     if (index < this.first || index > this.lastLogIndex) return NO_TERM
-    return this.segmentOf(index).termAt(index)
+    return segmentAt(this.segments, index).termAt(index)
   }
 
   /** Drops whole segments before `firstKept`; what lies before it in the segment that holds it stays on disk and is not read. */
   truncatePrefix(firstKept: LogIndex, done: Done): void {
     if (firstKept <= this.first) return this.change('cut the log', (finish) => this.later(finish), done)
-    this.change('cut the start of the log', (finish) => this.movePrefix(firstKept, finish), done)
+    this.changeDurable('cut the start of the log', (finish) => this.movePrefix(firstKept, finish), done)
   }
 
   /** Drops what lies behind `lastKept`, from the end backwards. */
   truncateSuffix(lastKept: LogIndex, done: Done): void {
     if (lastKept >= this.lastLogIndex) return this.change('cut the log', (finish) => this.later(finish), done)
     assert(lastKept >= this.first - 1, 'cut before the start of the log', { lastKept, first: this.first })
-    this.change('cut the end of the log', (finish) => this.cutSuffix(lastKept, finish), done)
+    this.changeDurable('cut the end of the log', (finish) => this.cutSuffix(lastKept, finish), done)
   }
 
   reset(nextIndex: LogIndex, done: Done): void {
     assert(nextIndex >= 1, 'the log cannot start below 1', { nextIndex })
-    this.change(
+    this.changeDurable(
       'reset the log',
       (finish) => {
         if (nextIndex > this.lastLogIndex) return this.movePrefix(nextIndex, finish)
@@ -174,7 +184,13 @@ export class SegmentLogStorage implements LogStorage {
 
   close(done: Done): void {
     const failure = this.failure
-    const steps: Step[] = failure || !this.integrity ? [] : [(next) => this.storeMark(next), (next) => this.integrity!.close(next)]
+    const steps: Step[] = failure
+      ? []
+      : [
+          (next) => this.sync.flush(this.writer, next),
+          (next) => this.storeMark(next),
+          (next) => (this.integrity ? this.integrity.close(next) : next(Status.OK)),
+        ]
     assert(!this.changing, 'closed during a change')
     inSequence([(next) => this.later(next), ...steps], (status) => {
       const closed: Status = failure ?? status
@@ -201,6 +217,11 @@ export class SegmentLogStorage implements LogStorage {
     })
   }
 
+  /** A change that counts on all of the log: what waits to become durable does so first. */
+  private changeDurable(what: string, run: Step, done: Done): void {
+    this.change(what, (finish) => inSequence([(next) => this.sync.flush(this.writer, next), run], finish), done)
+  }
+
   private later(done: Done): void {
     this.executor.post(() => done(Status.OK), 'log-nothing-to-do')
   }
@@ -213,34 +234,22 @@ export class SegmentLogStorage implements LogStorage {
     if (!open || open.sealed || open.bytes > this.maxSegmentBytes) {
       return this.roll((status) => (status.ok ? this.appendQueue(queue, finish) : finish(status)))
     }
-    const parts = this.takeWrite(queue, open.bytes)
-    this.writer!.write(
+    const writer = this.writer!
+    const parts = takeWrite(queue, this.maxSegmentBytes - open.bytes)
+    writer.write(
       parts.map((part) => part.bytes),
       open.bytes,
       (status) => {
         if (!status.ok) return finish(status)
         for (const part of parts) this.noteAppended(open, part)
-        this.integrity?.raise({ segmentFirstIndex: open.firstIndex, segmentBytes: open.bytes, lastIndex: open.lastIndex })
-        this.appendQueue(queue, finish)
+        this.sync.afterWrite(writer, parts, (synced, isDurable) => {
+          if (!synced.ok) return finish(synced)
+          if (isDurable) this.integrity?.raise({ segmentFirstIndex: open.firstIndex, segmentBytes: open.bytes, lastIndex: open.lastIndex })
+          this.appendQueue(queue, finish)
+        })
       },
     )
     this.failpoints.hit('log.writing')
-  }
-
-  /** Takes from the queue what goes into one write: entries that start within the segment's and the write's limits. */
-  private takeWrite(queue: EntryBatch[], segmentBytes: number): EntryBatch[] {
-    const parts: EntryBatch[] = []
-    let room = Math.min(this.maxSegmentBytes - segmentBytes, WRITE_BYTES_MAX)
-    while (queue.length > 0 && room >= 0 && parts.length < WRITE_BUFFERS_MAX) {
-      const batch = queue[0]!
-      const last = batch.lastStartingWithin(room)
-      if (last === batch.lastIndex) queue.shift()
-      else queue[0] = batch.slice(plus(last, 1), batch.lastIndex)
-      const part = batch.slice(batch.firstIndex, last)
-      parts.push(part)
-      room -= part.byteLength
-    }
-    return parts
   }
 
   private noteAppended(open: Segment, part: EntryBatch): void {
@@ -255,7 +264,7 @@ export class SegmentLogStorage implements LogStorage {
       (sealed) => this.sealOpen(sealed),
       point(this.failpoints, 'log.sealed'),
       (created) =>
-        this.fileSystem.open(next.path, { write: true, create: true, truncate: true, dsync: true }, (status, file) => {
+        this.fileSystem.open(next.path, { write: true, create: true, truncate: true, dsync: this.sync.isImmediate }, (status, file) => {
           this.writer = file ?? null
           created(status)
         }),
@@ -276,6 +285,7 @@ export class SegmentLogStorage implements LogStorage {
     const seal = sealOf(open, this.checksum)
     inSequence(
       [
+        (next) => this.sync.flush(this.writer, next),
         (next) => (this.seals ? this.seals.addSegment(seal, next) : next(Status.OK)),
         point(this.failpoints, 'log.seal-recorded'),
         (next) => this.renames.seal(open, next),
@@ -362,7 +372,7 @@ export class SegmentLogStorage implements LogStorage {
       (next) => this.renames.reopen(segment, next),
       (next) => this.fileSystem.syncDir(this.directory, next),
       (next) =>
-        this.fileSystem.open(segment.path, { write: true, dsync: true }, (status, file) => {
+        this.fileSystem.open(segment.path, { write: true, dsync: this.sync.isImmediate }, (status, file) => {
           this.writer = file ?? null
           next(status)
         }),
@@ -402,23 +412,12 @@ export class SegmentLogStorage implements LogStorage {
     return { segmentFirstIndex: segment.firstIndex, segmentBytes: segment.offsetOf(plus(end, 1)), lastIndex: end }
   }
 
-  private segmentOf(index: LogIndex): Segment {
-    let low = 0
-    let high = this.segments.length - 1
-    while (low < high) {
-      const middle = Math.ceil((low + high) / 2)
-      if (this.segments[middle]!.firstIndex <= index) low = middle
-      else high = middle - 1
-    }
-    return this.segments[low]!
-  }
-
   private readEntries(from: LogIndex, maxBytes: number, done: (status: Status, batch?: EntryBatch) => void): void {
     if (from < this.first || from > this.lastLogIndex) {
       const status = Status.error(ErrorCode.ENOENT, `index ${from} is not in the log [${this.first}, ${this.lastLogIndex}]`)
       return this.executor.post(() => done(status), 'log-out-of-range')
     }
-    const segment = this.segmentOf(from)
+    const segment = segmentAt(this.segments, from)
     const { path } = segment
     const last = segment.lastWithin(from, maxBytes)
     const start = segment.offsetOf(from)

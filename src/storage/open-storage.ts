@@ -4,6 +4,7 @@ import type { PeerId } from '../raft/peer-id.js'
 import { checksum } from './checksum.js'
 import { DurableLength } from './durable-length.js'
 import { SegmentLogStorage } from './log.js'
+import { SYNC_IMMEDIATELY, type SyncPolicy } from './log-sync.js'
 import { NodeIdentityStorage } from './node-identity.js'
 import { join } from './paths.js'
 import { FileRaftMetaStorage } from './raft-meta.js'
@@ -50,6 +51,8 @@ export interface OpenStorageOptions {
   /** Takes over what braft wrote. */
   readonly adopt?: boolean
   readonly maxSegmentBytes?: number
+  /** When appended entries become durable; before they are acknowledged unless said otherwise. */
+  readonly sync?: SyncPolicy
   readonly failpoints?: Failpoints
 }
 
@@ -66,7 +69,17 @@ export function openStorage(options: OpenStorageOptions): NodeStorage {
   const paths = storagePaths(directory)
   const integrity = new DurableLength({ fileSystem, clock, checksum, path: join(paths.integrity, 'durable'), failpoints })
   const seals = new SealFile({ fileSystem, checksum, path: join(paths.integrity, 'seals'), adopt: adopt ?? false })
-  const log = { fileSystem, executor, checksum, directory: paths.log, integrity, seals, adopt: adopt ?? false, failpoints }
+  const log = {
+    fileSystem,
+    executor,
+    checksum,
+    directory: paths.log,
+    integrity,
+    seals,
+    adopt: adopt ?? false,
+    sync: options.sync ?? SYNC_IMMEDIATELY,
+    failpoints,
+  }
   return {
     logStorage: new SegmentLogStorage(options.maxSegmentBytes === undefined ? log : { ...log, maxSegmentBytes: options.maxSegmentBytes }),
     metaStorage: new FileRaftMetaStorage({

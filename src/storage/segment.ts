@@ -168,3 +168,15 @@ export class Segment {
     this.sums = sums
   }
 }
+
+/** The segment that holds `index`, of several that follow each other and hold it somewhere. */
+export function segmentAt(segments: readonly Segment[], index: LogIndex): Segment {
+  let low = 0
+  let high = segments.length - 1
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2)
+    if (segments[middle]!.firstIndex <= index) low = middle
+    else high = middle - 1
+  }
+  return segments[low]!
+}

@@ -6,6 +6,7 @@ import type { LogStorage, RaftMetaStorage, SnapshotStorage } from '../raft/stora
 import { checksum } from './checksum.js'
 import { DurableLength } from './durable-length.js'
 import { SegmentLogStorage } from './log.js'
+import { SYNC_IMMEDIATELY, type SyncPolicy } from './log-sync.js'
 import { MemoryLogStorage } from './memory-log.js'
 import { join, parentOf } from './paths.js'
 import { FileRaftMetaStorage } from './raft-meta.js'
@@ -20,6 +21,8 @@ export interface StorageContext {
   readonly fileSystem: FileSystem
   readonly executor: Executor
   readonly clock: Clock
+  /** Of a local log: when appended entries become durable; before they are acknowledged unless said otherwise. */
+  readonly sync?: SyncPolicy
   readonly failpoints?: Failpoints
 }
 
@@ -40,13 +43,13 @@ export function integrityDirectoryOf(directory: string): string {
 }
 
 logStorages.register('local', {
-  open: (parameter, { fileSystem, executor, clock, failpoints = NO_FAILPOINTS }) => {
+  open: (parameter, { fileSystem, executor, clock, sync = SYNC_IMMEDIATELY, failpoints = NO_FAILPOINTS }) => {
     const directory = directoryIn(parameter)
     if (directory instanceof Status) return directory
     const beside = integrityDirectoryOf(directory)
     const integrity = new DurableLength({ fileSystem, clock, checksum, path: join(beside, 'durable'), failpoints })
     const seals = new SealFile({ fileSystem, checksum, path: join(beside, 'seals'), adopt: false })
-    return new SegmentLogStorage({ fileSystem, executor, checksum, directory, integrity, seals, failpoints })
+    return new SegmentLogStorage({ fileSystem, executor, checksum, directory, integrity, seals, sync, failpoints })
   },
   gc: gcLocal,
 })

@@ -8,6 +8,7 @@ import { Node, type NodeOptions } from '../raft/node.js'
 import type { PeerId } from '../raft/peer-id.js'
 import type { StateMachine } from '../raft/raft.js'
 import { checksum } from '../storage/checksum.js'
+import type { SyncPolicy } from '../storage/log-sync.js'
 import { DEFAULT_GROUP, groupDirectory, openStorage } from '../storage/open-storage.js'
 import { describeEvent } from './describe-event.js'
 import type { DiskDamage } from './disk-damage.js'
@@ -44,6 +45,8 @@ export interface MemberOptions<M extends StateMachine> {
   readonly electionTimeoutMs: number
   /** A new segment of the log begins above this size. */
   readonly maxSegmentBytes: number
+  /** When entries of the log become durable. */
+  readonly sync: SyncPolicy
   /** Entries: an added member that lacks no more than this may become a member. */
   readonly catchupMargin?: number
   /** Called for every start of the process: a machine lives as long as that does. */
@@ -118,7 +121,7 @@ export class GroupMember<M extends StateMachine = StateMachine> {
 
   /** Its process starts, and the node in it. */
   boot({ process, fileSystem, transport, random: ofProcess }: Birth): void {
-    const { groupId, peerId, maxSegmentBytes, catchupMargin } = this.options
+    const { groupId, peerId, maxSegmentBytes, sync, catchupMargin } = this.options
     const random = groupId === DEFAULT_GROUP ? ofProcess : ofProcess.fork(groupId)
     const environment: Environment = {
       clock: process.clock,
@@ -146,6 +149,7 @@ export class GroupMember<M extends StateMachine = StateMachine> {
       name: null,
       moved: this.moved,
       maxSegmentBytes,
+      sync,
       failpoints,
     })
     node.init(

@@ -1,6 +1,7 @@
 import { Configuration } from '../raft/configuration.js'
 import type { PeerId } from '../raft/peer-id.js'
 import type { StateMachine } from '../raft/raft.js'
+import { SYNC_IMMEDIATELY, type SyncPolicy } from '../storage/log-sync.js'
 import { DEFAULT_GROUP } from '../storage/open-storage.js'
 import type { GroupMember, MemberOptions, NodeLimits } from './group-member.js'
 import type { Scheduler } from './scheduler.js'
@@ -24,6 +25,8 @@ export interface GroupOptions {
   readonly disk?: Partial<DiskProfile>
   /** A new segment of the log begins above this size. Default 64 KiB. */
   readonly maxSegmentBytes?: number
+  /** When entries of the log become durable. Default: before they are acknowledged. */
+  readonly sync?: SyncPolicy
   /** Clocks run at 1 ± this. */
   readonly clockDrift?: number
   /** At which rate the clock of each member runs, instead. */
@@ -111,6 +114,7 @@ export abstract class SimGroup<Member extends GroupMember> implements WorldGroup
       ...(options.catchupMargin === undefined ? {} : { catchupMargin: options.catchupMargin }),
       electionTimeoutMs,
       maxSegmentBytes: options.maxSegmentBytes ?? 64 * 1024,
+      sync: options.sync ?? SYNC_IMMEDIATELY,
       snapshotIntervalMs: options.snapshotIntervalMs ?? 0,
       node: { ...options.node, ...(priority === undefined ? {} : { priority }) },
     }

@@ -5,6 +5,7 @@ import { logIndex, plus } from '../../src/raft/types.js'
 import { checksum } from '../../src/storage/checksum.js'
 import { DurableLength } from '../../src/storage/durable-length.js'
 import { SegmentLogStorage } from '../../src/storage/log.js'
+import { SYNC_IMMEDIATELY, type SyncPolicy } from '../../src/storage/log-sync.js'
 import { SealFile } from '../../src/storage/seal-file.js'
 import { CrashDisk } from './crash-disk.js'
 import { texts } from './entries.js'
@@ -32,13 +33,14 @@ export class LogBench {
   }
 
   /** Makes a new storage over the disk and opens it: a start of the process. */
-  open(options: { integrity?: 'none'; adopt?: boolean } = {}): Status {
+  open(options: { integrity?: 'none'; adopt?: boolean; sync?: SyncPolicy } = {}): Status {
     const { disk: fileSystem, executor, clock } = this
     const integrity = options.integrity === 'none' ? null : new DurableLength({ fileSystem, clock, checksum, path: SIDECAR })
     const seals = options.integrity === 'none' ? null : new SealFile({ fileSystem, checksum, path: SEALS, adopt: options.adopt ?? false })
     const { maxSegmentBytes } = this
     const adopt = options.adopt ?? false
-    this.log = new SegmentLogStorage({ fileSystem, executor, checksum, directory: LOG, integrity, seals, adopt, maxSegmentBytes })
+    const { sync = SYNC_IMMEDIATELY } = options
+    this.log = new SegmentLogStorage({ fileSystem, executor, checksum, directory: LOG, integrity, seals, adopt, maxSegmentBytes, sync })
     return this.call<LogRecovery>((done) =>
       this.log.init((status, recovery) => {
         this.recovery = recovery

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { KvClient } from '../../machines/kv/client.js'
 import { CliError } from '../../terminal/errors.js'
+import { urgent } from '../alarms.js'
 import type { ClusterClient } from '../cluster-client.js'
 import { checkConsistency } from '../consistency.js'
 import { survey } from '../discovery.js'
@@ -93,7 +94,7 @@ function missingIn(status: ClusterStatus, members: ReadonlySet<string>): string 
     if (!members.has(row.address)) continue
     if (!row.reachable) return `${row.id} does not answer (${row.error?.message ?? row.state})`
     if (row.state !== 'ok') return `${row.id} is ${row.state}`
-    if (row.alarms.length > 0) return `${row.id} raised ${row.alarms.join(', ')}`
+    if (urgent(row.alarms).length > 0) return `${row.id} raised ${row.alarms.join(', ')}`
     if ((row.lag ?? 0) > LAG_MAX) return `${row.id} is ${row.lag} entries behind`
   }
   return null

@@ -306,6 +306,12 @@ test('an even number of voters is warned about, as is an endpoint that is nobody
   assert.match(text, `endpoint ${address(9)} does not answer`)
 })
 
+test('who acknowledges before the disk holds it is named, and is well all the same', () => {
+  const { status, warnings } = read([up(leader()), up(report(2, { alarms: ['UNSAFESYNC'] })), up(report(3))])
+  assert.is(status.verdict, 'healthy')
+  assert.match(warnings.join('\n'), 'writes that n2 acknowledged can be lost with power')
+})
+
 test('the advice names who is down and how to bring it back', () => {
   const { status } = read([up(leader({ progress: [progress(2), progress(3, STALE)] })), up(report(2)), down(3)])
   assert.is(advise(status, { playground: 'dev' }), 'n3 is down, 0 more failures tolerated → raftctl cluster start --name dev')

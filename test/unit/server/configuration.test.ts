@@ -108,6 +108,14 @@ test('snapshots: an interval, 0 for on demand, and a rate with or without a unit
   assert.equal(read('15m', '1.5MiB'), [900_000, 1_572_864])
 })
 
+test('every write is durable unless a flag that says so wants it otherwise', () => {
+  const syncOf = (unsafeSync?: string) => parseConfiguration({ ...good, unsafeSync }).sync
+  assert.equal(syncOf(), { when: 'immediately' })
+  assert.equal(syncOf('never'), { when: 'never' })
+  assert.equal(syncOf('4MiB'), { when: 'by-bytes', bytes: 4 * 1024 * 1024 })
+  assert.equal(syncOf('1'), { when: 'by-bytes', bytes: 1 })
+})
+
 for (const [what, flags, says] of [
   ['itself is missing from --peers', { peers: '127.0.0.1:7002' }, 'missing from --peers'],
   ['a member is named twice', { peers: `${PEERS},127.0.0.1:7002` }, 'twice'],
@@ -140,6 +148,8 @@ for (const [what, flags, says] of [
   ['the priority is too high', { priority: '1001' }, '--priority "1001"'],
   ['the priority is no whole number', { priority: '1.5' }, '--priority "1.5"'],
   ['the drift is no duration', { maxClockDrift: 'none' }, '--max-clock-drift "none"'],
+  ['the syncs are no bytes', { unsafeSync: 'often' }, '--unsafe-sync "often"'],
+  ['a sync after nothing', { unsafeSync: '0' }, '--unsafe-sync "0"'],
   ['no snapshot may be fetched', { snapshotMaxCopies: '0' }, '--snapshot-max-copies "0"'],
   ['the copies are no number', { snapshotMaxCopies: 'few' }, '--snapshot-max-copies "few"'],
   ['the snapshot rate is none', { snapshotMaxRate: 'fast' }, '--snapshot-max-rate "fast"'],
