@@ -16,14 +16,26 @@ const IF_BRAFT_RAN = '. If braft ran on it since, start it once with --adopt'
 const FRESH: RaftMeta = { term: asTerm(1), votedFor: PeerId.EMPTY }
 const TERM_BYTES = 8
 
+/** Where braft keeps term and vote. ENOENT: nothing is there. ECORRUPT: it cannot be read. A save is durable when it is answered. */
+export interface MetaPlace {
+  /** For messages. */
+  readonly path: string
+  load(done: (status: Status, meta?: RaftMeta) => void): void
+  save(meta: RaftMeta, done: Done): void
+}
+
 export interface FileRaftMetaOptions {
   readonly fileSystem: FileSystem
   readonly executor: Executor
   readonly checksum: Checksum
-  /** Where braft's `raft_meta` lies. */
+  /** Where braft's `raft_meta` lies, or what `place` keeps it in. */
   readonly directory: string
+  /** Instead of the file `raft_meta`. */
+  readonly place?: MetaPlace
   /** Where our slots `meta.a` and `meta.b` lie. */
   readonly integrityDirectory: string
+  /** What an operator restores from a copy; where `integrityDirectory` lies unless said otherwise. */
+  readonly dataDirectory?: string
   /** Takes over a directory that braft wrote: its `raft_meta` counts although no slot vouches for it. */
   readonly adopt?: boolean
   readonly failpoints?: Failpoints
@@ -45,14 +57,14 @@ type MetaFile =
  */
 export class FileRaftMetaStorage implements RaftMetaStorage {
   private readonly options: FileRaftMetaOptions
-  private readonly file: ProtoBufFile<RaftMeta>
+  private readonly file: MetaPlace
   private readonly slots: AlternatingRecord
   private failure: Status | null = null
   private saving = false
 
   constructor(options: FileRaftMetaOptions) {
     this.options = options
-    this.file = new ProtoBufFile(options.fileSystem, join(options.directory, 'raft_meta'), META_CODEC)
+    this.file = options.place ?? new ProtoBufFile(options.fileSystem, join(options.directory, 'raft_meta'), META_CODEC)
     this.slots = new AlternatingRecord(options.fileSystem, options.checksum, [
       { path: join(options.integrityDirectory, 'meta.a'), position: 0 },
       { path: join(options.integrityDirectory, 'meta.b'), position: 0 },
@@ -144,7 +156,7 @@ export class FileRaftMetaStorage implements RaftMetaStorage {
   }
 
   private corrupt(what: string, otherwise = ''): Status {
-    const dataDirectory = parentOf(this.options.integrityDirectory)
+    const { integrityDirectory, dataDirectory = parentOf(integrityDirectory) } = this.options
     const act = `Restore ${dataDirectory} from a copy; the other members keep serving without it`
     return Status.error(ErrorCode.ECORRUPT, `${what}. A wrong vote could elect two leaders, so nothing was changed. ${act}${otherwise}`)
   }

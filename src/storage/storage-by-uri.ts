@@ -8,6 +8,8 @@ import { DurableLength } from './durable-length.js'
 import { SegmentLogStorage } from './log.js'
 import { SYNC_IMMEDIATELY, type SyncPolicy } from './log-sync.js'
 import { MemoryLogStorage } from './memory-log.js'
+import { MergedMetaPlace, MixedRaftMetaStorage, parseMixedPath } from './merged-meta.js'
+import { metaDatabase } from './meta-database.js'
 import { join, parentOf } from './paths.js'
 import { FileRaftMetaStorage } from './raft-meta.js'
 import { SealFile } from './seal-file.js'
@@ -23,12 +25,16 @@ export interface StorageContext {
   readonly clock: Clock
   /** Of a local log: when appended entries become durable; before they are acknowledged unless said otherwise. */
   readonly sync?: SyncPolicy
+  /** Takes over what braft wrote there last. */
+  readonly adopt?: boolean
+  /** Whose term and vote it is, where many share a storage of them: braft's VersionedGroupId, `GROUP_INDEX`. */
+  readonly versionedGroupId?: string
   readonly failpoints?: Failpoints
 }
 
 /** Logs by type: `local`, `memory`, and what a program registers. */
 export const logStorages = new StorageRegistry<LogStorage, StorageContext>('log')
-/** Terms and votes by type: `local`, and what a program registers. There is no `memory`: a vote that is forgotten is given twice. */
+/** Terms and votes by type: `local`, `local-merged` and `local-mixed` (LevelDB), and what a program registers. There is no `memory`: a vote that is forgotten is given twice. */
 export const raftMetaStorages = new StorageRegistry<RaftMetaStorage, StorageContext>('raft meta')
 /** Snapshots by type: `local`, and what a program registers. */
 export const snapshotStorages = new StorageRegistry<SnapshotStorage, StorageContext>('snapshot')
@@ -43,13 +49,13 @@ export function integrityDirectoryOf(directory: string): string {
 }
 
 logStorages.register('local', {
-  open: (parameter, { fileSystem, executor, clock, sync = SYNC_IMMEDIATELY, failpoints = NO_FAILPOINTS }) => {
+  open: (parameter, { fileSystem, executor, clock, sync = SYNC_IMMEDIATELY, adopt = false, failpoints = NO_FAILPOINTS }) => {
     const directory = directoryIn(parameter)
     if (directory instanceof Status) return directory
     const beside = integrityDirectoryOf(directory)
     const integrity = new DurableLength({ fileSystem, clock, checksum, path: join(beside, 'durable'), failpoints })
-    const seals = new SealFile({ fileSystem, checksum, path: join(beside, 'seals'), adopt: false })
-    return new SegmentLogStorage({ fileSystem, executor, checksum, directory, integrity, seals, sync, failpoints })
+    const seals = new SealFile({ fileSystem, checksum, path: join(beside, 'seals'), adopt })
+    return new SegmentLogStorage({ fileSystem, executor, checksum, directory, integrity, seals, sync, adopt, failpoints })
   },
   gc: gcLocal,
 })
@@ -60,21 +66,83 @@ logStorages.register('memory', {
 })
 
 raftMetaStorages.register('local', {
-  open: (parameter, { fileSystem, executor, failpoints = NO_FAILPOINTS }) => {
-    const directory = directoryIn(parameter)
-    if (directory instanceof Status) return directory
-    const integrityDirectory = integrityDirectoryOf(directory)
-    return new FileRaftMetaStorage({ fileSystem, executor, checksum, directory, integrityDirectory, failpoints })
-  },
+  open: openSingle,
   gc: gcLocal,
 })
 
+raftMetaStorages.register('local-merged', { open: openMerged, gc: gcMerged })
+
+raftMetaStorages.register('local-mixed', {
+  open: (parameter, context) => {
+    const paths = mixedPathsIn(parameter)
+    if (paths instanceof Status) return paths
+    const single = openSingle(paths.single, context)
+    const merged = openMerged(paths.merged, context)
+    if (single instanceof Status) return single
+    return merged instanceof Status ? merged : new MixedRaftMetaStorage(single, merged)
+  },
+  gc: (parameter, context, done) => {
+    const paths = mixedPathsIn(parameter)
+    if (paths instanceof Status) return done(paths)
+    inSequence([(next) => gcLocal(paths.single, context, next), (next) => gcMerged(paths.merged, context, next)], done)
+  },
+})
+
+function openSingle(parameter: string, context: StorageContext): FileRaftMetaStorage | Status {
+  const { fileSystem, executor, adopt = false, failpoints = NO_FAILPOINTS } = context
+  const directory = directoryIn(parameter)
+  if (directory instanceof Status) return directory
+  const integrityDirectory = integrityDirectoryOf(directory)
+  return new FileRaftMetaStorage({ fileSystem, executor, checksum, directory, integrityDirectory, adopt, failpoints })
+}
+
+function openMerged(parameter: string, context: StorageContext): FileRaftMetaStorage | Status {
+  const { fileSystem, executor, adopt = false, failpoints = NO_FAILPOINTS } = context
+  const found = mergedPlaceIn(parameter, context)
+  if (found instanceof Status) return found
+  return new FileRaftMetaStorage({ ...found, fileSystem, executor, checksum, adopt, failpoints })
+}
+
+/** What vouches goes first, as in gcLocal. */
+function gcMerged(parameter: string, context: StorageContext, done: Done): void {
+  const found = mergedPlaceIn(parameter, context)
+  if (found instanceof Status) return done(found)
+  const { fileSystem } = context
+  inSequence(
+    [
+      (next) => gcDirectory(fileSystem, found.integrityDirectory, next),
+      (next) => fileSystem.mkdir(found.directory, next),
+      (next) => found.place.remove(next),
+    ],
+    done,
+  )
+}
+
+function mergedPlaceIn(parameter: string, { executor, versionedGroupId }: StorageContext) {
+  const directory = directoryIn(parameter)
+  if (directory instanceof Status) return directory
+  if (!versionedGroupId)
+    return Status.error(ErrorCode.EINVAL, `"${directory}" is shared by many members: versionedGroupId must say whose term and vote it is`)
+  const place = new MergedMetaPlace(metaDatabase(directory), versionedGroupId, executor)
+  return {
+    directory,
+    dataDirectory: parentOf(directory),
+    place,
+    integrityDirectory: join(integrityDirectoryOf(directory), encodeURIComponent(versionedGroupId)),
+  }
+}
+
+function mixedPathsIn(parameter: string): { readonly merged: string; readonly single: string } | Status {
+  const expected = 'local-mixed://merged_path=DIR&&single_path=DIR'
+  return parseMixedPath(parameter) ?? Status.error(ErrorCode.EINVAL, `"${parameter}" does not name two directories: ${expected}`)
+}
+
 snapshotStorages.register('local', {
-  open: (parameter, { fileSystem, executor, failpoints = NO_FAILPOINTS }) => {
+  open: (parameter, { fileSystem, executor, adopt = false, failpoints = NO_FAILPOINTS }) => {
     const directory = directoryIn(parameter)
     if (directory instanceof Status) return directory
     const seal = new SnapshotSeal({ fileSystem, checksum, path: join(integrityDirectoryOf(directory), 'snapshot.seal') })
-    return new LocalSnapshotStorage({ fileSystem, executor, checksum, directory, seal, failpoints })
+    return new LocalSnapshotStorage({ fileSystem, executor, checksum, directory, seal, adopt, failpoints })
   },
   gc: gcLocal,
 })

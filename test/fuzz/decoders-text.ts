@@ -12,6 +12,7 @@ import { parseChecksum } from '../../src/raft/snapshot-checksum.js'
 import { type NodeFlags, parseConfiguration } from '../../src/server/configuration.js'
 import { MemberNames } from '../../src/server/member-names.js'
 import { StartError } from '../../src/server/start-error.js'
+import { parseMixedPath } from '../../src/storage/merged-meta.js'
 import { parseSegmentName } from '../../src/storage/segment.js'
 import { problemOfName } from '../../src/storage/snapshot-list.js'
 import { parseStorageUri } from '../../src/storage/uri.js'
@@ -83,6 +84,7 @@ const PARSERS: readonly ((text: string) => unknown)[] = [
   (text) => parseSegmentName(text),
   (text) => parseNewMember(text),
   (text) => (problemOfName(text) === null ? text : null),
+  (text) => parseMixedPath(text),
 ]
 
 const words: Decoder = {
@@ -93,12 +95,20 @@ const words: Decoder = {
       'src/storage/segment.ts parseSegmentName',
       'src/storage/snapshot-list.ts problemOfName',
       'src/admin/membership-plan.ts parseNewMember',
+      'src/storage/merged-meta.ts parseMixedPath',
     ],
   ],
   samples: () =>
-    ['500ms', '18', 'crc32c:0123abcd', 'local:// a b', 'log_00000000000000000001_00000000000000000002', 'n4=127.0.0.1:1', 'a/b'].map(
-      (text, i) => Buffer.concat([Buffer.from([i]), Buffer.from(text)]),
-    ),
+    [
+      '500ms',
+      '18',
+      'crc32c:0123abcd',
+      'local:// a b',
+      'log_00000000000000000001_00000000000000000002',
+      'n4=127.0.0.1:1',
+      'a/b',
+      'merged_path=a&&single_path=b',
+    ].map((text, i) => Buffer.concat([Buffer.from([i]), Buffer.from(text)])),
   run: (bytes) =>
     refusedBy([CliError], () => {
       const value = PARSERS[(bytes[0] ?? 0) % PARSERS.length]!(bytes.toString('utf8', 1))
