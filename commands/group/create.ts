@@ -52,9 +52,10 @@ export default class GroupCreate extends ClusterCommand {
     if (this.production && !flags.yes && found !== 'there')
       await this.confirmed({ message: `Create group ${group} on ${members.join(', ')}?`, flag: '--yes' })
     const outcome = await executeCreate(calls, plan)
-    const error = halfCreated(outcome)
+    const failed = halfCreated(outcome)
     const isFounding = steps.some(({ as }) => as !== 'joiner')
-    const leader = error === null && flags.wait && isFounding ? await waitForLeader(calls, plan, connection) : null
+    const { leader, error } =
+      failed === null && flags.wait && isFounding ? await waitForLeader(calls, plan, connection) : { leader: null, error: failed }
     const data = { ...outcome, leader }
     return this.result(data, (out) => printCreated(out, data), { clusterId, error })
   }

@@ -6,7 +6,7 @@ import { GROUP_COLUMNS } from '../../src/terminal/group-view.js'
 export default class GroupList extends ClusterCommand {
   static override summary = 'List the Raft groups that the nodes host.'
   static override description =
-    'Every member of the group of the context (or of -g) is asked which groups it hosts; no leader is needed. What is half created, or left behind by a removal, is said in the note.'
+    'Every member of the group of the context (or of -g) is asked which groups it hosts, and then whoever is a member of one of those; no leader is needed. What is half created, or left behind by a removal, is said in the note.'
   static override schema = 'raftctl.group.list/1'
   static override exitCodes = [3, 5, 7, 8, 11]
   static override hiddenAliases = ['group:ls']

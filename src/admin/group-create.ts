@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { PeerId } from '../raft/peer-id.js'
+import { groupNameProblem } from '../storage/group-record.js'
 import { CliError, type ErrorCode } from '../terminal/errors.js'
 import type { ClusterClient } from './cluster-client.js'
 import type { ControlCalls } from './engines/control-calls.js'
@@ -64,7 +65,10 @@ export interface CreateOutcome {
  * E_UNREACHABLE while one that is to be a member does not answer, E_NO_SUCH_NODE, E_NO_GROUP.
  */
 export async function planCreate(client: ClusterClient, calls: ControlCalls, request: CreateRequest): Promise<CreatePlan> {
-  const found = await surveyGroups(client, calls)
+  const problem = groupNameProblem(request.group)
+  if (problem !== null) throw new CliError('E_USAGE', problem)
+  const named = [...(request.members ?? []), ...(request.host ?? [])].flatMap((text) => addressIn(text) ?? [])
+  const found = await surveyGroups(client, calls, { others: named })
   const copies = found.copies.filter(({ group }) => group === request.group)
   refuseTwins(request.group, copies, found)
   if (request.host !== null) return planHosting(calls, { ...request, host: request.host }, { copies, found })
@@ -115,20 +119,32 @@ export function halfCreated({ group, nodes }: CreateOutcome): CliError | null {
   })
 }
 
-/** Who leads once the first entry of its term is committed. Throws E_WAIT_TIMEOUT. */
-export async function waitForLeader(calls: ControlCalls, plan: CreatePlan, { timeoutMs }: { timeoutMs: number }): Promise<string> {
+/** Who leads once the first entry of its term is committed; the error when nobody does in time, or a member cannot run it. */
+export async function waitForLeader(
+  calls: ControlCalls,
+  { steps, group, uid, members }: CreatePlan,
+  { timeoutMs }: { timeoutMs: number },
+): Promise<{ readonly leader: string | null; readonly error: CliError | null }> {
   const deadline = performance.now() + timeoutMs
+  const undo = `undo it:  raftctl group remove ${group}`
   for (;;) {
-    const copies = (await Promise.all(plan.steps.map((step) => copiesOn(calls, step).catch(() => [])))).flat()
-    const own = copies.filter(({ group, uid }) => group === plan.group && uid === plan.uid)
+    const copies = (await Promise.all(steps.map((step) => copiesOn(calls, step).catch(() => [])))).flat()
+    const own = copies.filter((copy) => copy.group === group && copy.uid === uid)
     const leader = own.find(({ state, commit }) => state === 'LEADER' && commit > 0)
-    if (leader) return leader.node
+    if (leader) return { leader: leader.node, error: null }
     const broken = own.find(({ problem }) => problem !== '')
-    if (broken) throw new CliError('E_DATA_DIR', `${broken.node} cannot run group ${plan.group}: ${broken.problem}`)
-    if (performance.now() > deadline)
-      throw new CliError('E_WAIT_TIMEOUT', `group ${plan.group} has no leader yet; it goes on looking for one`, {
-        hint: `raftctl group list    raftctl status -g ${plan.group}`,
-      })
+    if (broken) {
+      const message = `${broken.node} cannot run group ${group}: ${broken.problem}`
+      return {
+        leader: null,
+        error: new CliError('E_DATA_DIR', message, { hint: `The others host it. Mend that and repeat the command, or ${undo}` }),
+      }
+    }
+    if (performance.now() > deadline) {
+      const message = `group ${group} is on ${members.join(', ')} and has no leader yet; it goes on looking for one`
+      const hint = `See how it stands:  raftctl status -g ${group}\nWait again by the same command, or ${undo}`
+      return { leader: null, error: new CliError('E_WAIT_TIMEOUT', message, { hint }) }
+    }
     await pause(LOOK_AGAIN_MS)
   }
 }
@@ -221,16 +237,20 @@ function refuseSilent(peers: readonly string[], { nodes, nameOf }: GroupSurvey):
 }
 
 /** Every process that answers for the group of the connection. */
-function everybody({ nodes }: GroupSurvey): string[] {
-  return nodes.map(({ address }) => peerIdOf(address))
+function everybody({ home }: GroupSurvey): string[] {
+  return [...home].map(peerIdOf)
+}
+
+/** The address that is typed; null for a name. */
+function addressIn(text: string): string | null {
+  return /:\d+/.test(text) ? (PeerId.parse(text)?.address ?? null) : null
 }
 
 /** A member by name or address. */
 function peerOf(text: string, { nodes }: GroupSurvey): string {
-  const node = nodes.find(({ id, address }) => id === text || address === text)
+  const typed = addressIn(text)
+  const node = nodes.find(({ id, address }) => id === text || address === typed)
   if (node) return peerIdOf(node.address)
-  const peer = /:\d+/.test(text) ? PeerId.parse(text) : null
-  if (peer) return peer.toString()
   throw new CliError('E_NO_SUCH_NODE', `no member is called ${JSON.stringify(text)}`, {
     hint: `Members: ${nodes.map(({ id, address }) => (id === address ? id : `${id} (${address})`)).join(', ')}`,
   })

@@ -3,7 +3,6 @@ import type { ClusterClient } from './cluster-client.js'
 import type { ControlCalls } from './engines/control-calls.js'
 import type { NodeError } from './group-create.js'
 import { type Copy, type GroupSurvey, isFounder, mayCount, membersKnown, surveyGroups } from './groups.js'
-import { addressOf, isEmptyPeer } from './node-report.js'
 
 export interface RemoveRequest {
   readonly group: string
@@ -47,13 +46,12 @@ export interface RemoveOutcome {
  */
 export async function planRemove(client: ClusterClient, calls: ControlCalls, request: RemoveRequest): Promise<RemovePlan> {
   const { group, node, force } = request
-  const found = await surveyGroups(client, calls)
+  const found = await surveyGroups(client, calls, { foundersOf: group })
   const all = found.copies.filter((copy) => copy.group === group)
   if (all.some(({ uid, problem }) => uid === '' && problem === ''))
     throw new CliError('E_UNSUPPORTED', `${group} is the group that the nodes were started with`, {
       hint: 'It goes with its nodes: stop them and put their directories aside.',
     })
-  if (node === null && !force) refuseUnasked(all, found)
   const chosen = node === null ? all : all.filter((copy) => copy.node === node || copy.address === node)
   const silent = found.nodes.filter(({ id, address, error }) => error !== null && (node === null || node === id || node === address))
   if (chosen.length === 0 && silent.length === 0) throw nowhere(request, found)
@@ -109,16 +107,6 @@ function nowhere({ group, node }: RemoveRequest, { copies, nodes }: GroupSurvey)
   const where = node === null ? 'any node' : node
   return new CliError('E_NO_GROUP', `no group ${group} on ${where}`, {
     hint: `Groups: ${names.slice(0, 10).join(', ')}${names.length > 10 ? ` and ${names.length - 10} more` : ''}`,
-  })
-}
-
-/** Members that are none of the group of the connection are not asked by themselves, and would keep their copies. */
-function refuseUnasked(all: readonly Copy[], { nodes }: GroupSurvey): void {
-  const named = all.flatMap(({ members, founders }) => [...members, ...founders]).filter((peer) => !isEmptyPeer(peer))
-  const unasked = [...new Set(named.map(addressOf))].filter((address) => !nodes.some((node) => node.address === address))
-  if (unasked.length === 0) return
-  throw new CliError('E_UNREACHABLE', `${unasked.join(', ')} may hold it too and was not asked; nothing was removed`, {
-    hint: `Name all of them:  -e ${[...nodes.map(({ address }) => address), ...unasked].join(',')}\n--force removes the group from those that were asked alone.`,
   })
 }
 

@@ -66,34 +66,61 @@ export interface Copy {
 export interface GroupSurvey {
   readonly clusterId: string | null
   readonly nodes: readonly GroupNode[]
+  /** Addresses of the members of the group of the connection, and of its endpoints. */
+  readonly home: ReadonlySet<string>
   readonly copies: readonly Copy[]
   /** What a PeerId, or an address, is called. */
   nameOf(peer: string): string
 }
 
-/** Asks every member of the group of the connection, and every endpoint, which groups it hosts. */
-export async function surveyGroups(client: ClusterClient, calls: ControlCalls): Promise<GroupSurvey> {
+export interface SurveyOptions {
+  /** Addresses of more processes. */
+  readonly others?: readonly string[]
+  /** A group whose founders are asked as well, members or not: what they hold of it is meant too. */
+  readonly foundersOf?: string | null
+}
+
+/**
+ * Asks every member of the group of the connection, every endpoint and `others` which groups they host, and then whoever is, as far as
+ * these know, a member of one of them.
+ */
+export async function surveyGroups(
+  client: ClusterClient,
+  calls: ControlCalls,
+  { others = [], foundersOf = null }: SurveyOptions = {},
+): Promise<GroupSurvey> {
   const { reports, failures, membership, clusterId } = await survey(client)
   const known = membersOf(membership).map(({ peerId, name }) => ({ address: addressOf(peerId), id: name || addressOf(peerId) }))
   const seen = [...reports.values()].map(({ peerId, name }) => ({ address: addressOf(peerId), id: name || addressOf(peerId) }))
   const silent = [...failures.keys()].map((address) => ({ address, id: address }))
   const processes = new Map([...silent, ...seen, ...known].map((one) => [one.address, one]))
+  const home = new Set(processes.keys())
+  const add = (address: string) => processes.has(address) || processes.set(address, { address, id: address })
+  others.forEach(add)
   const copies: Copy[] = []
-  const nodes = await Promise.all(
-    [...processes.values()].map(async ({ id, address }): Promise<GroupNode> => {
-      try {
-        const found = await copiesOn(calls, { node: id, address })
-        copies.push(...found)
-        return { id, address, groups: found.length, error: null }
-      } catch (thrown) {
-        if (!(thrown instanceof CliError)) throw thrown
-        const { reason } = thrown.details as { reason?: string }
-        return { id, address, groups: null, error: { code: thrown.code, message: reason ?? thrown.message } }
-      }
-    }),
-  )
+  const nodes: GroupNode[] = []
+  for (let next = [...processes.values()]; next.length > 0; next = [...processes.values()].slice(nodes.length)) {
+    const wave = await Promise.all(next.map((one) => askedFor(calls, one)))
+    for (const { node, found } of wave) {
+      nodes.push(node)
+      copies.push(...found)
+    }
+    for (const life of livesOf(copies)) membersKnown(life).map(addressOf).forEach(add)
+    for (const { group, founders } of copies) if (group === foundersOf) founders.map(addressOf).forEach(add)
+  }
   const nameOf = (peer: string) => processes.get(peer)?.id ?? processes.get(addressOf(peer))?.id ?? addressOf(peer)
-  return { clusterId, nodes, copies, nameOf }
+  return { clusterId, nodes, home, copies, nameOf }
+}
+
+async function askedFor(calls: ControlCalls, { id, address }: { readonly id: string; readonly address: string }) {
+  try {
+    const found = await copiesOn(calls, { node: id, address })
+    return { node: { id, address, groups: found.length, error: null }, found }
+  } catch (thrown) {
+    if (!(thrown instanceof CliError)) throw thrown
+    const { reason } = thrown.details as { reason?: string }
+    return { node: { id, address, groups: null, error: { code: thrown.code, message: reason ?? thrown.message } }, found: [] }
+  }
 }
 
 /** What one process hosts. Throws what the call failed with. */
@@ -133,13 +160,18 @@ function silentError({ nodes }: GroupSurvey, silent: readonly GroupNode[]): CliE
 
 /** One row per group and life of it, by name. */
 export function rowsOf(found: GroupSurvey): GroupRow[] {
+  const rows = livesOf(found.copies).map((copies) => rowOf(copies, found))
+  return rows.sort((a, b) => (a.group < b.group ? -1 : a.group > b.group ? 1 : b.hosts.length - a.hosts.length))
+}
+
+/** The copies of each group, and of each life of it. */
+function livesOf(copies: readonly Copy[]): Copy[][] {
   const byLife = new Map<string, Copy[]>()
-  for (const copy of found.copies) {
+  for (const copy of copies) {
     const key = `${copy.group} ${copy.uid}`
     byLife.set(key, [...(byLife.get(key) ?? []), copy])
   }
-  const rows = [...byLife.values()].map((copies) => rowOf(copies, found))
-  return rows.sort((a, b) => (a.group < b.group ? -1 : a.group > b.group ? 1 : b.hosts.length - a.hosts.length))
+  return [...byLife.values()]
 }
 
 function rowOf(copies: readonly Copy[], { nodes, nameOf }: GroupSurvey): GroupRow {

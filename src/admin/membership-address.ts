@@ -2,6 +2,8 @@ import { PeerId } from '../raft/peer-id.js'
 import { CliError } from '../terminal/errors.js'
 import type { ClusterClient } from './cluster-client.js'
 import { survey } from './discovery.js'
+import { ControlCalls } from './engines/control-calls.js'
+import { rowsOf, surveyGroups } from './groups.js'
 import { findMember } from './member-lookup.js'
 import { type ChangeMembersAction, type MembershipRequest, planMembership } from './membership-plan.js'
 import { peerKey } from './node-report.js'
@@ -30,5 +32,18 @@ export async function planAddress(client: ClusterClient, request: AddressRequest
   if (peerKey(row.peerId) === peer.key) return planMembership(client, { ...plain, add: [], remove: [] })
   const id = row.id === row.address ? peer.address : row.id
   const moved = { id, address: peer.address, learner: row.role === 'learner' }
-  return planMembership(client, { ...plain, add: [moved], remove: [row.peerId], movedFrom: row.peerId })
+  using calls = new ControlCalls(client.connection)
+  const facts = await othersOf(client, calls, { id: row.id, from: row.address, to: peer.address })
+  return planMembership(client, { ...plain, add: [moved], remove: [row.peerId], movedFrom: row.peerId, facts })
+}
+
+/** The other groups of its process call it where it was as well, until each of them is told. */
+export async function othersOf(
+  client: ClusterClient,
+  calls: ControlCalls,
+  { id, from, to }: { readonly id: string; readonly from: string; readonly to: string },
+): Promise<string[]> {
+  const found = await surveyGroups(client, calls)
+  const others = rowsOf(found).filter(({ group, members }) => group !== client.group && members.includes(found.nameOf(from)))
+  return others.map(({ group }) => `${group} has ${id} at ${from} too. Tell it next:  raftctl member set ${id} --address ${to} -g ${group}`)
 }

@@ -101,7 +101,7 @@ export async function planMembership(client: ClusterClient, request: MembershipR
   if (reading.error) throw reading.error
   const { status } = reading
   const { claim, report, leader } = leaderIn(status, findLeader(found), client.connection.direct)
-  const remove = request.remove.map((name) => refOf(findMember(status, name)))
+  const remove = [...new Set(request.remove.map((name) => findMember(status, name)))].map(refOf)
   const wanted = asCalled(request, report).filter((member) => !isMember(status, member, remove))
   refuseReplacementByMember(request, wanted)
   const add = wanted.filter((member) => !member.learner).map(refOfNew)
@@ -155,10 +155,7 @@ export interface Roles {
 
 function rolesOf(status: ClusterStatus, { promote = [], demote = [] }: MembershipRequest, learners: readonly MemberRef[]): Roles {
   const found = (names: readonly string[], role: 'learner' | 'voter') =>
-    names
-      .map((name) => findMember(status, name))
-      .filter((row) => row.role === role)
-      .map(refOf)
+    [...new Set(names.map((name) => findMember(status, name)))].filter((row) => row.role === role).map(refOf)
   return { learners, promote: found(promote, 'learner'), demote: found(demote, 'voter') }
 }
 

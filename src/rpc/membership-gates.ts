@@ -186,7 +186,8 @@ class View {
   reachableAfter(): Gate {
     const { after, facts } = this
     if (after.isEmpty) {
-      const instead = `raftctl member replace ${this.list(facts.removed.slice(0, 1))} NEW=HOST:PORT`
+      const leaving = [...facts.removed, ...(facts.demoted ?? [])]
+      const instead = `raftctl member replace ${this.list(leaving.slice(0, 1))} NEW=HOST:PORT`
       return { ...failed('G3', 'E_QUORUM_AT_RISK'), message: 'this would leave no voter at all', instead }
     }
     const count = this.countHeard(after)

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { HostedMachine } from '../machines/machine.js'
 import type { Environment, FileSystem } from '../raft/environment.js'
-import { ErrorCode, type Status } from '../raft/errors.js'
+import { ErrorCode, Status } from '../raft/errors.js'
 import type { InstallTasks } from '../raft/install-tasks.js'
 import { Node } from '../raft/node.js'
 import type { IdentityStorage } from '../raft/storage.js'
@@ -72,11 +72,16 @@ export class GroupHost {
     })
   }
 
-  /** Recovers and founds or joins the group; `reachable` is called once peers may speak to the node. Throws StartError. */
-  async start(reachable: (node: Node) => void): Promise<void> {
+  /**
+   * Recovers and founds or joins the group; `reachable` is called when peers may speak to the node, and answers false where another
+   * one is in its place. Throws StartError.
+   */
+  async start(reachable: (node: Node) => boolean): Promise<void> {
     const { configuration, environment, identity } = this.options
     const status = await new Promise<Status>((resolve) =>
       environment.executor.post(() => {
+        if (!reachable(this.node))
+          return resolve(Status.error(ErrorCode.EEXIST, `a node of group ${configuration.group} is in this process already`))
         this.node.init(
           {
             environment,
@@ -99,7 +104,6 @@ export class GroupHost {
           },
           resolve,
         )
-        reachable(this.node)
       }, 'node init'),
     )
     if (!status.ok) throw this.startError(status)

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Observer } from '../raft/environment.js'
+import { ErrorCode, Status } from '../raft/errors.js'
 import type { RaftEvent } from '../raft/events.js'
 import { Node, type NodeOptions } from '../raft/node.js'
 import type { PeerId } from '../raft/peer-id.js'
@@ -81,6 +82,8 @@ export class RaftServer {
   /** The port; more services may be added to it. */
   readonly rpc: RpcServer
   private readonly members = new Map<string, GroupMember>()
+  /** Groups whose member is being started. */
+  private readonly starting = new Set<string>()
   private readonly events = new EventLog()
   private readonly faults = new Faults(false)
   private readonly names = new MemberNames(new Map())
@@ -118,10 +121,21 @@ export class RaftServer {
    * DirectoryLockedError, or an error that says what is wrong with the directory; nothing is left running then.
    */
   async start(options: GroupMemberOptions): Promise<GroupMember> {
+    const { groupId } = options
+    const { members, starting } = this
+    if (members.has(groupId) || starting.has(groupId)) throw new Error(`group ${groupId} runs here already`)
+    starting.add(groupId)
+    try {
+      return await this.startMember(options)
+    } finally {
+      starting.delete(groupId)
+    }
+  }
+
+  private async startMember(options: GroupMemberOptions): Promise<GroupMember> {
     const { groupId, directory, describeCommand, ...nodeOptions } = options
     const { environment, identity, executor, nodes, members } = this
     const { peerId } = this.options
-    if (members.has(groupId)) throw new Error(`group ${groupId} runs here already`)
     const lock = await DirectoryLock.acquire(directory)
     const { clock, random } = environment
     const fileSystem = new NodeFileSystem(executor)
@@ -143,8 +157,8 @@ export class RaftServer {
     const member = new GroupMember({ node, executor, lock, directory, storage, snapshotIntervalMs, describeCommand })
     members.set(groupId, member)
     const { status } = await member.ask<void>((done) => {
+      if (!nodes.add(node)) return done(Status.error(ErrorCode.EEXIST, 'a node of that group is in this process'))
       node.init({ ...storage, ...nodeOptions, environment, bootId: identity.bootId }, done)
-      nodes.add(node)
     })
     if (status.ok) return member
     await this.stop(member)

@@ -10,7 +10,7 @@ import type { Faults } from '../rpc/faults.js'
 import type { ProcessIdentity } from '../rpc/identity.js'
 import type { NodeManager } from '../rpc/node-manager.js'
 import { type FoundGroup, GroupDirectories } from '../storage/group-directories.js'
-import type { GroupRecord } from '../storage/group-record.js'
+import { type GroupRecord, groupNameProblem } from '../storage/group-record.js'
 import type { NodeConfiguration } from './configuration.js'
 import { readIdentity } from './data-directory.js'
 import type { ProductionEnvironment } from './environment.js'
@@ -266,9 +266,8 @@ function startedByName(group: string): string {
 
 /** What a group may be called and run; null when it is fine. */
 export function groupProblem(group: string, machine: string): string | null {
-  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(group))
-    return `"${group}" is no name of a group: use letters, digits, dot, dash and underscore, starting with a letter or digit`
-  if (machine === 'kv') return null
+  const problem = groupNameProblem(group)
+  if (problem !== null || machine === 'kv') return problem
   return machineKindOf(machine)
     ? `a group created at run time runs the key-value machine: the calls of ${machine} name no group, so a node serves one such group, given with node start --group NAME=${machine}`
     : `there is no machine "${machine}": ${MACHINES.join(', ')}`

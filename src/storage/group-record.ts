@@ -14,6 +14,12 @@ export interface GroupRecord {
   readonly founders: readonly string[]
 }
 
+/** Why nothing may be called so; null when it may. */
+export function groupNameProblem(group: string): string | null {
+  if (/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(group)) return null
+  return `"${group}" is no name of a group: use letters, digits, dot, dash and underscore, starting with a letter or digit`
+}
+
 export function encodeGroupRecord({ group, machine, uid, founders }: GroupRecord, checksum: Checksum): Buffer {
   return encodeChecked({ group, machine, uid, founders }, checksum)
 }

@@ -132,7 +132,12 @@ export class NodeIdentityStorage implements IdentityStorage {
   save(identity: NodeIdentity, done: Done): void {
     const { standing, incarnation, settledAt } = identity
     const founders = identity.founders === null ? null : Object.fromEntries(identity.founders)
-    this.store(() => ({ ...this.loaded, standing, incarnation, founders, ...(settledAt === undefined ? {} : { settledAt }) }), done)
+    this.store(() => {
+      const { moved, ...kept } = this.loaded
+      // Once it counts where it is now, it can no more go back to whom it was before.
+      const onItsWay = standing === 'rebuilding' && moved !== undefined ? { moved } : {}
+      return { ...kept, ...onItsWay, standing, incarnation, founders, ...(settledAt === undefined ? {} : { settledAt }) }
+    }, done)
   }
 
   /** Changes what the engine does not know. OK means durable. */

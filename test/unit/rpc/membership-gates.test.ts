@@ -384,6 +384,8 @@ test('a voter is not demoted where that leaves no quorum; the leader hands over 
   const risk = inTheWay({ demoted: [n2], peers: [follower(n2), down(n3)] })
   assert.is(risk?.code, 'E_QUORUM_AT_RISK')
   assert.match(risk!.message, /^demoting n2 leaves voters n1, n3, but only n1 is reachable/)
+  const last = inTheWay({ voters: [n1], demoted: [n1], peers: [] })
+  assert.equal([last?.message, last?.instead], ['this would leave no voter at all', 'raftctl member replace n1 NEW=HOST:PORT'])
   assert.is(find(gatesOf({ demoted: [n1] }), 'G7')?.message, 'n1 leads and is made a learner: leadership moves first')
 })
 

@@ -264,6 +264,16 @@ test('once it was settled elsewhere a directory is not who it was: what it said 
   assert.equal(bench.start({ peerId: N2 })!.value, settled, 'back where it was settled')
 })
 
+test('a directory that was settled elsewhere and then has to be rebuilt there cannot become who it was before', () => {
+  const { bench, incarnation } = member()
+  bench.start({ peerId: N2, moved: true })
+  const settled = { standing: 'member' as const, incarnation, founders: null, settledAt: logIndex(9) }
+  bench.call<void>((done) => bench.storage.save(settled, done))
+  assert.equal(bench.storage.movedFrom, [])
+  bench.call<void>((done) => bench.storage.save({ ...settled, standing: 'rebuilding' }, done))
+  assert.equal([bench.start()!.status.code, bench.storage.refusal], [ErrorCode.EINVAL, 'peer'])
+})
+
 test('a founder that never took part is at another address at once', () => {
   const bench = new IdentityBench()
   bench.start()
