@@ -66,7 +66,9 @@ export class RouteTable {
   async refreshLeader(groupId: string, timeoutMs: number): Promise<Status> {
     const route = this.routes.get(groupId)
     if (!route) return Status.error(ErrorCode.ENOENT, `group ${groupId} is not in the table`)
-    let status = Status.error(ErrorCode.EAGAIN, 'Unknown leader')
+    const unknown = Status.error(ErrorCode.EAGAIN, 'Unknown leader')
+    let failed: Status | null = null
+    let hasAnswer = false
     for (const { address } of route.conf.peers) {
       try {
         const { response } = await callBaiduStd(this.channels.baiduStd(address), GET_LEADER, { group_id: groupId }, { timeoutMs })
@@ -75,12 +77,14 @@ export class RouteTable {
           route.leader = leader
           return Status.OK
         }
+        hasAnswer = true
       } catch (error) {
         if (!(error instanceof BaiduStdError)) throw error
-        if (status.code === ErrorCode.EAGAIN || error.status.code === ErrorCode.EAGAIN) status = error.status
+        if (error.status.code === ErrorCode.EAGAIN) hasAnswer = true
+        else failed = error.status
       }
     }
-    return status
+    return hasAnswer || !failed ? unknown : failed
   }
 
   /** Forgets that group. False: it is unknown. */

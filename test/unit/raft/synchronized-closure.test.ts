@@ -29,4 +29,15 @@ test('it runs once, until it is reset', () => {
   assert.ok(done.status)
 })
 
+test('who waited for one task is not told of the next', () => {
+  const done = new SynchronizedClosure()
+  const told: string[] = []
+  done.wait((status) => told.push(`first ${status.ok}`))
+  done.run(Status.OK)
+  done.reset()
+  done.wait((status) => told.push(`second ${status.ok}`))
+  done.run(Status.error(ErrorCode.EPERM, 'no leader'))
+  assert.equal(told, ['first true', 'second false'])
+})
+
 test.run()

@@ -7,6 +7,8 @@ import { RouteTable } from '../../../src/rpc/route-table.js'
 import { RpcServer } from '../../../src/rpc/server.js'
 import { rpcMethod } from '../../../src/rpc/service.js'
 
+const NOBODY = PeerId.EMPTY.toString()
+
 /** A member that names this leader, or answers that it knows none. */
 async function memberNaming(leader: string | null): Promise<{ address: string; asked: string[]; close: () => Promise<unknown> }> {
   const asked: string[] = []
@@ -67,6 +69,8 @@ test('members are asked in turn until one names a leader', async () => {
     table.updateConfiguration('g', `127.0.0.1:1,${ignorant.address}`)
     const unknown = await table.refreshLeader('g', 1000)
     assert.is(unknown.code, ErrorCode.EAGAIN)
+    table.updateConfiguration('g', `127.0.0.1:1,${ignorant.address},127.0.0.1:65535`)
+    assert.is((await table.refreshLeader('g', 1000)).code, ErrorCode.EAGAIN, 'whoever could not be asked before and after it')
     table.updateConfiguration('g', '127.0.0.1:1')
     const nobody = await table.refreshLeader('g', 1000)
     assert.not(nobody.ok)
@@ -75,6 +79,23 @@ test('members are asked in turn until one names a leader', async () => {
     table.close()
     await ignorant.close()
     await knowing.close()
+  }
+})
+
+test('a member that names nobody knows no leader: the next one is asked', async () => {
+  const empty = [await memberNaming(NOBODY), await memberNaming(NOBODY)]
+  const table = new RouteTable()
+  try {
+    table.updateConfiguration('g', empty.map(({ address }) => address).join(','))
+    assert.is((await table.refreshLeader('g', 1000)).code, ErrorCode.EAGAIN)
+    assert.equal(
+      empty.map(({ asked }) => asked),
+      [['g'], ['g']],
+    )
+    assert.is(table.selectLeader('g'), null)
+  } finally {
+    table.close()
+    for (const one of empty) await one.close()
   }
 })
 
