@@ -65,6 +65,7 @@ test('nobody is 0.0.0.0:0:0:0', () => {
   assert.is(PeerId.EMPTY.toString(), '0.0.0.0:0:0:0')
   assert.ok(PeerId.parse('0.0.0.0:0:0:0')!.isEmpty)
   assert.not.ok(PeerId.parse('0.0.0.0:1')!.isEmpty)
+  assert.not.ok(PeerId.parse('0.0.0.0:0:1')!.isEmpty)
 })
 
 test('the role does not make another member', () => {
