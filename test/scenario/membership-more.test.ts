@@ -68,6 +68,8 @@ scenario('a member that was removed and runs on does not raise the term, nor doe
   // It hears nothing of its removal.
   story.cluster.isolate(n3)
   changed(story, [n1, n2])
+  // And the leader gives up telling it.
+  story.wait(5 * story.T)
   story.cluster.heal()
   story.wait(10 * story.T)
   story.expectLeader(n1)
