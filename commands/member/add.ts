@@ -14,6 +14,10 @@ export default class MemberAdd extends MembershipCommand {
       description: 'One that has the log, for reads, and never votes',
       command: '<%= config.bin %> member add n4=10.0.0.4:7004 --learner',
     },
+    {
+      description: 'A third vote for two members, without their data',
+      command: '<%= config.bin %> member add n3=10.0.0.3:7003 --witness',
+    },
     { description: 'Planned by one, executed by another', command: '<%= config.bin %> member add n4=10.0.0.4:7004 --plan-out add-n4.json' },
   ]
   static override seeAlso = ['member promote', 'member replace', 'member list', 'apply', 'node start']
@@ -26,6 +30,10 @@ export default class MemberAdd extends MembershipCommand {
   }
   static override flags = {
     learner: Flags.boolean({ description: 'as learners: they receive the log, answer reads and count for nothing' }),
+    witness: Flags.boolean({
+      exclusive: ['learner'],
+      description: 'as witnesses: they vote, are sent entries without their data, and never lead',
+    }),
     'catchup-timeout': durationFlagOf({ default: 600_000, description: 'for all of them to run and to catch up (default 10m)' }),
     ...mutationFlags,
   }
@@ -39,7 +47,8 @@ export default class MemberAdd extends MembershipCommand {
     const typed = (argv as string[]).map(parseNewMember)
     using client = new ClusterClient(connection)
     const members = typed.length > 0 ? typed : await this.asked(client)
-    const add = flags.learner ? members.map((member) => ({ ...member, learner: true })) : members
+    const kind = flags.learner ? { learner: true } : flags.witness ? { witness: true } : {}
+    const add = members.map((member) => ({ ...member, ...kind }))
     const request = {
       ...{ command: this.commandName, add, remove: [], force: flags.force === true, reason: flags.reason ?? null },
       catchupTimeoutMs: flags['catchup-timeout'],

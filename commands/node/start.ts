@@ -74,6 +74,10 @@ export default class NodeStart extends BaseCommand {
       helpValue: '<0-1000>',
       description: 'of the members that are well the highest leads; 0 never campaigns by itself (default: 100)',
     }),
+    witness: Flags.boolean({ description: 'vote and acknowledge entries, but hold no data; in --peers a witness is HOST:PORT:0:1' }),
+    'witness-to-leader': Flags.boolean({
+      description: 'let a witness lead while it brings up a member with data, and send it entries whole; all members alike',
+    }),
     mixed: Flags.boolean({ description: 'let braft nodes be members of the group' }),
     transport: Flags.string({
       default: 'grpc',
@@ -98,7 +102,7 @@ export default class NodeStart extends BaseCommand {
     const { 'snapshot-interval': snapshotInterval, 'snapshot-max-rate': snapshotMaxRate, 'enable-faults': enableFaults } = flags
     const { 'snapshot-max-copies': snapshotMaxCopies, 'unsafe-sync': unsafeSync } = flags
     const { 'leader-lease': leaderLease, 'max-clock-drift': maxClockDrift } = flags
-    const { 'log-level': logLevel, 'log-file': logFile, ...plain } = flags
+    const { 'log-level': logLevel, 'log-file': logFile, 'witness-to-leader': witnessToLeader, ...plain } = flags
     const nodeFlags = {
       ...plain,
       clusterId,
@@ -110,6 +114,7 @@ export default class NodeStart extends BaseCommand {
       unsafeSync,
       leaderLease,
       maxClockDrift,
+      witnessToLeader,
       enableFaults,
       logLevel,
       logFile,

@@ -40,7 +40,8 @@ export interface ConsistencyReading {
 export async function checkConsistency(client: ClusterClient): Promise<ConsistencyReading> {
   const { status, clusterId } = await found(client)
   const index = await mark(client, status)
-  const members = status.nodes.filter((row): row is NodeRow & { peerId: string } => row.role !== null && row.peerId !== null)
+  const holdsData = (row: NodeRow) => row.role !== null && row.role !== 'witness'
+  const members = status.nodes.filter((row): row is NodeRow & { peerId: string } => holdsData(row) && row.peerId !== null)
   const rows = judged(await Promise.all(members.map((row) => hashOf(client, row, index))))
   const count = (verdict: ConsistencyRow['verdict']) => rows.filter((row) => row.verdict === verdict).length
   const counts = { equal: count('equal'), different: count('different'), unknown: count('unknown') }

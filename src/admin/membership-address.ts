@@ -31,7 +31,7 @@ export async function planAddress(client: ClusterClient, request: AddressRequest
   const row = findMember(status, member)
   if (peerKey(row.peerId) === peer.key) return planMembership(client, { ...plain, add: [], remove: [] })
   const id = row.id === row.address ? peer.address : row.id
-  const moved = { id, address: peer.address, learner: row.role === 'learner' }
+  const moved = { id, address: peer.address, learner: row.role === 'learner', witness: row.role === 'witness' }
   using calls = new ControlCalls(client.connection)
   const facts = await othersOf(client, calls, { id: row.id, from: row.address, to: peer.address })
   return planMembership(client, { ...plain, add: [moved], remove: [row.peerId], movedFrom: row.peerId, facts })

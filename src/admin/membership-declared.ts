@@ -24,7 +24,7 @@ export function difference(
   status: ClusterStatus,
   { wanted, prune }: Pick<DeclaredRequest, 'wanted' | 'prune'>,
 ): { readonly add: readonly NewMember[]; readonly remove: readonly string[]; readonly lines: readonly string[] } {
-  const members = status.nodes.filter((row) => row.role === 'voter')
+  const members = status.nodes.filter((row) => row.role === 'voter' || row.role === 'witness')
   const add = wanted.filter(({ address }) => !members.some((row) => row.address === address))
   const surplus = members.filter((row) => !wanted.some(({ address }) => address === row.address))
   const rows = [

@@ -1,4 +1,4 @@
-import { PeerId } from '../raft/peer-id.js'
+import { PeerId, PeerRole } from '../raft/peer-id.js'
 import { forAWhile } from '../rpc/words.js'
 import { CliError } from '../terminal/errors.js'
 import type { ClusterClient } from './cluster-client.js'
@@ -17,6 +17,8 @@ export interface NewMember {
   readonly address: string
   /** It receives the log and counts for nothing. */
   readonly learner?: boolean
+  /** It votes, and holds no data. */
+  readonly witness?: boolean
 }
 
 export interface MembershipRequest {
@@ -106,7 +108,7 @@ export async function planMembership(client: ClusterClient, request: MembershipR
   refuseReplacementByMember(request, wanted)
   const add = wanted.filter((member) => !member.learner).map(refOfNew)
   const rows = status.nodes.filter((row): row is NodeRow & { peerId: string } => row.role !== null && row.peerId !== null)
-  const voters = rows.filter((row) => row.role === 'voter')
+  const voters = rows.filter((row) => row.role !== 'learner')
   const roles = rolesOf(status, request, wanted.filter((member) => member.learner).map(refOfNew))
   const { promote, demote, learners } = roles
   const target = [...without(voters, [...remove, ...demote]), ...promote, ...add]
@@ -166,7 +168,7 @@ function without(rows: readonly (NodeRow & { readonly peerId: string })[], gone:
 /** braft keeps no names: a braft leader is told none, and where braft nodes are members none is needed. */
 function asCalled(request: MembershipRequest, { kind, mixed }: NodeReport): readonly NewMember[] {
   const members = request.add
-  if (kind === 'braft') return members.map(({ address }) => ({ id: address, address }))
+  if (kind === 'braft') return members.map((member) => ({ ...member, id: member.address }))
   const nameless = members.find(({ id, address }) => id === address)
   if (nameless && !mixed && request.movedFrom === undefined) throw unnamed(nameless.address)
   return members
@@ -178,8 +180,8 @@ export function changesNothing({ action }: MembershipPlan): boolean {
   return add.length + remove.length + learners.length + promote.length + demote.length === 0
 }
 
-function refOfNew({ id, address }: NewMember): MemberRef {
-  return { id, address, peerId: `${address}:0:0` }
+function refOfNew({ id, address, witness = false }: NewMember): MemberRef {
+  return { id, address, peerId: `${address}:0:${witness ? PeerRole.WITNESS : PeerRole.REPLICA}` }
 }
 
 function has(members: readonly MemberRef[], peerId: string): boolean {
@@ -196,7 +198,11 @@ function refuseReplacementByMember({ add, remove }: MembershipRequest, wanted: r
 }
 
 /** It is there already, under this name. Throws E_EXISTS when the name or the address is somebody else's. */
-function isMember(status: ClusterStatus, { id, address, learner = false }: NewMember, removed: readonly MemberRef[]): boolean {
+function isMember(
+  status: ClusterStatus,
+  { id, address, learner = false, witness = false }: NewMember,
+  removed: readonly MemberRef[],
+): boolean {
   const members = status.nodes.filter((row) => row.role !== null && row.peerId !== null)
   const there = members.find((row) => row.address === address)
   const namesake = members.find((row) => row.id === id && !(row.peerId !== null && has(removed, row.peerId)))
@@ -208,6 +214,10 @@ function isMember(status: ClusterStatus, { id, address, learner = false }: NewMe
     throw new CliError('E_EXISTS', `a member is called ${id} already: ${namesake.address}`, { hint: 'Choose another name.' })
   if (there && there.id !== id && there.id !== there.address)
     throw new CliError('E_EXISTS', `${address} is a member already, called ${there.id}`, { hint: 'raftctl member list' })
+  if (there && witness !== (there.role === 'witness'))
+    throw new CliError('E_EXISTS', `${there.id} is a ${there.role} already`, {
+      hint: `A witness and a member with data do not turn into each other: raftctl member remove ${there.id}, then add it with an empty directory.`,
+    })
   if (there && learner !== (there.role === 'learner'))
     throw new CliError('E_EXISTS', `${there.id} is a ${there.role} already`, {
       hint: `raftctl member ${learner ? 'demote' : 'promote'} ${there.id}`,
@@ -347,7 +357,7 @@ function sideOf(voters: readonly PlanVoter[]): PlanSide {
 /** What is typed where a new member shall run. */
 function startLine(
   { leader, leaderKind, isMixed, machine, found, client, reading, movedFrom }: Picture,
-  { id, address }: MemberRef,
+  { id, address, peerId }: MemberRef,
 ): string {
   const braft = `its braft server with group ${client.group} and an empty initial configuration`
   if (leaderKind === 'braft') return `Start ${braft}.`
@@ -357,6 +367,7 @@ function startLine(
   const isOther = machine !== null && machine !== 'kv'
   const group = isOther ? ` --group ${client.group}=${machine}` : found.group === 'kv' ? '' : ` --group ${client.group}`
   const data = movedFrom === null ? `--data ./${id}` : '--data ITS-DIRECTORY --moved'
-  const line = `Start it:  raftctl node start${name} --listen ${address} --join ${join} ${data}${group}`
+  const witness = PeerId.parse(peerId)?.isWitness ? ' --witness' : ''
+  const line = `Start it:  raftctl node start${name} --listen ${address} --join ${join} ${data}${group}${witness}`
   return isMixed ? `${line} --mixed   (or ${braft})` : line
 }

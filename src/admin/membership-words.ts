@@ -1,3 +1,4 @@
+import { PeerId } from '../raft/peer-id.js'
 import type { MemberRef } from './member-lookup.js'
 import type { Changes, MembershipPlan, Picture } from './membership-plan.js'
 import { addressOf, peerKey } from './node-report.js'
@@ -30,7 +31,9 @@ export function titleOf({
   const { learners, promote, demote } = roles
   const parts = [
     ...(add.length > 0 && remove.length > 0 ? [`replace ${names(remove)} by ${placed(add)}`] : []),
-    ...(add.length > 0 && remove.length === 0 ? [`add ${placed(add)}`] : []),
+    ...(add.length > 0 && remove.length === 0
+      ? [`add ${add.every(({ peerId }) => isWitness(peerId)) ? 'witness ' : ''}${placed(add)}`]
+      : []),
     ...(add.length === 0 && remove.length > 0 ? [`remove ${names(remove)}`] : []),
     ...(learners.length > 0 ? [`add learner ${placed(learners)}`] : []),
     ...(promote.length > 0 ? [`promote ${names(promote)}`] : []),
@@ -48,6 +51,7 @@ export function questionOf({ action, context, clusterId }: MembershipPlan): stri
   if (promote.length > 0) return `Make ${names(promote)} a voter of ${where}?`
   if (demote.length > 0) return `Make ${names(demote)} a learner of ${where}?`
   if (learners.length > 0 && add.length === 0) return `Add ${names(learners)} to ${where} as a learner?`
+  if (remove.length === 0 && add.every(({ peerId }) => isWitness(peerId))) return `Add ${names(add)} to ${where} as a witness?`
   if (remove.length === 0) return `Add ${names([...add, ...learners])} to ${where}?`
   if (add.length === 0) return `Remove ${names(remove)} from ${where}?`
   return `Replace ${names(remove)} by ${names(add)} in ${where}?`
@@ -62,7 +66,8 @@ export function stepsOf(picture: Picture, waits: boolean): string[] {
   const gone = remove.filter((member) => voters.some((row) => row.peerId === member.peerId))
   const joint = add.length + promote.length + gone.length + demote.length > 1 ? ', by joint consensus' : ''
   const silent = braftAmong({ remove, voters, leaderKind })
-  const members = [...target.map(({ id }) => id), ...targetLearners.map(({ id }) => `+learner ${id}`)]
+  const called = ({ id, peerId }: MemberRef) => (isWitness(peerId) ? `${id} (witness)` : id)
+  const members = [...target.map(called), ...targetLearners.map(({ id }) => `+learner ${id}`)]
   const isMove = picture.movedFrom !== null
   return [
     ...(transferTo === null ? [] : [`hand leadership to ${transferTo.id}`]),
@@ -73,6 +78,10 @@ export function stepsOf(picture: Picture, waits: boolean): string[] {
     `verify on ${names(target)}`,
     ...(isMove ? [] : gone.map((member) => afterRemoval(member.id, { isUp: isUp(member), isBraft: silent.includes(member.id) }))),
   ]
+}
+
+function isWitness(peerId: string): boolean {
+  return PeerId.parse(peerId)?.isWitness === true
 }
 
 /** What runs there is what it says, or what the leader last knew. */

@@ -153,6 +153,7 @@ function gatesOf(found: Survey, left: readonly Voter[]): PlanGate[] {
   const up = voters.filter((row) => row.reachable && row.standing !== 'rebuilding')
   const silent = left.filter((row) => !row.reachable)
   const rebuilding = left.filter((row) => row.standing === 'rebuilding')
+  const witnesses = left.filter((row) => row.role === 'witness')
   const majority = up.length >= quorumOf(voters.length)
   const instead = 'raftctl member replace OLD NEW=HOST:PORT'
   const led = ledElsewhere(found, left)
@@ -177,6 +178,16 @@ function gatesOf(found: Survey, left: readonly Voter[]): PlanGate[] {
           null,
         )
       : passed('R2', `${names(left)} ${left.length === 1 ? 'answers' : 'answer'}`),
+    ...(witnesses.length > 0
+      ? [
+          gate(
+            'R3',
+            'E_NOT_CAUGHT_UP',
+            `${names(witnesses)} holds no data, and votes for nobody who lacks what it knows of: count it among the lost`,
+            null,
+          ),
+        ]
+      : []),
     ...(rebuilding.length > 0 ? [gate('R3', 'E_NOT_CAUGHT_UP', `${names(rebuilding)} is being rebuilt: it may lack anything`, null)] : []),
   ]
 }

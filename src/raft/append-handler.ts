@@ -24,7 +24,7 @@ export class AppendHandler {
 
   handle(request: AppendEntriesRequest, answer: Answer<AppendEntriesResponse>, from: 'network' | 'cache' = 'network'): void {
     const { node } = this
-    const refuse = node.refusal()
+    const refuse = node.refusal() ?? roleMismatch(node, request.peerId)
     if (refuse) return answer(refuse)
     if (!isFollowed(node, request)) {
       // A closure that was told of a lost leadership may have stopped this node.
@@ -84,6 +84,8 @@ export class AppendHandler {
     if (batch.firstIndex !== plus(request.prevLogIndex, 1)) {
       return answer(Status.error(ErrorCode.EINVAL, `entries start at ${batch.firstIndex}, not after ${request.prevLogIndex}`))
     }
+    if (!node.witness.isOne && batch.newestBare !== null)
+      return answer(Status.error(ErrorCode.EREQUEST, `entry ${batch.newestBare} came without its data, as for a witness`))
     const last = batch.lastIndex
     node.log.reconcile(batch, (written) => {
       // Cut off again by a newer leader before it was written.
@@ -114,6 +116,13 @@ export class AppendHandler {
     const said = { term: meta.term, success, lastLogIndex, readonly: readOnly.isOn, short: space.isShort, rebuilding: isRebuilding }
     return own === DEFAULT_PRIORITY ? said : { ...said, priority: own }
   }
+}
+
+/** Whoever takes this member for a witness, or a witness for one that holds data, counts on what is not so. Null: it does not. */
+export function roleMismatch({ serverId }: NodeImpl, addressed: PeerId): Status | null {
+  if (addressed.role === serverId.role) return null
+  const [is, called] = serverId.isWitness ? ['is a witness', 'that holds data'] : ['holds data', 'that is a witness']
+  return Status.error(ErrorCode.EREQUEST, `${serverId} ${is}, and is called a member ${called}: remove it, and add it as what it is`)
 }
 
 /**

@@ -79,7 +79,8 @@ export class ApplyQueue {
   }
 
   private refusal(): Status | null {
-    const { state, log } = this.node
+    const { state, log, witness } = this.node
+    if (witness.refusal) return witness.refusal
     if (log.failure) return Status.error(ErrorCode.EPERM, `the log failed: ${log.failure.message}`)
     if (state === 'LEADER' && this.node.space.isShort) return Status.error(ErrorCode.ENOSPC, 'the disk of the leader runs short')
     if (state === 'LEADER') return this.node.readOnly.refusal

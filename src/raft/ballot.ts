@@ -1,6 +1,6 @@
 import type { Configuration, ConfigurationEntry } from './configuration.js'
 import type { LogIndex } from './types.js'
-import { minIndex, NO_INDEX } from './types.js'
+import { maxIndex, minIndex, NO_INDEX } from './types.js'
 
 /** One ballot for a range of entries that were proposed under the same configuration. */
 export interface Ballot {
@@ -9,7 +9,10 @@ export interface Ballot {
   readonly configuration: ConfigurationEntry
 }
 
-/** The newest index held by a quorum of `configuration`, and of its old half while joint (Raft thesis §4.3). */
+/**
+ * The newest index held by a quorum of `configuration`, and of its old half while joint (Raft thesis §4.3). Where there are
+ * witnesses one of the others must hold it too: what witnesses alone acknowledged nobody could read any more.
+ */
 export function quorumIndex(configuration: ConfigurationEntry, matchIndexes: ReadonlyMap<string, LogIndex>): LogIndex {
   const index = majorityIndex(configuration.conf, matchIndexes)
   return configuration.isStable ? index : minIndex(index, majorityIndex(configuration.old, matchIndexes))
@@ -27,5 +30,13 @@ function majorityIndex(conf: Configuration, matchIndexes: ReadonlyMap<string, Lo
     for (; at > 0 && sorted[at - 1]! < match; at--) sorted[at] = sorted[at - 1]!
     sorted[at] = match
   }
-  return sorted[conf.quorum - 1]!
+  const index = sorted[conf.quorum - 1]!
+  return conf.witnesses.length === 0 ? index : minIndex(index, dataIndex(conf, matchIndexes))
+}
+
+/** The newest index that a member holds with its data. */
+function dataIndex(conf: Configuration, matchIndexes: ReadonlyMap<string, LogIndex>): LogIndex {
+  let newest = NO_INDEX
+  for (const peer of conf.peers) if (!peer.isWitness) newest = maxIndex(newest, matchIndexes.get(peer.key) ?? NO_INDEX)
+  return newest
 }

@@ -6,13 +6,16 @@ import type { LogId, LogIndex } from './types.js'
 export class Configuration {
   static readonly EMPTY = new Configuration([])
   readonly peers: readonly PeerId[]
-  private readonly keys: ReadonlySet<string>
+  /** Those of them that hold no data. */
+  readonly witnesses: readonly PeerId[]
+  private readonly byKey: ReadonlyMap<string, PeerId>
 
   constructor(peers: Iterable<PeerId>) {
     const byKey = new Map<string, PeerId>()
     for (const peer of peers) byKey.set(peer.key, peer)
     this.peers = [...byKey.values()].sort(PeerId.compare)
-    this.keys = new Set(byKey.keys())
+    this.witnesses = this.peers.filter((peer) => peer.isWitness)
+    this.byKey = byKey
   }
 
   /** How many members it has. */
@@ -32,7 +35,12 @@ export class Configuration {
 
   /** Whether that member is in it; the role does not count. */
   contains(peer: PeerId): boolean {
-    return this.keys.has(peer.key)
+    return this.byKey.has(peer.key)
+  }
+
+  /** The member at that address, as it is written here, with its role. */
+  find(peer: PeerId): PeerId | null {
+    return this.byKey.get(peer.key) ?? null
   }
 
   /** The same members, whatever their roles. */

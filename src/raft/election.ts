@@ -152,8 +152,8 @@ export class Election {
 
   /** Whatever its configuration says, it must not campaign now. */
   get isUnfit(): boolean {
-    const { isRebuilding, snapshots, disk } = this.node
-    return isRebuilding || snapshots.installer.isInstalling || disk.isStalled
+    const { isRebuilding, snapshots, disk, witness } = this.node
+    return isRebuilding || witness.campaignRefusal !== null || snapshots.installer.isInstalling || disk.isStalled
   }
 
   /** Asks whether an election could be won, without raising any term. */
@@ -166,7 +166,10 @@ export class Election {
     this.arm('election', this.retryDelay())
     node.loseLeader(node.stickiness.lossReason)
     if (!this.mayCampaign) return node.removal.onSilence()
-    if (this.isUnfit || node.space.letsOthersGoFirst() || node.precedence.letsOthersGoFirst(why)) return
+    // Others say so to candidates that were removed; who never is one must ask.
+    if (node.witness.campaignRefusal) return node.removal.onLeftOut()
+    if (this.isUnfit || node.witness.letsOthersGoFirst(why) || node.space.letsOthersGoFirst() || node.precedence.letsOthersGoFirst(why))
+      return
     // A disk that has not even saved this term is no candidate's; the timer asks again.
     if (!node.meta.isDurable) return
     this.inTurn(() => this.search.unlessLed(() => this.askForPreVotes()))

@@ -86,7 +86,7 @@ export class LeaderLease {
   private get state(): LeaseState {
     const { node } = this
     if (!this.isEnabled) return 'disabled'
-    if (node.state !== 'LEADER') return 'expired'
+    if (node.state !== 'LEADER' || node.witness.isOne) return 'expired'
     const now = node.env.clock.now()
     this.noteTime(now)
     if (this.forfeited === node.meta.term) return 'expired'

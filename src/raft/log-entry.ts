@@ -13,13 +13,19 @@ export const ENTRY_HEADER_BYTES = 24
 export interface NewEntry {
   readonly type: EntryType
   readonly data: Uint8Array
+  /** Its data was left out: a witness is told that there is such an entry, and no more. */
+  readonly bare?: boolean
 }
+
+/** In the last byte of a header's second word, which braft neither reads nor writes other than 0. */
+const BARE = 1
+const NO_DATA = Buffer.alloc(0)
 
 /**
  * A run of consecutive entries in the bytes of braft's segments: for each a 24-byte header (term, type, checksums,
  * length) and its data. The same bytes go to the disk and to the followers; an entry is never an object of its own.
  *
- * header: u64 term | u8 type | u8 checksum type | u16 0 | u32 data length | u32 data checksum | u32 checksum of bytes 0..20
+ * header: u64 term | u8 type | u8 checksum type | u16 0, 1 for a bare entry | u32 data length | u32 data checksum | u32 checksum of bytes 0..20
  * (all big-endian). The index of an entry is not in its bytes: it is `firstIndex` plus its ordinal.
  */
 export class EntryBatch {
@@ -65,6 +71,34 @@ export class EntryBatch {
   /** Kind of the entry at an index that is in it. */
   typeAt(index: LogIndex): EntryType {
     return this.bytes[this.offset(index) + 8]! as EntryType
+  }
+
+  /** Its data was left out for a witness: it is not what was proposed. */
+  isBareAt(index: LogIndex): boolean {
+    return isBareHeader(this.bytes, this.offset(index))
+  }
+
+  /** The newest bare entry in it; null when all are whole. */
+  get newestBare(): LogIndex | null {
+    for (let index = this.lastIndex; index >= this.firstIndex; index = plus(index, -1)) if (this.isBareAt(index)) return index
+    return null
+  }
+
+  /** The same entries as a witness is sent them: tasks without their data, marked so. */
+  withoutData(checksum: Checksum): EntryBatch {
+    const bare: EntryBatch[] = []
+    let run: NewEntry[] = []
+    let first = this.firstIndex
+    for (let index = first; index <= this.lastIndex; index = plus(index, 1)) {
+      const [type, data, term] = [this.typeAt(index), this.dataAt(index), this.termAt(index)]
+      const isBare = type === EntryType.DATA && (data.length > 0 || this.isBareAt(index))
+      run.push({ type, data: isBare ? NO_DATA : data, bare: isBare })
+      if (index < this.lastIndex && this.termAt(plus(index, 1)) === term) continue
+      bare.push(EntryBatch.encode(first, term, run, checksum))
+      first = plus(index, 1)
+      run = []
+    }
+    return EntryBatch.concat(bare)
   }
 
   /** The data of an entry; a view, not a copy. */
@@ -137,19 +171,20 @@ export class EntryBatch {
 
   /** Encodes `entries` as the log from `firstIndex` on, all of `term`. The data is copied once, here. */
   static encode(firstIndex: LogIndex, term: Term, entries: readonly NewEntry[], checksum: Checksum): EntryBatch {
-    return EntryBatch.build(firstIndex, term, entries, (i) => entries[i]!.type, checksum)
+    return EntryBatch.build(firstIndex, term, entries, (i) => (entries[i]!.type << 24) | (entries[i]!.bare ? BARE : 0), checksum)
   }
 
   /** As `encode`, all of type DATA: tasks are encoded as they are, with no object in between. */
   static encodeData(firstIndex: LogIndex, term: Term, tasks: readonly { readonly data: Uint8Array }[], checksum: Checksum): EntryBatch {
-    return EntryBatch.build(firstIndex, term, tasks, () => EntryType.DATA, checksum)
+    return EntryBatch.build(firstIndex, term, tasks, () => EntryType.DATA << 24, checksum)
   }
 
   private static build(
     firstIndex: LogIndex,
     term: Term,
     entries: readonly { readonly data: Uint8Array }[],
-    typeOf: (i: number) => EntryType,
+    /** Type and mark, in their places in the header. */
+    kindOf: (i: number) => number,
     checksum: Checksum,
   ): EntryBatch {
     assert(entries.length > 0, 'an empty batch')
@@ -163,7 +198,7 @@ export class EntryBatch {
       bytes.set(data, at + ENTRY_HEADER_BYTES)
       bytes.writeUInt32BE(Math.floor(term / 0x1_0000_0000), at)
       bytes.writeUInt32BE(term % 0x1_0000_0000, at + 4)
-      bytes.writeUInt32BE(((typeOf(i) << 24) | (kind << 16)) >>> 0, at + 8)
+      bytes.writeUInt32BE((kindOf(i) | (kind << 16)) >>> 0, at + 8)
       bytes.writeUInt32BE(data.length, at + 12)
       bytes.writeUInt32BE(sumOf(kind, data, 0, data.length, checksum), at + 16)
       bytes.writeUInt32BE(sumOf(kind, bytes, at, at + HEADER_SUM_AT, checksum), at + HEADER_SUM_AT)
@@ -217,6 +252,11 @@ export class EntryBatch {
       0,
     )
   }
+}
+
+/** Whether the header at `at` is of an entry whose data was left out for a witness. */
+export function isBareHeader(bytes: Buffer, at: number): boolean {
+  return (bytes[at + 11]! & BARE) !== 0
 }
 
 /** The last field of a header: it covers the fields before. */

@@ -22,6 +22,8 @@ export interface LogManagerOptions {
   /** Entries that are durable and applied stay in memory for followers while all of it costs no more; default 16 MiB. */
   readonly maxCacheBytes?: number
   readonly watch?: WriteWatch
+  /** Entries may lack their data here. */
+  readonly isWitness?: boolean
   /** Snapshots cut nothing from here on: a peer will need it. Null: nobody needs anything. */
   readonly neededFrom?: () => LogIndex | null
   /** The log can no longer be written or trusted. Called once. */
@@ -67,6 +69,8 @@ export class LogManager {
   private appended = 0
   private applied = NO_INDEX
   private committed = NO_INDEX
+  /** The newest entry that may lack its data. */
+  private bare = NO_INDEX
   private readonly reads = new Set<Read>()
   private closed: Done | null = null
   private writerIdle = false
@@ -98,6 +102,7 @@ export class LogManager {
       })
       this.first = recovery.firstIndex
       this.last = recovery.lastIndex
+      this.bare = recovery.newestBare ?? NO_INDEX
       this.writer.start(recovery.lastIndex)
       for (const configuration of recovery.configurations) this.configurations.add(configuration)
       const { environment, origin } = this.options
@@ -123,6 +128,11 @@ export class LogManager {
   /** Bytes of everything that was appended since the start, whether it stayed or not. */
   get appendedBytes(): number {
     return this.appended
+  }
+
+  /** Entries in it lack their data: it is the log of a witness, and nobody can be brought up from it. */
+  get isBare(): boolean {
+    return this.bare >= this.first
   }
 
   /** Newest entry that is on disk as it is here. */
@@ -337,6 +347,7 @@ export class LogManager {
     }
     this.memory.push(batch)
     this.last = batch.lastIndex
+    if (this.options.isWitness) this.bare = batch.newestBare ?? this.bare
     this.appended += batch.byteLength
     this.writer.append(batch, done)
   }
@@ -349,6 +360,7 @@ export class LogManager {
     this.memory.truncateSuffix(lastKept)
     this.configurations.truncateSuffix(lastKept)
     this.last = lastKept
+    this.bare = minIndex(this.bare, lastKept)
     for (const read of this.reads) {
       read.last = minIndex(read.last, lastKept)
       read.disturbed = true

@@ -7,6 +7,7 @@ import type { MembershipStage, MembershipStatus } from './node-status.js'
 import type { PeerId } from './peer-id.js'
 import type { Replicator } from './replicator.js'
 import { type LogIndex, NO_INDEX } from './types.js'
+import { roleProblem, witnessProblem } from './witness.js'
 
 /** How a change of the members may go. */
 export interface ChangeOptions {
@@ -89,11 +90,13 @@ export class Membership {
 
   start(target: Configuration, options: ChangeOptions, done: Done): void {
     const { node } = this
-    const refusal = this.refusal(target, options.expectConfigIndex)
-    if (refusal) return done(refusal)
     const from = node.configuration
+    const refusal = this.refusal(target, options.expectConfigIndex) ?? roleProblem(from.conf, target) ?? witnessProblem(target)
+    if (refusal) return done(refusal)
     const { peers: learners } = new Configuration(options.learners ?? from.learners.filter((peer) => !target.contains(peer)))
     const both = learners.find((peer) => target.contains(peer))
+    const watching = learners.find((peer) => peer.isWitness)
+    if (watching) return done(Status.error(ErrorCode.EINVAL, `${watching} cannot be a witness and a learner: a witness votes`))
     if (both) return done(Status.error(ErrorCode.EINVAL, `${both} cannot be a voter and a learner`))
     if (target.equals(from.conf) && new Configuration(learners).equals(new Configuration(from.learners))) return done(Status.OK)
     const added = [...target.peers.filter((peer) => !from.contains(peer)), ...learners.filter((peer) => !from.knows(peer))]
@@ -131,6 +134,7 @@ export class Membership {
     const { node } = this
     if (node.state === 'TRANSFERRING') return Status.error(ErrorCode.EBUSY, 'is transferring leadership')
     if (node.state !== 'LEADER') return Status.error(ErrorCode.EPERM, 'Not leader')
+    if (node.witness.refusal) return node.witness.refusal
     if (this.busyWith) return this.busyWith
     const { configIndex } = node.configuration
     if (expectConfigIndex !== undefined && expectConfigIndex !== configIndex) {
@@ -293,6 +297,8 @@ export class Membership {
   reset(conf: Configuration): Status {
     const { node } = this
     if (conf.isEmpty) return Status.error(ErrorCode.EINVAL, 'a group needs at least one member')
+    if (node.witness.refusal) return node.witness.refusal
+    if (conf.witnesses.length === conf.size) return Status.error(ErrorCode.EINVAL, `none of ${conf} holds data`)
     if (!node.isActive()) return Status.error(ErrorCode.EPERM, `node is in state ${node.state}`)
     if (node.leads() && this.busyWith) return this.busyWith
     if (node.configuration.isStable && node.configuration.conf.equals(conf)) return Status.OK

@@ -40,6 +40,8 @@ import { TermVote } from './term-vote.js'
 import { Timeouts } from './timeouts.js'
 import { LeadershipTransfer } from './transfer.js'
 import { type LogIndex, NO_INDEX, plus, type Term } from './types.js'
+import { Witness } from './witness.js'
+import { WitnessMachine } from './witness-machine.js'
 
 type WithoutOrigin<E> = E extends RaftEvent ? Omit<E, keyof EventOrigin> : never
 
@@ -79,6 +81,7 @@ export class NodeImpl implements m.PeerHandler {
   replicators!: ReplicatorGroup
   snapshots!: SnapshotExecutor
   settling!: Settling
+  readonly witness = new Witness(this)
   readonly closures = new ClosureQueue()
   applyQueue!: ApplyQueue
   checkQuorum!: CheckQuorum
@@ -125,6 +128,7 @@ export class NodeImpl implements m.PeerHandler {
 
   private assemble(options: NodeOptions): void {
     const { environment, initialConf, logStorage: storage } = options
+    const { isWitness } = this.serverId
     const neededFrom = () => this.replicators.neededFrom
     const origin = { groupId: this.groupId, peerId: this.serverId }
     const onError = (error: RaftError) => this.onError(error)
@@ -138,12 +142,12 @@ export class NodeImpl implements m.PeerHandler {
       (status) => this.onError(new RaftError(ErrorType.STABLE, status)),
       this.disk.of('meta'),
     )
-    this.log = new LogManager({ environment, origin, storage, initialConf, watch: this.disk.of('log'), neededFrom, onError })
+    this.log = new LogManager({ environment, origin, storage, initialConf, watch: this.disk.of('log'), isWitness, neededFrom, onError })
     this.ballotBox = new BallotBox((index) => this.onCommitted(index))
     this.fsmCaller = new FSMCaller({
       environment,
       origin,
-      fsm: options.fsm,
+      fsm: isWitness ? new WitnessMachine(options.fsm, environment.executor) : options.fsm,
       logManager: this.log,
       closures: this.closures,
       onError,
@@ -226,6 +230,7 @@ export class NodeImpl implements m.PeerHandler {
     this.leaderId = leader
     this.leaderSince = this.env.clock.now()
     this.election.onLeaderFollowed()
+    this.witness.onLeaderFollowed()
     this.stickiness.onLeaderFollowed(leader)
     this.removal.onLeaderFollowed()
     this.observe({ name: 'leader.followed', leader, term: this.meta.term })
@@ -261,6 +266,7 @@ export class NodeImpl implements m.PeerHandler {
     this.replicators.startAll(this.configuration)
     this.checkQuorum.start()
     this.precedence.onBecomeLeader()
+    this.witness.onBecomeLeader()
     this.membership.onBecomeLeader()
   }
 
@@ -281,7 +287,9 @@ export class NodeImpl implements m.PeerHandler {
   propose(batch: EntryBatch): void {
     const { leadership } = this
     this.log.append(batch, (status) => {
-      if (status.ok && this.leadership === leadership && this.leads()) this.ballotBox.commitAt(batch.lastIndex, this.serverId)
+      if (!status.ok || this.leadership !== leadership || !this.leads()) return
+      this.ballotBox.commitAt(batch.lastIndex, this.serverId)
+      this.replicators.replicateToWitnesses()
     })
     this.ballotBox.append(batch.firstIndex, batch.lastIndex, this.configuration)
   }
@@ -307,6 +315,7 @@ export class NodeImpl implements m.PeerHandler {
     this.leadership++
     this.leaderReadySince = null
     this.checkQuorum.stop()
+    this.witness.onStepDown()
     this.replicators.stopAll()
     this.settling.stop()
     this.ballotBox.clearPending()
@@ -331,6 +340,7 @@ export class NodeImpl implements m.PeerHandler {
     this.replicators.onContact(replicator)
     this.precedence.onContact(replicator)
     this.membership.onContact()
+    this.witness.onContact()
   }
 
   private onCommitted(index: LogIndex): void {

@@ -55,6 +55,12 @@ export interface NodeOptions {
   /** With leases: by how much two clocks may differ T after they were read together; above 0, below T. Default T / 10. */
   readonly maxClockDriftMs?: number
   /**
+   * Lets witnesses lead for as long as it takes to bring up a member that holds data, and has their leaders send them entries whole
+   * (braft raft_enable_witness_to_leader). All members alike. Which members are witnesses their PeerIds say. Default false: they
+   * never lead, and hold no data at all.
+   */
+  readonly witnessToLeader?: boolean
+  /**
    * Braft nodes may be members: this asks any member, of either kind, for its standing. Configurations are written as braft writes
    * them, and an empty directory votes after a survey (survey.ts). Absent: all members are raftctl's.
    */

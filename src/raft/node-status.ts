@@ -28,6 +28,8 @@ export interface PeerStatus {
   readonly readonlyIndex: LogIndex
   /** To be leader (precedence.ts). */
   readonly priority: number
+  /** It votes and acknowledges entries, and holds no data. */
+  readonly witness: boolean
   /** Of the snapshot that it is sent; both 0 when it is sent none, the total also where it is unknown. */
   readonly snapshotBytesSent: number
   /** Of the snapshot that it is sent; 0 when it is sent none, or where the size is unknown. */
@@ -73,6 +75,8 @@ export interface NodeStatus extends NodeProgress {
   readonly readonly: boolean
   /** To be leader: the highest that is well leads; 0 never campaigns by itself. */
   readonly priority: number
+  /** It votes and acknowledges entries, and holds no data: it serves no reads, and takes no tasks. */
+  readonly witness: boolean
   readonly votedFor: PeerId
   /** PeerId.EMPTY when unknown. */
   readonly leaderId: PeerId

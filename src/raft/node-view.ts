@@ -29,6 +29,7 @@ export function statusOf(node: NodeImpl): NodeStatus {
     ...progressOf(node),
     readonly: isReadOnly(node),
     priority: node.precedence.own,
+    witness: node.witness.isOne,
     votedFor: node.meta.votedFor,
     leaderId: node.leaderId,
     leaderContactMs: following ? Math.max(0, Math.round(now - node.stickiness.lastContactAt)) : null,

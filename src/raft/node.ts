@@ -81,10 +81,13 @@ export class Node {
 
   /**
    * Entries from `from` on, at least one, as many as fit `maxBytes` and lie at or below `last`, committed or not. ELOGDELETED:
-   * cut off at the front. ERANGE: not there yet. ECANCELED: replaced while it was read. EAGAIN: the node is starting.
+   * cut off at the front. ERANGE: not there yet. ECANCELED: replaced while it was read. EAGAIN: the node is starting. EPERM: a witness
+   * holds no data.
    */
   readLog(from: LogIndex, last: LogIndex, maxBytes: number, done: (status: Status, batch?: EntryBatch) => void): void {
     if (this.impl.state === 'UNINITIALIZED') return done(Status.error(ErrorCode.EAGAIN, 'the node is starting'))
+    const { refusal } = this.impl.witness
+    if (refusal) return done(refusal)
     this.impl.log.readForOthers(from, last, maxBytes, done)
   }
 
@@ -117,8 +120,10 @@ export class Node {
     return Status.OK
   }
 
-  /** The newest snapshot, pinned until its reader is closed; ENODATA without one. */
+  /** The newest snapshot, pinned until its reader is closed; ENODATA without one, EPERM on a witness: its own has no files. */
   openSnapshot(done: (status: Status, reader?: SnapshotReader) => void): void {
+    const { refusal } = this.impl.witness
+    if (refusal) return done(refusal)
     this.impl.snapshots.open(done)
   }
 
@@ -192,6 +197,8 @@ export class Node {
       this.impl.transfer.standAgain()
       return done(Status.OK)
     }
+    const { campaignRefusal } = this.impl.witness
+    if (campaignRefusal) return done(campaignRefusal)
     if (this.impl.state !== 'FOLLOWER') return done(Status.error(ErrorCode.EPERM, 'is not follower'))
     this.impl.election.preVote('asked')
     done(Status.OK)

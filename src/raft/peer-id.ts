@@ -41,6 +41,11 @@ export class PeerId {
     return isIpv4(this.host)
   }
 
+  /** It votes and acknowledges entries, and is sent them without their data. */
+  get isWitness(): boolean {
+    return this.role === PeerRole.WITNESS
+  }
+
   /** The same host, port and index; the role does not count. */
   equals(other: PeerId): boolean {
     return this.key === other.key

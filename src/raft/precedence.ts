@@ -82,7 +82,8 @@ export class Precedence {
   outranks(peer: Replicator): boolean {
     const { replicators } = this.node
     for (const other of replicators.all)
-      if (other.priority > peer.priority && this.rank(other) > peer.priority && replicators.isFit(other)) return true
+      if (!other.peerId.isWitness && other.priority > peer.priority && this.rank(other) > peer.priority && replicators.isFit(other))
+        return true
     return false
   }
 
@@ -103,7 +104,7 @@ export class Precedence {
   /** A follower answered. */
   onContact(replicator: Replicator): void {
     const { node } = this
-    if (replicator.priority <= this.own || node.state !== 'LEADER') return
+    if (replicator.priority <= this.own || node.state !== 'LEADER' || replicator.peerId.isWitness) return
     const { key } = replicator.peerId
     const now = node.env.clock.now()
     if (!node.replicators.isFit(replicator) || replicator.readonlyGate.isClosed) return void this.well.delete(key)

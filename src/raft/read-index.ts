@@ -40,7 +40,8 @@ export class ReadIndexService {
   /** Works on any member: finds out up to where to apply, and waits until that is applied here. */
   readApplied(timeoutMs: number, mode: ReadMode, done: ReadDone): void {
     const { clock } = this.node.env
-    const { fsmCaller } = this.node
+    const { fsmCaller, witness } = this.node
+    if (witness.refusal) return this.node.env.executor.post(() => done(witness.refusal!), 'read-index.witness')
     const deadline = clock.now() + timeoutMs
     this.read(timeoutMs, mode, (status, index) => {
       if (!status.ok) return done(status)
@@ -89,6 +90,7 @@ export class ReadIndexService {
 
   readAsLeader(timeoutMs: number, mode: ReadMode, done: ReadDone): void {
     if (this.node.state !== 'LEADER' && this.node.state !== 'TRANSFERRING') return done(Status.error(ErrorCode.EPERM, 'is not leader'))
+    if (this.node.witness.refusal) return done(this.node.witness.refusal)
     // Valid now, after the read arrived: whatever is committed elsewhere by now is committed here.
     if (mode === 'lease' && this.node.lease.isValid) return done(Status.OK, this.node.ballotBox.lastCommittedIndex)
     const timer = this.node.env.clock.schedule(timeoutMs, () => this.expire(read), 'read-index')

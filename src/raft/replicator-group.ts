@@ -131,6 +131,11 @@ export class ReplicatorGroup {
     for (const replicator of this.replicators.values()) replicator.replicate()
   }
 
+  /** More is durable with its data, or fewer answer: witnesses may be sent more (witness-gate.ts). */
+  replicateToWitnesses(): void {
+    for (const replicator of this.replicators.values()) if (replicator.peerId.isWitness) replicator.replicate()
+  }
+
   /** Tells all peers that this node leads. */
   heartbeat(): void {
     for (const replicator of this.replicators.values()) replicator.heartbeat()
@@ -185,7 +190,7 @@ export class ReplicatorGroup {
   bestCandidate(isEligible: (replicator: Replicator) => boolean = () => true): Candidate | null {
     const { precedence } = this.node
     const fit = [...this.replicators.values()].filter(
-      (replicator) => this.isFit(replicator) && replicator.priority > 0 && isEligible(replicator),
+      (replicator) => this.isFit(replicator) && !replicator.peerId.isWitness && replicator.priority > 0 && isEligible(replicator),
     )
     // What is under way to it arrives before it is told to campaign; of equals the one that holds more is ready sooner.
     fit.sort((a, b) => precedence.rank(b) - precedence.rank(a) || b.nextIndex - a.nextIndex || b.matchIndex - a.matchIndex)

@@ -6,12 +6,14 @@ import type { EntryBatch } from './log-entry.js'
 import type { AppendEntriesRequest, AppendEntriesResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
 import type { PeerStatus } from './node-status.js'
+import { PeerHealth } from './peer-health.js'
 import type { PeerId } from './peer-id.js'
 import { DEFAULT_PRIORITY } from './precedence.js'
 import { ReadonlyGate } from './read-only.js'
 import { SnapshotSender } from './snapshot-sender.js'
 import type { SnapshotMeta } from './storage.js'
 import { type LogIndex, maxIndex, minIndex, NO_INDEX, NO_TERM, plus, type Term } from './types.js'
+import { WitnessGate } from './witness-gate.js'
 
 const REQUEST_BYTES_MAX = 512 * 1024
 /** At most this long, and never longer than a quarter of the election timeout. */
@@ -49,7 +51,6 @@ export class Replicator {
   heardSentAt: number
   /** The newest confirmation round (read-index.ts) that one of its answers belongs to. */
   ackedRound = 0
-  consecutiveErrors = 0
   answeredOnce = false
   rebuilding = false
   /** It said last that its disk runs short: it takes no entries. */
@@ -59,6 +60,7 @@ export class Replicator {
   /** The peer was told, and has answered, that everything up to here is committed. */
   toldCommitted: LogIndex = NO_INDEX
   readonly readonlyGate: ReadonlyGate
+  private readonly witnessGate: WitnessGate
 
   private state: PeerStatus['state'] = 'probe'
   private readonly sender: SnapshotSender
@@ -74,7 +76,7 @@ export class Replicator {
   /** The peer answers, but takes no entries: it is not well before it does. */
   private entriesRefused = false
   private blockTimer: Timer | null = null
-  private lastError = ''
+  private readonly health: PeerHealth
   private stopped = false
 
   constructor(
@@ -82,7 +84,9 @@ export class Replicator {
     readonly peerId: PeerId,
   ) {
     this.heldLog = new HeldLog(node)
+    this.health = new PeerHealth(node, peerId)
     this.readonlyGate = new ReadonlyGate(node.log)
+    this.witnessGate = new WitnessGate(node, peerId)
     this.sender = new SnapshotSender(node, peerId, {
       offered: (meta) => this.heldLog.begin(meta.lastIncluded.index),
       installed: (meta) => this.onInstalled(meta),
@@ -91,6 +95,11 @@ export class Replicator {
     this.nextIndex = plus(node.log.lastIndex, 1)
     this.lastAckedSentAt = node.env.clock.now()
     this.heardSentAt = this.lastAckedSentAt
+  }
+
+  /** How often in a row it failed, since it last answered as it should. */
+  get consecutiveErrors(): number {
+    return this.health.consecutiveErrors
   }
 
   /** Newest index up to which the logs are known to agree, durable there or not. */
@@ -126,10 +135,20 @@ export class Replicator {
     return this.readonlyGate.isClosed && this.readonlyGate.last < this.node.log.lastIndex
   }
 
+  /** The last index that may be sent now. */
+  private get last(): LogIndex {
+    return minIndex(this.readonlyGate.last, this.witnessGate.last)
+  }
+
+  /** Since when a request with entries has not been answered; null when none is under way. */
+  get unansweredSince(): number | null {
+    return this.inflight.oldest?.sentAt ?? null
+  }
+
   /** Sends what there is to send. Called whenever the log grew or room was made. */
   replicate(): void {
     if (this.stopped || this.state !== 'replicate') return
-    const { last } = this.readonlyGate
+    const { last } = this
     if (this.nextIndex > last) return
     if (this.needsSnapshot) return this.installSnapshot()
     const { log } = this.node
@@ -145,7 +164,9 @@ export class Replicator {
   heartbeat(): void {
     if (this.stopped || !this.openStream()) return
     if (this.isSilent()) return this.fail(Status.error(ErrorCode.ETIMEDOUT, 'the peer answers nothing'), this.node.heartbeatMs)
-    if (this.heartbeats.size >= HEARTBEATS_UNANSWERED_MAX) return
+    // It may be sent more by now, because others fell silent.
+    if (this.peerId.isWitness) this.replicate()
+    if (this.heartbeats.size >= HEARTBEATS_UNANSWERED_MAX || !this.stream) return
     this.beat(maxIndex(this.agreedIndex, this.heldIndex))
   }
 
@@ -170,11 +191,12 @@ export class Replicator {
       state: this.state,
       lastContactMs: this.answeredOnce ? Math.round(clock.now() - this.heardSentAt) : null,
       consecutiveErrors: this.consecutiveErrors,
-      lastError: this.lastError,
+      lastError: this.health.lastError,
       rebuilding: this.rebuilding,
       isShort: this.isShort,
       readonlyIndex: this.readonlyGate.index,
       priority: this.priority,
+      witness: this.peerId.isWitness,
       snapshotBytesSent: this.sender.progress?.sentBytes ?? 0,
       snapshotBytesTotal: this.sender.progress?.totalBytes ?? 0,
     }
@@ -194,7 +216,7 @@ export class Replicator {
 
   private onInstalled({ lastIncluded: { index } }: SnapshotMeta): void {
     this.entriesRefused = false
-    this.noteSuccess()
+    this.health.noteSuccess()
     if (this.rebuilding) this.heldIndex = maxIndex(this.heldIndex, index)
     else this.matchIndex = maxIndex(this.matchIndex, index)
     this.nextIndex = maxIndex(this.nextIndex, plus(index, 1))
@@ -206,7 +228,7 @@ export class Replicator {
   }
 
   private onInstallFailed(status: Status, retryAfterMs: number): void {
-    this.noteError(status)
+    this.health.noteError(status)
     this.entriesRefused = true
     if (this.state !== 'snapshot') return
     this.blockTimer?.cancel()
@@ -233,7 +255,7 @@ export class Replicator {
     this.reading = true
     const { log } = this.node
     const from = this.nextIndex
-    log.read(from, this.readonlyGate.last, REQUEST_BYTES_MAX, (status, batch) => {
+    log.read(from, this.last, REQUEST_BYTES_MAX, (status, batch) => {
       this.reading = false
       if (this.stopped) return
       if (status.code === ErrorCode.ELOGDELETED) return this.replicate()
@@ -244,8 +266,10 @@ export class Replicator {
     })
   }
 
-  private sendEntries(batch: EntryBatch): void {
-    assert(batch.firstIndex === this.nextIndex, 'a gap in what is sent', { next: this.nextIndex, first: batch.firstIndex })
+  private sendEntries(whole: EntryBatch): void {
+    assert(whole.firstIndex === this.nextIndex, 'a gap in what is sent', { next: this.nextIndex, first: whole.firstIndex })
+    const batch = this.witnessGate.sent(whole)
+    if (batch instanceof Status) return this.fail(batch, this.node.electionTimeoutMs)
     if (!this.openStream()) return
     const sentAt = this.node.env.clock.now()
     const seq = this.send((batch.firstIndex - 1) as LogIndex, batch)
@@ -299,7 +323,7 @@ export class Replicator {
     if (rebuilding !== this.rebuilding) this.onFlag(rebuilding)
     if (rebuilding) this.node.settling.onFlagged(this)
     if (!beat && success) this.entriesRefused = false
-    if (!this.entriesRefused) this.noteSuccess()
+    if (!this.entriesRefused) this.health.noteSuccess()
     if (beat) this.onEmptyAnswer(seq, beat, response!)
     else this.onEntriesAnswer(seq, response!)
     if (!this.stopped) this.node.onPeerContact(this)
@@ -319,7 +343,7 @@ export class Replicator {
 
   private onRefused(seq: number, isEmpty: boolean, status: Status): void {
     this.heartbeats.delete(seq)
-    if (isEmpty && seq !== this.probeSeq) return this.noteError(status)
+    if (isEmpty && seq !== this.probeSeq) return this.health.noteError(status)
     if (!isEmpty) this.entriesRefused = true
     const busy = status.code === ErrorCode.EBUSY || status.code === ErrorCode.EINTR
     // The probe after it is also the next heartbeat: it must come well within an election timeout.
@@ -379,6 +403,7 @@ export class Replicator {
     if (!this.rebuilding) {
       this.matchIndex = maxIndex(this.matchIndex, sent.last)
       this.node.ballotBox.commitAt(this.matchIndex, this.peerId)
+      if (!this.peerId.isWitness) this.node.replicators.replicateToWitnesses()
     }
     if (this.stopped) return
     this.node.transfer.onProgress(this)
@@ -408,19 +433,9 @@ export class Replicator {
     this.inflight.clear()
   }
 
-  private noteSuccess(): void {
-    if (this.consecutiveErrors > 0) this.node.observe({ name: 'peer.up', peer: this.peerId })
-    this.consecutiveErrors = 0
-  }
-
-  private noteError(status: Status): void {
-    if (this.consecutiveErrors++ === 0) this.node.observe({ name: 'peer.down', peer: this.peerId, status })
-    this.lastError = status.toString()
-  }
-
   private fail(status: Status, retryAfterMs: number): void {
     if (this.stopped) return
-    this.noteError(status)
+    this.health.noteError(status)
     this.closeStream()
     this.sender.interrupt()
     this.state = 'blocked'

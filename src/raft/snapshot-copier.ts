@@ -60,19 +60,26 @@ export class SnapshotCopier {
   }
 
   start(): void {
+    // A witness keeps what the snapshot stands for, and none of its files (braft SnapshotExecutorOptions::copy_file).
+    if (this.options.node.witness.isOne) return this.take({ meta: this.meta, files: new Map() })
     this.options.fetcher.fetchWhole(SNAPSHOT_LIST, (status, data) => {
       if (this.ending) return
       if (!status.ok) return this.fail(status)
       const { storage, meta } = this
-      this.list = storage.decodeList(data!)
-      const listed = this.list?.meta.lastIncluded
+      const list = storage.decodeList(data!)
+      const listed = list?.meta.lastIncluded
       if (listed?.index !== meta.lastIncluded.index || listed.term !== meta.lastIncluded.term)
         return this.fail(Status.error(ErrorCode.ECORRUPT, `the list of files of the snapshot cannot be used`))
-      this.local<SnapshotWriter>(
-        (next) => storage.create(meta, next),
-        (writer) => this.begin(writer!),
-      )
+      this.take(list!)
     })
+  }
+
+  private take(list: SnapshotList): void {
+    this.list = list
+    this.local<SnapshotWriter>(
+      (next) => this.storage.create(this.meta, next),
+      (writer) => this.begin(writer!),
+    )
   }
 
   /** Ends the copy; what is complete stays for the next one. `done` follows. */

@@ -1,4 +1,4 @@
-import { isFollowed } from './append-handler.js'
+import { isFollowed, roleMismatch } from './append-handler.js'
 import { ErrorCode, ErrorType, RaftError, Status } from './errors.js'
 import type { Answer, InstallSnapshotRequest, InstallSnapshotResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
@@ -54,7 +54,7 @@ export class SnapshotInstaller {
   handle(request: InstallSnapshotRequest, answer: Answer<InstallSnapshotResponse>): void {
     const { node, executor } = this
     if (!executor.storage) return answer(Status.error(ErrorCode.EINVAL, 'Not support snapshot'))
-    const refuse = node.refusal()
+    const refuse = node.refusal() ?? roleMismatch(node, request.peerId)
     if (refuse) return answer(refuse)
     if (!isFollowed(node, request)) {
       const stopped = node.refusal()

@@ -45,6 +45,8 @@ export class SnapshotSender {
   /** Offers the peer a snapshot; nothing happens while one is on offer. */
   send(): void {
     if (this.stopped || this.call || this.opening) return
+    const { refusal } = this.node.witness
+    if (refusal) return this.fail(refusal)
     if (this.source && this.source.meta.lastIncluded.index + 1 >= this.node.log.firstIndex) return this.request()
     this.drop()
     this.opening = true

@@ -13,6 +13,8 @@ export interface LogRecovery {
   readonly lastIndex: LogIndex
   /** Every configuration found, in order of index. */
   readonly configurations: readonly ConfigurationEntry[]
+  /** Newest entry without its data (EntryBatch.newestBare); absent or 0: all are whole. Only the log of a witness has some. */
+  readonly newestBare?: LogIndex
   /** What was cut from the end because a crash left it half written; null when nothing was. */
   readonly tornTail: { readonly file: string; readonly offset: number; readonly bytes: number; readonly problem: string } | null
 }

@@ -66,6 +66,7 @@ export class LeadershipTransfer {
     if (!replicator || !configuration.contains(replicator.peerId))
       return Status.error(ErrorCode.EINVAL, `${target} is not a voter of this group`)
     const { peerId } = replicator
+    if (peerId.isWitness) return Status.error(ErrorCode.EINVAL, `${peerId} is a witness: it holds no data to lead with`)
     // It refuses entries, which counts as errors too.
     if (replicator.isShort) return Status.error(ErrorCode.ENOSPC, `the disk of ${peerId} runs short: it takes no entries`)
     if (replicator.consecutiveErrors > 0 || !replicator.answeredOnce)
@@ -259,6 +260,7 @@ export class LeadershipTransfer {
       node.state === 'FOLLOWER' &&
       node.configuration.contains(node.serverId) &&
       !node.election.isUnfit &&
+      !node.witness.isOne &&
       !node.space.isShort
     ) {
       node.env.failpoints.hit('transfer.campaign')

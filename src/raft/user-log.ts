@@ -23,6 +23,7 @@ export function readCommittedUserLog(node: NodeImpl, index: LogIndex, done: User
   const refuse = (code: ErrorCode, text: string) => node.env.executor.post(() => done(Status.error(code, text)), 'user-log.refused')
   if (node.state === 'UNINITIALIZED') return done(Status.error(ErrorCode.EAGAIN, 'the node is starting'))
   if (!Number.isSafeInteger(index) || index < 1) return refuse(ErrorCode.EINVAL, `there is no entry ${index}: the first one has index 1`)
+  if (node.witness.refusal) return refuse(ErrorCode.EPERM, node.witness.refusal.message)
   const last = node.fsmCaller.appliedIndex
   if (index > last) return refuse(ErrorCode.ENOMOREUSERLOG, `entry ${index} is not applied yet, the last one that is has index ${last}`)
   search(node, index, last, done)

@@ -116,6 +116,8 @@ function metasOf(batch: EntryBatch): braft.EntryMeta.$Properties[] {
 function metaOf(batch: EntryBatch, index: LogIndex): braft.EntryMeta.$Properties {
   const term = batch.termAt(index)
   const type = batch.typeAt(index)
+  // braft leaves it out where it leaves the data out, for a witness.
+  if (batch.isBareAt(index)) return { term, type }
   if (type !== EntryType.CONFIGURATION) return { term, type, data_len: batch.dataAt(index).length }
   const members = decodeConfiguration(batch.dataAt(index), { index, term })
   assert(members, 'a configuration entry that cannot be read', { index })

@@ -32,10 +32,11 @@ export function membershipOf(
   { configuration: entry, configurationCommitted: committed, membership }: MembershipView,
   nameOf: NameOf,
 ): raftctl.v1.Membership.$Properties {
-  const member = (role: string) => (peer: PeerId) => ({ peer_id: peer.toString(), name: nameOf(peer), role })
+  const member = (peer: PeerId, role: string) => ({ peer_id: peer.toString(), name: nameOf(peer), role })
+  const voter = (peer: PeerId) => member(peer, peer.isWitness ? 'witness' : 'voter')
   return {
-    members: [...entry.conf.peers.map(member('voter')), ...entry.learners.map(member('learner'))],
-    old_members: entry.old.peers.map(member('voter')),
+    members: [...entry.conf.peers.map(voter), ...entry.learners.map((peer) => member(peer, 'learner'))],
+    old_members: entry.old.peers.map(voter),
     config_index: entry.configIndex,
     entry_index: entry.id.index,
     stage: membership.stage,

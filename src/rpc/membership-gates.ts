@@ -2,6 +2,7 @@ import { Configuration } from '../raft/configuration.js'
 import type { Status } from '../raft/errors.js'
 import type { NodeStatus, PeerStatus } from '../raft/node-status.js'
 import { PeerId } from '../raft/peer-id.js'
+import { witnessProblem } from '../raft/witness.js'
 import { type BraftAnswer, whyBraftIsUnfit } from './braft-newcomer.js'
 import { forAWhile, grouped } from './words.js'
 
@@ -190,6 +191,8 @@ class View {
       const instead = `raftctl member replace ${this.list(leaving.slice(0, 1))} NEW=HOST:PORT`
       return { ...failed('G3', 'E_QUORUM_AT_RISK'), message: 'this would leave no voter at all', instead }
     }
+    const witnesses = witnessProblem(after)
+    if (witnesses) return { ...failed('G3', 'E_QUORUM_AT_RISK'), message: witnesses.message }
     const count = this.countHeard(after)
     if (count >= after.quorum) return passed('G3', `${count} of ${after.size} answer afterwards, ${after.quorum} are needed`)
     const up = after.peers.filter((peer) => this.isHeard(peer))
@@ -397,6 +400,9 @@ function whyUnfit(answer: PeerAnswer, { peer, groupId, version }: { peer: PeerId
   if (family(answer.version) !== family(version)) return `runs version ${answer.version}, and the leader ${version}`
   if (!answer.groups.includes(groupId)) return `serves ${answer.groups.join(', ') || 'no group'}, not ${groupId}`
   if (answer.peerId !== null && !sameMember(answer.peerId, peer)) return `calls itself ${answer.peerId}: add it by that address`
+  const isWitness = answer.peerId === null ? peer.isWitness : PeerId.parse(answer.peerId)?.isWitness
+  if (isWitness && !peer.isWitness) return 'was started as a witness: add it with --witness'
+  if (!isWitness && peer.isWitness) return 'was not started as a witness: start it with --witness, on an empty directory'
   if (answer.standing === 'founding') return 'was started to found a group of its own, not to join one'
   if (answer.clusterId === null && answer.lastLogIndex > 0) return 'holds a log that is of no known cluster'
   return null

@@ -88,7 +88,8 @@ export function entriesOf(message: braft.AppendEntriesRequest, context: CallCont
 function entryOf(meta: braft.EntryMeta.$Properties, data: Buffer): NewEntry {
   switch (meta.type) {
     case EntryType.DATA:
-      return { type: EntryType.DATA, data }
+      // As braft sends it to a witness; whoever is none refuses it.
+      return { type: EntryType.DATA, data, bare: (meta.data_len ?? null) === null }
     case EntryType.NO_OP:
     case EntryType.CONFIGURATION:
       if (data.length > 0) throw new BadRequest(Status.error(ErrorCode.EREQUEST, 'only a data entry has data'))

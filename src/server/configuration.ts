@@ -2,8 +2,9 @@ import { resolve } from 'node:path'
 import { MACHINES, type MachineKind, machineKindOf } from '../machines/machine.js'
 import { Configuration } from '../raft/configuration.js'
 import { INSTALL_TASKS_MAX } from '../raft/install-tasks.js'
-import { PeerId } from '../raft/peer-id.js'
+import { PeerId, PeerRole } from '../raft/peer-id.js'
 import { DEFAULT_PRIORITY, PRIORITY_MAX } from '../raft/precedence.js'
+import { witnessProblem } from '../raft/witness.js'
 import { PEER_PROTOCOLS, type PeerProtocol } from '../rpc/peer-channel.js'
 import { describeSync, SYNC_IMMEDIATELY, type SyncPolicy } from '../storage/log-sync.js'
 import { StartError } from './start-error.js'
@@ -33,6 +34,8 @@ export interface NodeFlags {
   readonly group: string
   readonly electionTimeout: string
   readonly transport?: string | undefined
+  readonly witness?: boolean | undefined
+  readonly witnessToLeader?: boolean | undefined
   readonly mixed?: boolean | undefined
   readonly enableFaults?: boolean | undefined
   readonly logLevel: string
@@ -77,6 +80,8 @@ export interface NodeConfiguration {
   readonly leaderLease: boolean
   readonly maxClockDriftMs: number
   readonly priority: number
+  /** A witness may lead while it brings up a member with data; the leader sends it entries whole. */
+  readonly witnessToLeader: boolean
   /** What this node speaks to the other members; it listens to both. */
   readonly transport: PeerProtocol
   /** Braft nodes may be members of the group. */
@@ -119,19 +124,19 @@ export function parseConfiguration(flags: NodeFlags): NodeConfiguration {
   if (flags.join !== undefined && flags.peers !== undefined)
     throw usage('--join and --peers exclude each other', 'Give --peers to the founders of a new group, --join to who comes later.')
   const listen = endpoint('--listen', flags.listen)
-  const peerId = flags.advertise === undefined ? listen : endpoint('--advertise', flags.advertise)
+  const peerId = inRole(flags.advertise === undefined ? listen : endpoint('--advertise', flags.advertise), flags.witness ?? false)
   if (flags.advertise === undefined && (listen.host === '0.0.0.0' || listen.host === '[::]')) {
     throw usage(`--listen ${flags.listen} says where to listen, not where the others find this node`, 'Add --advertise HOST:PORT.')
   }
   const join = joinOf(flags.join, peerId)
   const electionTimeoutMs = electionTimeoutOf(flags.electionTimeout)
-  const members = peersOf(flags.peers, peerId)
+  const members = join.length > 0 ? [] : peersOf(flags.peers, peerId)
   const names = namesOf(flags, members, peerId)
   return {
     name: names.get(peerId.key) ?? peerId.address,
     listen: { host: listen.host, port: listen.port },
     peerId,
-    initialConf: new Configuration(join.length > 0 ? [] : members),
+    initialConf: new Configuration(members),
     standing: join.length > 0 || flags.rebuild ? 'rebuilding' : 'founding',
     join,
     adopt: flags.adopt ?? false,
@@ -145,6 +150,7 @@ export function parseConfiguration(flags: NodeFlags): NodeConfiguration {
     checksum: checksumOf(flags.checksum ?? 'crc32c'),
     leaderLease: flags.leaderLease ?? false,
     maxClockDriftMs: clockDriftOf(flags.maxClockDrift, electionTimeoutMs),
+    witnessToLeader: flags.witnessToLeader ?? false,
     priority: priorityOf(flags.priority ?? String(DEFAULT_PRIORITY)),
     snapshotIntervalMs: snapshotIntervalOf(flags.snapshotInterval ?? SNAPSHOT_INTERVAL_DEFAULT),
     snapshotBytesPerSecond: rateOf(flags.snapshotMaxRate ?? '0'),
@@ -170,12 +176,27 @@ function endpoint(flag: string, text: string): PeerId {
   return peer
 }
 
+function inRole(peer: PeerId, witness: boolean): PeerId {
+  return new PeerId(peer.host, peer.port, peer.idx, witness ? PeerRole.WITNESS : PeerRole.REPLICA)
+}
+
 function peersOf(text: string | undefined, self: PeerId): PeerId[] {
+  if (text === undefined && self.isWitness)
+    throw usage('a witness founds no group by itself', 'Name the founders with --peers, or a member of the running cluster with --join.')
   if (text === undefined) return [self]
   const peers = addressesOf('--peers', text, 'Give HOST:PORT,HOST:PORT,… of every member.')
   const keys = peers.map((peer) => peer.key)
   const twice = keys.find((key, at) => keys.indexOf(key) !== at)
   if (twice) throw usage(`--peers names ${twice} twice`, 'Name every member once.')
+  const own = peers.find((peer) => peer.equals(self))
+  if (own && own.role !== self.role) {
+    const [called, mend] = own.isWitness
+      ? ['a witness', 'Add --witness, or leave :0:1 out in --peers.']
+      : ['no witness', `Write it as ${self} there, and on all other members, or leave --witness out.`]
+    throw usage(`--peers calls this node, ${self.address}, ${called}`, mend)
+  }
+  const problem = witnessProblem(new Configuration(peers))
+  if (problem) throw usage(`--peers: ${problem.message}`, 'A witness is a third vote for two members that hold data.')
   if (!keys.includes(self.key)) {
     throw usage(
       `this node, ${self.address}, is missing from --peers ${text}`,
@@ -381,6 +402,8 @@ export function describeConfiguration(configuration: NodeConfiguration): Record<
     'leader-lease': String(configuration.leaderLease),
     'max-clock-drift': `${configuration.maxClockDriftMs}ms`,
     priority: String(configuration.priority),
+    witness: String(configuration.peerId.isWitness),
+    'witness-to-leader': String(configuration.witnessToLeader),
     mixed: String(configuration.mixed),
     transport: configuration.transport,
     'enable-faults': String(configuration.faultsEnabled),

@@ -101,6 +101,7 @@ export class GroupHost {
             leaderLease: configuration.leaderLease,
             maxClockDriftMs: configuration.maxClockDriftMs,
             priority: configuration.priority,
+            witnessToLeader: configuration.witnessToLeader,
           },
           resolve,
         )

@@ -3,7 +3,7 @@ import type { ConfigurationEntry } from '../raft/configuration.js'
 import type { Checksum, File, FileSystem } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
 import type { LogRecovery } from '../raft/storage.js'
-import { fromInt64, type LogIndex, logIndex, plus } from '../raft/types.js'
+import { fromInt64, type LogIndex, logIndex, maxIndex, NO_INDEX, plus } from '../raft/types.js'
 import type { DurableMark } from './durable-length.js'
 import type { LogMetaFile } from './log-meta.js'
 import { makeDirectory } from './make-directory.js'
@@ -100,6 +100,7 @@ export class LogRecoveryRun {
   private readonly segments: Segment[] = []
   private readonly configurations: ConfigurationEntry[] = []
   private firstIndex: LogIndex = logIndex(1)
+  private newestBare = NO_INDEX
   private tornTail: LogRecovery['tornTail'] = null
   private writer: File | null = null
 
@@ -135,7 +136,8 @@ export class LogRecoveryRun {
     const lastIndex = this.segments.at(-1)?.lastIndex ?? plus(this.firstIndex, -1)
     const configurations = this.configurations.filter((entry) => entry.id.index >= this.firstIndex)
     const recovery = { firstIndex: this.firstIndex, lastIndex, configurations, tornTail: this.tornTail }
-    return { recovery, segments: this.segments, writer: this.writer }
+    const found = this.newestBare < this.firstIndex ? recovery : { ...recovery, newestBare: this.newestBare }
+    return { recovery: found, segments: this.segments, writer: this.writer }
   }
 
   private corrupt(what: string): Status {
@@ -266,6 +268,7 @@ export class LogRecoveryRun {
         scan.run((status, result) => {
           if (!status.ok) return file!.close(() => done(status))
           this.configurations.push(...scan.configurations)
+          this.newestBare = maxIndex(this.newestBare, scan.newestBare)
           done(Status.OK, result, file, stat!.size)
         })
       })

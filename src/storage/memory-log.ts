@@ -4,7 +4,7 @@ import type { Executor } from '../raft/environment.js'
 import { assert, ErrorCode, Status } from '../raft/errors.js'
 import { type EntryBatch, EntryType } from '../raft/log-entry.js'
 import type { LogRecovery, LogStorage } from '../raft/storage.js'
-import { type LogIndex, logIndex, NO_TERM, plus, type Term } from '../raft/types.js'
+import { type LogIndex, logIndex, NO_INDEX, NO_TERM, plus, type Term } from '../raft/types.js'
 
 /**
  * A log that lives as long as this object (braft's memory://): for tests and for groups that accept losing it.
@@ -27,7 +27,13 @@ export class MemoryLogStorage implements LogStorage {
 
   /** Answers what it holds: a log that is opened again is as it was. */
   init(done: (status: Status, recovery?: LogRecovery) => void): void {
-    const recovery = { firstIndex: this.first, lastIndex: this.lastLogIndex, configurations: this.configurations(), tornTail: null }
+    const recovery = {
+      firstIndex: this.first,
+      lastIndex: this.lastLogIndex,
+      configurations: this.configurations(),
+      newestBare: this.newestBare,
+      tornTail: null,
+    }
     this.executor.post(() => done(Status.OK, recovery), 'memory-log')
   }
 
@@ -98,6 +104,10 @@ export class MemoryLogStorage implements LogStorage {
       else return batch
     }
     return null
+  }
+
+  private get newestBare(): LogIndex {
+    return this.batches.reduce((newest, batch) => batch.newestBare ?? newest, NO_INDEX)
   }
 
   private configurations(): ConfigurationEntry[] {

@@ -193,6 +193,12 @@ export class NodeIdentityStorage implements IdentityStorage {
         done,
       )
     }
+    const was = PeerId.parse(stored.peerId)
+    if (was && was.role !== peerId.role && found.standing !== 'founding') {
+      const [is, wanted] = was.isWitness ? ['a witness', 'a member that holds data'] : ['a member that holds data', 'a witness']
+      const mend = 'remove the member, and add it again with an empty --data'
+      return this.refuse('peer', ErrorCode.EINVAL, `${directory} belongs to ${is}, and this node is ${wanted}: ${mend}`, done)
+    }
     if (clusterId !== null && found.clusterId !== null && found.clusterId !== clusterId) {
       return this.refuse(
         'cluster',
@@ -204,8 +210,13 @@ export class NodeIdentityStorage implements IdentityStorage {
     this.record = found
     // It was to found a group and never did, so it has no past either: whoever starts it anew to be rebuilt, or to join, means that.
     const standing = found.standing === 'founding' && wanted === 'rebuilding' ? wanted : found.standing
-    const changed = { ...found, standing, clusterId: found.clusterId ?? clusterId, name: name ?? found.name }
-    const isSame = found === stored && standing === found.standing && changed.clusterId === found.clusterId && changed.name === found.name
+    const changed = { ...found, peerId: peerId.toString(), standing, clusterId: found.clusterId ?? clusterId, name: name ?? found.name }
+    const isSame =
+      found === stored &&
+      found.peerId === changed.peerId &&
+      standing === found.standing &&
+      changed.clusterId === found.clusterId &&
+      changed.name === found.name
     if (isSame) return done(Status.OK, this.identity)
     this.store(
       () => changed,

@@ -1,8 +1,8 @@
 import { type ConfigurationEntry, decodeConfiguration } from '../raft/configuration.js'
 import type { Checksum, File } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
-import { checkEntry, checkEntryHeader, ENTRY_HEADER_BYTES, type EntryProblem, EntryType } from '../raft/log-entry.js'
-import { asTerm, plus, type Term } from '../raft/types.js'
+import { checkEntry, checkEntryHeader, ENTRY_HEADER_BYTES, type EntryProblem, EntryType, isBareHeader } from '../raft/log-entry.js'
+import { asTerm, NO_INDEX, plus, type Term } from '../raft/types.js'
 import type { Segment } from './segment.js'
 
 const CHUNK_BYTES = 1024 * 1024
@@ -23,6 +23,8 @@ export interface ScanResult {
  */
 export class SegmentScan {
   readonly configurations: ConfigurationEntry[] = []
+  /** The newest entry that lacks its data, as those of a witness do; 0 without one. */
+  newestBare = NO_INDEX
   private readonly segment: Segment
   private readonly file: File
   private readonly fileBytes: number
@@ -75,6 +77,7 @@ export class SegmentScan {
       if (isConfiguration && !this.noteConfiguration(chunk.subarray(at + ENTRY_HEADER_BYTES, at + entryBytes), term)) {
         return stop('configuration does not parse')
       }
+      if (isBareHeader(chunk, at)) this.newestBare = plus(this.segment.lastIndex, 1)
       this.segment.push(term, entryBytes, chunk.readUInt32BE(at + 20))
       at += entryBytes
     }

@@ -34,6 +34,7 @@ export type NodeLimits = Pick<
   | 'maxClockDriftMs'
   | 'appendCacheSize'
   | 'priority'
+  | 'witnessToLeader'
 >
 
 /** What one member of a simulated group is made of. */

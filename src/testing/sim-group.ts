@@ -41,6 +41,8 @@ export interface GroupOptions {
   readonly snapshotIntervalMs?: number
   /** What every node is told besides. */
   readonly node?: NodeLimits
+  /** Members, by number from 1, that are witnesses: they vote, and hold no data. */
+  readonly witnesses?: readonly number[]
   /** Of each member, to be leader. */
   readonly priorities?: readonly number[]
 }

@@ -1,4 +1,4 @@
-import { PeerId } from '../raft/peer-id.js'
+import { PeerId, PeerRole } from '../raft/peer-id.js'
 import { checksum } from '../storage/checksum.js'
 import { Scheduler } from './scheduler.js'
 import type { DiskProfile } from './sim-file-system.js'
@@ -18,6 +18,8 @@ export interface WorldOptions {
   /** By machine, instead of a drift that is drawn. */
   readonly clockRates?: readonly number[]
   readonly timerLatenessMs?: number
+  /** The machines, by number from 1, whose members are witnesses. */
+  readonly witnesses?: readonly number[]
   /** Clocks may be made to jump forward. */
   readonly clockJumps?: boolean
 }
@@ -57,7 +59,7 @@ export class SimWorld {
     const { timerLatenessMs = 0.5, clockDrift = 0, clockJumps = false } = options
     for (let id = 1; id <= options.hosts; id++) {
       const clockRate = options.clockRates?.[id - 1] ?? 1 + clockDrift * drift.between(-1, 1)
-      const peerId = new PeerId(`10.0.0.${id}`, 7000)
+      const peerId = new PeerId(`10.0.0.${id}`, 7000, 0, options.witnesses?.includes(id) ? PeerRole.WITNESS : PeerRole.REPLICA)
       const disk: DiskProfile = { operationMs: 0.02, syncMs: 0.5, stalledUntil: 0, writeErrorRate: 0, syncErrorRate: 0, ...options.disk }
       const random = this.random.fork(`member ${id}`)
       this.hosts.push(new SimHost(this.scheduler, this.network, id, { peerId, clockRate, timerLatenessMs, clockJumps }, random, disk))

@@ -84,6 +84,46 @@ test('a member that receives the log and never votes, promoted, demoted as the l
   assert.is((await voterIds()).length, 3)
 })
 
+test('a witness is added, holds nothing, is told apart, and keeps two members going when one of them is lost', async () => {
+  const two = await cluster(2)
+  const n3 = await newcomer('n3', two, ['--witness'])
+  n3.start()
+  const asVoter = await raftctl(two, 'member', 'add', `n3=${n3.address}`, '--yes')
+  assert.equal([asVoter.exitCode, asVoter.error.code], [6, 'E_NOT_JOINABLE'])
+  assert.match(asVoter.error.message, 'was started as a witness: add it with --witness')
+  const added = await raftctl(two, 'member', 'add', `n3=${n3.address}`, '--witness', '--yes')
+  assert.is(added.exitCode, 0, JSON.stringify(added.error))
+  assert.is(added.data.plan.title, `add witness n3=${n3.address}`)
+  const { data } = await raftctl(two, 'member', 'list')
+  assert.equal(data.members.map(({ id, role }: { id: string; role: string }) => [id, role]).sort(), [
+    ['n1', 'voter'],
+    ['n2', 'voter'],
+    ['n3', 'witness'],
+  ])
+
+  await two.client(15_000).put(Buffer.from('k'), Buffer.from('v'))
+  const leader = await two.leader()
+  for (const mode of ['linearizable', 'stale']) {
+    const read = await home.run(['kv', 'get', 'k', '--read', mode, '--direct', '-e', n3.address], { timeoutMs: 20_000 })
+    assert.is(read.exitCode, 4, read.stderr)
+    assert.match(read.stderr, `${n3.address} is a witness and holds no keys: ask the leader, ${leader.address}`)
+  }
+  assert.is((await raftctl(two, 'check', 'consistency')).data.equal, 2)
+  const handed = await raftctl(two, 'leader', 'transfer', 'n3', '--yes')
+  assert.equal([handed.exitCode, handed.error.code], [6, 'E_NOT_CAUGHT_UP'])
+  const alone = await raftctl(two, 'member', 'remove', two.others(leader)[0]!.name, '--yes')
+  assert.equal([alone.exitCode, alone.error.code], [6, 'E_QUORUM_AT_RISK'])
+
+  await leader.signal('SIGKILL')
+  await two.client(30_000).put(Buffer.from('k'), Buffer.from('w'))
+  await n3.signal('SIGTERM')
+  const wrong = new TestNode('n3', n3.port, two.home, [])
+  closers.push(() => wrong.close())
+  const { code, output } = await wrong.start().exited()
+  assert.is(code, 10)
+  assert.match(output, 'was a witness and becomes no other in place; remove it, and add it again with an empty directory')
+})
+
 test('a member goes on at another address with its directory, and nobody else does in its name', async () => {
   const three = await cluster(3)
   await three.client(15_000).put(Buffer.from('k'), Buffer.from('v'))

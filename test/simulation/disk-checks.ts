@@ -22,6 +22,8 @@ export class DiskChecks {
     if (snapshot !== this.checked.get(member)) {
       this.checked.set(member, snapshot)
       if (snapshot) this.checkSnapshot(name, snapshot)
+      if (snapshot && (snapshot.state === null) !== member.peerId.isWitness)
+        this.fail('only a witness has snapshots without files', `${name}, up to ${snapshot.lastIncluded.index}`)
     }
     const first = image.firstLogIndex()
     const covered = snapshot?.lastIncluded.index ?? 0
@@ -38,7 +40,7 @@ export class DiskChecks {
     const committedTerm = this.committed.termAt(index)
     if (committedTerm !== 0 && committedTerm !== term)
       this.fail('snapshots hold what is committed', `${name} has one of ${index} of term ${term}, committed there is term ${committedTerm}`)
-    const problem = this.history.differenceAt(index, state)
+    const problem = state && this.history.differenceAt(index, state)
     if (problem) this.fail('a snapshot is the state of the log', `that of ${name} up to ${index}: ${problem}`)
     const expected = this.committed.configurationAt(index)
     if (!sameMembers(configuration, expected) || configuration.configIndex !== expected.configIndex) {

@@ -1,6 +1,6 @@
 import { type ConfigurationEntry, decodeConfiguration } from '../../src/raft/configuration.js'
 import type { Checksum } from '../../src/raft/environment.js'
-import { checkEntry, ENTRY_HEADER_BYTES, EntryType } from '../../src/raft/log-entry.js'
+import { checkEntry, ENTRY_HEADER_BYTES, EntryType, isBareHeader } from '../../src/raft/log-entry.js'
 import type { LogId } from '../../src/raft/types.js'
 import type { SimDirectory, SimDisk, SimNode } from '../../src/testing/sim-disk.js'
 import type { SimInode } from '../../src/testing/sim-inode.js'
@@ -10,6 +10,8 @@ export interface StoredEntry {
   readonly term: number
   /** The header checksum: it covers term, type, length and the data's checksum, so it names the whole entry. */
   readonly sum: number
+  /** Its data was left out, as for a witness. */
+  readonly bare: boolean
 }
 
 interface ParsedSegment {
@@ -17,6 +19,7 @@ interface ParsedSegment {
   readonly offsets: number[]
   readonly terms: number[]
   readonly sums: number[]
+  readonly bare: boolean[]
   readonly configurations: ConfigurationEntry[]
 }
 
@@ -48,7 +51,9 @@ export class DurableLog {
       if (first > index) continue
       const segment = this.refreshSegment(inode, first)
       const ordinal = index - first
-      return ordinal < segment.terms.length ? { term: segment.terms[ordinal]!, sum: segment.sums[ordinal]! } : null
+      return ordinal < segment.terms.length
+        ? { term: segment.terms[ordinal]!, sum: segment.sums[ordinal]!, bare: segment.bare[ordinal]! }
+        : null
     }
     return null
   }
@@ -121,7 +126,7 @@ export class DurableLog {
   private refreshSegment(inode: SimInode, first: number): ParsedSegment {
     let segment = this.parsed.get(inode)
     if (!segment) {
-      segment = { offsets: [0], terms: [], sums: [], configurations: [] }
+      segment = { offsets: [0], terms: [], sums: [], bare: [], configurations: [] }
       this.parsed.set(inode, segment)
       inode.durableChangedFrom = 0
     }
@@ -130,6 +135,7 @@ export class DurableLog {
       segment.offsets.pop()
       segment.terms.pop()
       segment.sums.pop()
+      segment.bare.pop()
       if (segment.configurations.at(-1)?.id.index === first + segment.terms.length) segment.configurations.pop()
     }
     inode.durableChangedFrom = Infinity
@@ -145,6 +151,7 @@ export class DurableLog {
       }
       segment.terms.push(term)
       segment.sums.push(bytes.readUInt32BE(at + 20))
+      segment.bare.push(isBareHeader(bytes, at))
       at += ENTRY_HEADER_BYTES + length
       segment.offsets.push(at)
     }

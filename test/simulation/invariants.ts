@@ -28,10 +28,16 @@ export interface InvariantCounts {
   messagesChecked: number
   entriesChecked: number
   snapshotsChecked: number
+  /** Commits that needed the acknowledgement of a witness. */
+  witnessCommits: number
+  /** Elections that a witness won. */
+  witnessLeaders: number
 }
 
 interface KnownEntry {
   readonly term: number
+  /** A witness is sent another entry than the others: without its data. */
+  readonly bare: boolean
   readonly sum: number
   readonly previousTerm: number
 }
@@ -45,7 +51,15 @@ export type Fail = (invariant: string, detail: string) => void
  * It believes no node: what is durable it reads from the disk images, with what a power loss at this moment would leave.
  */
 export class Invariants implements NetworkObserver {
-  readonly counts: InvariantCounts = { elections: 0, commitsChecked: 0, messagesChecked: 0, entriesChecked: 0, snapshotsChecked: 0 }
+  readonly counts: InvariantCounts = {
+    elections: 0,
+    commitsChecked: 0,
+    messagesChecked: 0,
+    entriesChecked: 0,
+    snapshotsChecked: 0,
+    witnessCommits: 0,
+    witnessLeaders: 0,
+  }
   readonly committed: CommittedLog
   /** The highest index that each term committed, in order of terms. */
   private readonly commits: { readonly term: number; index: number }[] = []
@@ -130,7 +144,10 @@ export class Invariants implements NetworkObserver {
       const at = entries.offsetAt(index)
       const term = entries.termAt(index)
       if (term > request.term) this.fail('log matching', `${member.name} sends an entry of term ${term} in term ${request.term}`)
-      this.logMatches(member.name, index, term, entries.bytes.readUInt32BE(at + 20), previousTerm)
+      const bare = entries.isBareAt(index)
+      this.logMatches(member.name, index, { term, bare, sum: entries.bytes.readUInt32BE(at + 20), previousTerm })
+      if (bare && !request.peerId.isWitness)
+        this.fail('only a witness is sent entries without data', `${member.name} sends such an entry ${index} to ${request.peerId}`)
       previousTerm = term
     }
     this.configurations.sent(member.name, request.term, request.prevLogTerm, entries)
@@ -145,6 +162,8 @@ export class Invariants implements NetworkObserver {
       this.fail('a success carries the term of the leader', `${member.name} answers term ${response.term} to ${request.term}`)
     const last = request.entries.lastIndex
     const stored = member.image.log.entryAt(last)
+    if (stored?.bare && !member.peerId.isWitness)
+      this.fail('only a witness lacks data', `${member.name} acknowledges ${last}, and its disk holds it without its data`)
     if (stored?.term !== request.entries.termAt(last) && member.image.snapshotIndex < last) {
       this.fail(
         'acknowledged means durable',
@@ -230,6 +249,9 @@ export class Invariants implements NetworkObserver {
 
   private leaderElected(member: SimMember, term: number): void {
     this.counts.elections++
+    if (member.peerId.isWitness) this.counts.witnessLeaders++
+    if (member.peerId.isWitness && !member.options.node.witnessToLeader)
+      this.fail('a witness never leads', `${member.name} leads term ${term}`)
     const { lastId, configuration } = member.node!.status()
     this.votes.elected(member, term, configuration)
     member.leadsTerm = term
@@ -264,6 +286,9 @@ export class Invariants implements NetworkObserver {
         `${member.name} committed ${index} in term ${term}: of ${configuration.conf}${old} only the disks of ${holders.map((m) => m.name)} hold it in that term`,
       )
     }
+    if (holders.every(({ peerId }) => peerId.isWitness))
+      this.fail('what is committed has data', `${member.name} committed ${index} in term ${term}, and witnesses alone hold it`)
+    if (!configuration.hasQuorum((peer) => !peer.isWitness && holders.includes(this.byKey.get(peer.key)!))) this.counts.witnessCommits++
     if (index <= this.committed.last) return
     if (live) this.committed.advance(index, live.image.log)
     const newest = this.commits.at(-1)
@@ -292,15 +317,15 @@ export class Invariants implements NetworkObserver {
   }
 
   /** Same index and term: same entry, and the same entry before it. */
-  private logMatches(who: string, index: number, term: number, sum: number, previousTerm: number): void {
+  private logMatches(who: string, index: number, entry: KnownEntry): void {
     this.counts.entriesChecked++
     const known = this.entries.get(index)
-    const same = known?.find((other) => other.term === term)
+    const same = known?.find((other) => other.term === entry.term && other.bare === entry.bare)
     if (same) {
-      if (same.sum !== sum || same.previousTerm !== previousTerm)
-        this.fail('log matching', `${who} sends another entry ${index} of term ${term} than was sent before`)
-    } else if (known) known.push({ term, sum, previousTerm })
-    else this.entries.set(index, [{ term, sum, previousTerm }])
+      if (same.sum !== entry.sum || same.previousTerm !== entry.previousTerm)
+        this.fail('log matching', `${who} sends another entry ${index} of term ${entry.term} than was sent before`)
+    } else if (known) known.push(entry)
+    else this.entries.set(index, [entry])
   }
 
   private memberOf(process: SimProcess): SimMember {

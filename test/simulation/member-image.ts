@@ -14,7 +14,8 @@ import { readMeta, readSnapshot, type WholeSnapshot } from './storages.js'
 export interface StoredSnapshot {
   readonly lastIncluded: LogId
   readonly configuration: ConfigurationEntry
-  readonly state: RegisterState
+  /** Null where it has no files: that of a witness. */
+  readonly state: RegisterState | null
 }
 
 /** Something that is read from a disk image, and read again only when something changed there that it was read from. */
@@ -146,6 +147,7 @@ export class MemberImage {
 }
 
 function judge({ meta, state: bytes, filler }: WholeSnapshot): StoredSnapshot | string {
+  if (!bytes || !filler) return { lastIncluded: meta.lastIncluded, configuration: meta.configuration, state: null }
   const state = decodeState(bytes)
   if (!state) return 'its state is damaged'
   if (!fillerOf(state.digest, filler.length).equals(filler)) return 'its filler is damaged'

@@ -33,8 +33,9 @@ export function readMeta(
 
 export interface WholeSnapshot {
   readonly meta: SnapshotMeta
-  readonly state: Buffer
-  readonly filler: Buffer
+  /** Null where it has no files: that of a witness. */
+  readonly state: Buffer | null
+  readonly filler: Buffer | null
 }
 
 /** The newest snapshot as the real storage reads it from that file system; a text when it cannot be read, null without one. */
@@ -49,6 +50,7 @@ export function readSnapshot(
     if (!status.ok || !newest) return done(status.ok ? null : status.toString())
     storage.open((opened, reader) => {
       if (!opened.ok) return done(opened.toString())
+      if (reader!.files().length === 0) return done({ meta: reader!.meta, state: null, filler: null })
       readWholeFile(fileSystem, join(reader!.path, STATE_FILE), (stateRead, state) => {
         if (!stateRead.ok) return done(stateRead.toString())
         readWholeFile(fileSystem, join(reader!.path, FILLER_FILE), (fillerRead, filler) =>

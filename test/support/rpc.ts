@@ -61,6 +61,7 @@ export function nodeStatus(overrides: Partial<NodeStatus> = {}): NodeStatus {
     state: 'FOLLOWER',
     readonly: false,
     priority: 100,
+    witness: false,
     term: asTerm(3),
     votedFor: PeerId.EMPTY,
     leaderId: peer('127.0.0.1:8501'),

@@ -101,6 +101,7 @@ function peerStatus(peer: ReplicatorStat) {
       isShort: false,
       readonlyIndex: NO_INDEX,
       priority: DEFAULT_PRIORITY,
+      witness: peer.peerId.endsWith(':1'),
       snapshotBytesSent: 0,
       snapshotBytesTotal: 0,
     },

@@ -247,6 +247,13 @@ export function noLeader(leader: PeerId): KvFailure {
   return new KvFailure(GrpcStatus.UNAVAILABLE, 'E_NO_LEADER', why, 'no', true, hint(leader))
 }
 
+/** A witness reads nothing, not even what may be old. */
+export function heldByOthers(witness: PeerId, leader: PeerId): KvFailure {
+  const whom = leader.isEmpty ? 'another member' : `the leader, ${leader.address}`
+  const message = `${witness.address} is a witness and holds no keys: ask ${whom}`
+  return new KvFailure(GrpcStatus.UNAVAILABLE, 'E_NOT_LEADER', message, 'no', true, hint(leader))
+}
+
 /** A braft leader takes no calls of the key-value service, and confirms no reads of others. */
 export function ledByBraft(leader: PeerId): KvFailure {
   const remedy = 'hand leadership to a raftctl member (raftctl leader transfer), or read what this member holds (--read stale)'

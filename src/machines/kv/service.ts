@@ -5,7 +5,7 @@ import { ErrorCode, type Status } from '../../raft/errors.js'
 import { fromInt64 } from '../../raft/types.js'
 import { answerBy, type CallContext, type PendingCall, type Reply } from './call.js'
 import { type Applied, GrpcStatus, KvFailure } from './failure.js'
-import { ledByBraft, noLeader, type Write, WriteRouter, type WriteRouterOptions } from './forwarding.js'
+import { heldByOthers, ledByBraft, noLeader, type Write, WriteRouter, type WriteRouterOptions } from './forwarding.js'
 import { executeRange, executeTxn } from './operations.js'
 import { checkDeleteRange, checkPut, checkRange, checkTxn, isReadOnly, isSerializable } from './validate.js'
 
@@ -106,6 +106,8 @@ export class KvService {
       if (result instanceof KvFailure) reply(result, null)
       else reply(null, this.withHeader(result))
     }
+    const { peerId, leaderId } = this.options.node
+    if (peerId.isWitness) return reply(heldByOthers(peerId, leaderId.call(this.options.node)), null)
     if (serializable) return finish()
     const full = this.router.pending.checkRoom()
     if (full !== null) return reply(full, null)

@@ -222,6 +222,7 @@ test('entries take their data from the attachment in order, across terms and kin
     [8, 9, 11, 12].map((i) => batch.dataAt(logIndex(i)).toString()),
     ['ab', '', 'cde', ''],
   )
+  assert.equal([batch.newestBare, batch.isBareAt(logIndex(11))], [9, false], 'without data_len the data was left out, as for a witness')
   const read = decodeConfiguration(batch.dataAt(logIndex(10)), { index: logIndex(10), term: asTerm(3) })!
   assert.equal([`${read.conf}`, `${read.old}`], ['127.0.0.1:8500:0:0,127.0.0.1:8501:0:0', '127.0.0.1:8500:0:0'])
   assert.is(EntryBatch.parse(batch.firstIndex, batch.bytes, checksum).problem, null)

@@ -153,6 +153,26 @@ test('entries go to a braft node with their data in the attachment and every dat
   assert.equal([sent!.attachment, fromInt64(sent!.committed_index), member.committed], ['firstx', 3, 3])
 })
 
+test('a witness of braft is sent entries without data and without data_len, as braft does', async () => {
+  const { transport } = start()
+  const { member, to } = await startBraft()
+  member.term = 2
+  const { send, answered } = openStream(transport, to)
+  const bare = (text: string) => ({ ...data(text), data: Buffer.alloc(0), bare: true })
+  send(1, 0, [configuration(TWO), bare('first'), bare('second')], 3)
+  assert.equal(((await answered(1)) as AppendEntriesResponse).success, true)
+  const [sent] = member.requests<braft.AppendEntriesRequest>('append_entries')
+  assert.equal(
+    sent!.entries.map(({ type, data_len, peers }) => [type, data_len, peers.length]),
+    [
+      [EntryType.CONFIGURATION, sent!.entries[0]!.data_len, 2],
+      [EntryType.DATA, null, 0],
+      [EntryType.DATA, null, 0],
+    ],
+  )
+  assert.is(sent!.attachment, '')
+})
+
 test('one request with entries is under way at a time, what waits goes out together, and heartbeats wait for nothing', async () => {
   const { transport } = start()
   const { member, to } = await startBraft()

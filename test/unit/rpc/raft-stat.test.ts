@@ -32,6 +32,7 @@ function peerStatus(text: string, overrides: Partial<PeerStatus> = {}): PeerStat
     isShort: false,
     readonlyIndex: logIndex(0),
     priority: 100,
+    witness: false,
     snapshotBytesSent: 0,
     snapshotBytesTotal: 0,
     ...overrides,

@@ -152,6 +152,14 @@ for (const [what, flags, says] of [
   ['a sync after nothing', { unsafeSync: '0' }, '--unsafe-sync "0"'],
   ['no snapshot may be fetched', { snapshotMaxCopies: '0' }, '--snapshot-max-copies "0"'],
   ['the copies are no number', { snapshotMaxCopies: 'few' }, '--snapshot-max-copies "few"'],
+  ['a witness is none in --peers', { peers: PEERS, witness: true }, 'calls this node, 127.0.0.1:7001, no witness'],
+  [
+    'it is a witness in --peers alone',
+    { peers: `127.0.0.1:7001:0:1,127.0.0.1:7002,127.0.0.1:7003` },
+    'calls this node, 127.0.0.1:7001, a witness',
+  ],
+  ['a witness and one member with data', { peers: '127.0.0.1:7001,127.0.0.1:7002:0:1' }, '1 of 2 hold data'],
+  ['a witness alone', { witness: true }, 'a witness founds no group by itself'],
   ['the snapshot rate is none', { snapshotMaxRate: 'fast' }, '--snapshot-max-rate "fast"'],
 ] as const) {
   test(`refused, naming the flag: ${what}`, () => assert.match(refusal(flags), says))

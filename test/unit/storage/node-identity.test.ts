@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ErrorCode, type Status } from '../../../src/raft/errors.js'
-import { PeerId } from '../../../src/raft/peer-id.js'
+import { PeerId, PeerRole } from '../../../src/raft/peer-id.js'
 import type { NodeIdentity } from '../../../src/raft/storage.js'
 import { logIndex } from '../../../src/raft/types.js'
 import { checksum } from '../../../src/storage/checksum.js'
@@ -272,6 +272,23 @@ test('a directory that was settled elsewhere and then has to be rebuilt there ca
   assert.equal(bench.storage.movedFrom, [])
   bench.call<void>((done) => bench.storage.save({ ...settled, standing: 'rebuilding' }, done))
   assert.equal([bench.start()!.status.code, bench.storage.refusal], [ErrorCode.EINVAL, 'peer'])
+})
+
+test('a directory is of a witness or of a member with data for good, but for one that never took part', () => {
+  const { bench } = member()
+  const witness = new PeerId(N1.host, N1.port, 0, PeerRole.WITNESS)
+  const { status } = bench.start({ peerId: witness })!
+  assert.equal([status.code, bench.storage.refusal], [ErrorCode.EINVAL, 'peer'])
+  assert.match(status.message, 'belongs to a member that holds data, and this node is a witness: remove the member, and add it again')
+  const moved = new PeerId(N2.host, N2.port, 0, PeerRole.WITNESS)
+  assert.is(bench.start({ peerId: moved, moved: true })!.status.code, ErrorCode.EINVAL)
+  assert.is(bench.start()!.value!.standing, 'member')
+
+  const fresh = new IdentityBench()
+  fresh.start()
+  assert.is(fresh.start({ peerId: witness })!.value!.standing, 'founding')
+  fresh.call<void>((done) => fresh.storage.save({ standing: 'member', incarnation: 'ab', founders: null }, done))
+  assert.match(fresh.start()!.status.message, 'belongs to a witness, and this node is a member that holds data')
 })
 
 test('a founder that never took part is at another address at once', () => {
