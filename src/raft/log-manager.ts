@@ -155,6 +155,11 @@ export class LogManager {
     return this.memory.has(index) ? this.memory.termAt(index) : this.options.storage.getTerm(index)
   }
 
+  /** Whether entries may be sent as following `index`. */
+  knows(index: LogIndex): boolean {
+    return index === NO_INDEX || this.termAt(index) !== NO_TERM
+  }
+
   /** Appends a batch that follows `lastIndex`; `done` when it is durable. */
   append(batch: EntryBatch, done: (status: Status) => void): void {
     if (this.refused(done)) return

@@ -97,7 +97,6 @@ export class Replicator {
     this.heardSentAt = this.lastAckedSentAt
   }
 
-  /** How often in a row it failed, since it last answered as it should. */
   get consecutiveErrors(): number {
     return this.health.consecutiveErrors
   }
@@ -135,7 +134,6 @@ export class Replicator {
     return this.readonlyGate.isClosed && this.readonlyGate.last < this.node.log.lastIndex
   }
 
-  /** The last index that may be sent now. */
   private get last(): LogIndex {
     return minIndex(this.readonlyGate.last, this.witnessGate.last)
   }
@@ -174,7 +172,7 @@ export class Replicator {
     const sentAt = this.node.env.clock.now()
     this.node.lease.noteTime(sentAt)
     const seq = this.send(prev, null)
-    const known = this.isKnown(prev) ? prev : NO_INDEX
+    const known = this.node.log.knows(prev) ? prev : NO_INDEX
     const committed = minIndex(known, this.node.ballotBox.lastCommittedIndex)
     this.heartbeats.set(seq, { sentAt, round: this.node.reads.currentRound, committed })
     return seq
@@ -205,7 +203,7 @@ export class Replicator {
   /** What comes next was cut off, or what it follows is not known any more. */
   private get needsSnapshot(): boolean {
     const { log } = this.node
-    return this.nextIndex < log.firstIndex || !this.isKnown(plus(this.nextIndex, -1))
+    return this.nextIndex < log.firstIndex || !log.knows(plus(this.nextIndex, -1))
   }
 
   private installSnapshot(): void {
@@ -245,10 +243,6 @@ export class Replicator {
     this.state = 'probe'
     if (!this.openStream()) return
     this.probeSeq = this.beat(plus(this.nextIndex, -1))
-  }
-
-  private isKnown(prev: LogIndex): boolean {
-    return prev === NO_INDEX || this.node.log.termAt(prev) !== NO_TERM
   }
 
   private readFromDisk(): void {

@@ -1,5 +1,6 @@
 import type { Configuration } from '../../src/raft/configuration.js'
 import type { PeerId } from '../../src/raft/peer-id.js'
+import { witnessProblem } from '../../src/raft/witness.js'
 import type { SimWorld } from '../../src/testing/sim-world.js'
 import type { SimCluster } from './cluster.js'
 import { halvesOf } from './committed-log.js'
@@ -52,6 +53,8 @@ export class FaultBudget {
     if (!this.isFounded) return false
     return this.configurations().every((conf) => {
       if (!conf.contains(victim)) return true
+      // What was committed with a witness may be on the disk of one other member alone.
+      if (conf.witnesses.length > 0 && !victim.isWitness) return false
       const unsettled = conf.peers.filter((peer) => peer.equals(victim) || !this.isSettled(peer.key)).length
       return unsettled <= (conf.size - 1) >> 1
     })
@@ -59,6 +62,7 @@ export class FaultBudget {
 
   /** Could these members commit anything, if those that lost their past or are damaged never came back? */
   allowsChange(target: Configuration): boolean {
+    if (witnessProblem(target)) return false
     const current = this.cluster.invariants.committed.configuration
     // A newcomer will be settled before it counts, but only on a disk that is whole.
     const able = target.peers.filter((peer) => this.isSettled(peer.key) || (!current.contains(peer) && !this.isDamaged(peer.key)))

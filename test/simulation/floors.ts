@@ -10,6 +10,8 @@ export const FLOORS_PER_100_SEEDS: Counters = {
   judged: 20_000,
   leaseReads: 500,
   elections: 150,
+  witnesses: 8,
+  witnessCommits: 50,
   commits: 2_000,
   crashes: 200,
   torn: 2,

@@ -72,7 +72,10 @@ export function planOf(seed: number): SwarmPlan {
   const a = new SimRandom(seed).fork('administration')
   const l = new SimRandom(seed).fork('leases')
   const e = new SimRandom(seed).fork('engine options')
+  const w = new SimRandom(seed).fork('witnesses')
   const size = r.pick([3, 3, 3, 3, 5, 5, 5, 1, 2, 4, 7])
+  const witnesses =
+    size >= 3 && w.chance(0.25) ? w.shuffle(Array.from({ length: size }, (_, i) => i + 1)).slice(0, w.integer(1, size >> 1)) : []
   const electionTimeoutMs = r.pick([200, 500, 1000, 1000, 2000])
   const faults = faultWeightsOf(seed)
   const more = new SimRandom(seed).fork('more')
@@ -98,10 +101,12 @@ export function planOf(seed: number): SwarmPlan {
     clockDrift: r.chance(0.5) ? 0.01 : 0,
     timerLatenessMs: r.pick([0, 0.5, 5]),
     joiners: a.pick([0, 0, 1, 2, 3]),
+    ...(witnesses.length > 0 ? { witnesses } : {}),
     catchupMargin: a.pick([5, 50, 1000]),
     node: {
       snapshotThrottleBytesPerSecond: more.pick([0, 0, 0, 200_000, 2_000_000]),
       appendCacheSize: e.pick([0, 8]),
+      ...(witnesses.length > 0 && w.chance(0.5) ? { witnessToLeader: true } : {}),
       filterBeforeCopyRemote: new SimRandom(seed).fork('copies').chance(0.5),
       // Two clocks at 1 ± 0.01 differ by 2 % of T after T; with clocks that jump there are no leases.
       ...(faults.clockJump === 0 && l.chance(0.4)

@@ -253,7 +253,7 @@ function optionsOf({ cluster, keyValue, snapshotBytes }: World): ClusterOptions 
   }
 }
 
-function countersOf({ history, invariants, counts }: SimCluster): Counters {
+function countersOf({ history, invariants, counts, initialConf }: SimCluster): Counters {
   const { writes, acked, unknown, refused, reads, readsDone, judged } = history.counts
   return {
     ops: writes + reads,
@@ -264,6 +264,9 @@ function countersOf({ history, invariants, counts }: SimCluster): Counters {
     judged,
     leaseReads: counts.leaseReads,
     elections: invariants.counts.elections,
+    witnesses: initialConf.witnesses.length,
+    witnessCommits: invariants.counts.witnessCommits,
+    witnessLeaders: invariants.counts.witnessLeaders,
     commits: invariants.counts.commitsChecked,
     crashes: counts.crashes,
     shortLeaders: counts.shortLeaders,
