@@ -2,12 +2,13 @@ import * as grpc from '@grpc/grpc-js'
 import { PeerId } from '../raft/peer-id.js'
 import type { ControlHost, ControlledNode } from './control-host.js'
 import { toGrpcError } from './error-detail.js'
+import type { CallFailure, UnaryCall, UnaryDone } from './grpc-call.js'
 
 /** What the handlers of raftctl.v1.Control share: how they find their node, answer and refuse. */
 
 export const DEFAULT_GROUP = 'kv'
 
-type Failure = grpc.ServerErrorResponse
+type Failure = Error & CallFailure
 
 /** The node of `group` in this process ('': the default group); throws E_NO_GROUP, or E_UNREACHABLE while it starts. */
 export function nodeOf(host: ControlHost, group: string): ControlledNode {
@@ -46,20 +47,22 @@ export function onExecutor<T>(host: ControlHost, start: (done: (result: T) => vo
 }
 
 /** A handler from a function that answers or throws what `failure` makes. */
-export function unary<Q, R>(answer: (request: Q) => Promise<R>): grpc.handleUnaryCall<Q, R> {
-  return (call: grpc.ServerUnaryCall<Q, never>, callback) => {
+export function unary<Q, R>(answer: (request: Q) => Promise<R>): (call: UnaryCall<Q>, done: UnaryDone<R>) => void {
+  return (call, done) => {
     Promise.resolve()
       .then(() => answer(call.request))
       .then(
-        (response) => callback(null, response),
-        (error: Failure | Error) => callback(asFailure(error)),
+        (response) => done(null, response),
+        (error: Failure | Error) => done(asFailure(error)),
       )
   }
 }
 
 /** What a handler threw, as the answer to its caller. */
 export function asFailure(error: Failure | Error): Failure {
-  return 'code' in error && typeof error.code === 'number' ? error : failure(grpc.status.INTERNAL, 'E_INTERNAL', error.message ?? '')
+  return 'code' in error && typeof error.code === 'number'
+    ? (error as Failure)
+    : failure(grpc.status.INTERNAL, 'E_INTERNAL', error.message ?? '')
 }
 
 export interface FailureContext {

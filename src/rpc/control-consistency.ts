@@ -20,7 +20,7 @@ export function consistencyHandlers(host: ControlHost): Pick<Handlers<(typeof Co
   return {
     Mark: unary((request) => mark(host, request.group)),
     HashState: (call, callback) => {
-      hashState(host, call.request, restMs(call.getDeadline())).then(
+      hashState(host, call.request, restMs(call.deadline)).then(
         (response) => callback(null, response),
         (error: Error) => callback(asFailure(error)),
       )

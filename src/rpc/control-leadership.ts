@@ -6,6 +6,7 @@ import { failure, leaderOf, onExecutor, peerOf, unary } from './control-common.j
 import type { Control } from './control-definition.js'
 import type { ControlHost, ControlledNode } from './control-host.js'
 import type { Handlers } from './grpc.js'
+import type { CallFailure } from './grpc-call.js'
 
 type TransferResponse = raftctl.v1.TransferResponse.$Properties
 
@@ -81,7 +82,7 @@ function lastAcknowledgement(host: ControlHost, node: ControlledNode, leadership
   return sinceMs === null || sinceMs > leadershipMs ? {} : { since_last_ack_ms: sinceMs }
 }
 
-function transferFailure(status: Status, node: ControlledNode): grpc.ServerErrorResponse {
+function transferFailure(status: Status, node: ControlledNode): CallFailure & Error {
   const leader = node.leaderId()
   const refuse = (name: string, message = status.message, retryable = false) =>
     failure(grpc.status.FAILED_PRECONDITION, name, message, { leader, retryable })
@@ -103,6 +104,6 @@ function transferFailure(status: Status, node: ControlledNode): grpc.ServerError
   return outcomeUnknown(`leadership was given up: ${status.message}`, node)
 }
 
-function outcomeUnknown(message: string, node: ControlledNode): grpc.ServerErrorResponse {
+function outcomeUnknown(message: string, node: ControlledNode): CallFailure & Error {
   return failure(grpc.status.DEADLINE_EXCEEDED, 'E_OUTCOME_UNKNOWN', message, { leader: node.leaderId(), applied: 'unknown' })
 }

@@ -21,7 +21,7 @@ export function logHandlers(host: ControlHost): Pick<Handlers<(typeof Control)['
         const node = nodeOf(host, call.request.group)
         new LogStream(host, node, call, wantedTypes(call.request.types)).start()
       } catch (refusal) {
-        call.emit('error', asFailure(refusal as Error))
+        call.fail(asFailure(refusal as Error))
       }
     },
     LogStats: unary((request) => stats(host, nodeOf(host, request.group))),

@@ -10,13 +10,14 @@ import type { Control } from './control-definition.js'
 import type { ControlHost, ControlledNode } from './control-host.js'
 import { membershipOf } from './control-status.js'
 import type { Handlers } from './grpc.js'
+import type { CallFailure, ServerStreamCall } from './grpc-call.js'
 import { spreadNames } from './member-naming.js'
 import { MemberProbe } from './member-probe.js'
 import { type AddedPeer, type Gate, isUp, learnersOf, membershipGates, standing, targetOf, WAITING } from './membership-gates.js'
 import { MembershipProgress } from './membership-progress.js'
 
 type Request = raftctl.v1.ChangeMembersRequest
-type Call = grpc.ServerWritableStream<Request, raftctl.v1.ChangeMembersProgress.$Properties>
+type Call = ServerStreamCall<Request, raftctl.v1.ChangeMembersProgress.$Properties>
 
 const CONFIRM_TIMEOUT_MS = 2000
 const CATCHUP_TIMEOUT_MS = 600_000
@@ -29,7 +30,7 @@ export function membershipHandlers(host: ControlHost): Pick<Handlers<(typeof Con
     ChangeMembers: (call) => {
       changeMembers(host, call).then(
         () => call.end(),
-        (error) => call.emit('error', asFailure(error)),
+        (error) => call.fail(asFailure(error)),
       )
     },
     SetMemberName: unary(async ({ group, member }) => {
@@ -210,7 +211,7 @@ class MemberChange {
     }
   }
 
-  private silence(silent: readonly AddedPeer[]): grpc.ServerErrorResponse {
+  private silence(silent: readonly AddedPeer[]): CallFailure & Error {
     const who = silent.map(({ peer, name, problem }) => `${name || peer.address} does not answer at ${peer.address} (${problem})`)
     const message = `${who.join('; ')}: gave up after ${seconds(this.wanted.timeoutMs)}, and the members are what they were`
     return failure(grpc.status.FAILED_PRECONDITION, WAITING, message, { leader: this.node.peerId })
@@ -244,12 +245,12 @@ function refuse(gates: readonly Gate[], { force }: Wanted): void {
   if (gate) throw failure(grpc.status.FAILED_PRECONDITION, gate.code, gate.message)
 }
 
-function notLeading(node: ControlledNode, leader: PeerId): grpc.ServerErrorResponse {
+function notLeading(node: ControlledNode, leader: PeerId): CallFailure & Error {
   const message = `${node.peerId} does not lead any more; nothing was changed`
   return failure(grpc.status.FAILED_PRECONDITION, 'E_NO_LEADER', message, { leader, retryable: true })
 }
 
-function changeFailure(status: Status, node: ControlledNode): grpc.ServerErrorResponse {
+function changeFailure(status: Status, node: ControlledNode): CallFailure & Error {
   const { message } = status
   const leader = node.leaderId()
   const refusal = (name: string, text = message) => failure(grpc.status.FAILED_PRECONDITION, name, text, { leader })

@@ -17,6 +17,7 @@ import { SnapshotControl } from './control-snapshot.js'
 import { membershipOf, nodeStatusOf, peerText } from './control-status.js'
 import { eventFields, type LoggedEvent } from './event-log.js'
 import type { Handlers } from './grpc.js'
+import type { ServerStreamCall, UnaryDone } from './grpc-call.js'
 import { SnapshotInfos } from './snapshot-info.js'
 
 export type { ControlHost, ControlledNode } from './control-host.js'
@@ -147,10 +148,10 @@ export class ControlService {
     }
   }
 
-  private subscribe(call: grpc.ServerWritableStream<raftctl.v1.SubscribeRequest, raftctl.v1.Event.$Properties>): void {
+  private subscribe(call: ServerStreamCall<raftctl.v1.SubscribeRequest, raftctl.v1.Event.$Properties>): void {
     const { group, types, since_seq, once } = call.request
     // At once: whoever comes back learns from it whether this is still the same process.
-    call.sendMetadata(new grpc.Metadata())
+    call.sendHeaders()
     const wanted = ({ event }: LoggedEvent) =>
       (group === '' || event.groupId === group) &&
       (types.length === 0 || types.some((type) => event.name === type || event.name.startsWith(`${type}.`)))
@@ -165,7 +166,6 @@ export class ControlService {
     const unsubscribe = this.host.events.subscribe(send)
     call.on('cancelled', unsubscribe)
     call.on('close', unsubscribe)
-    call.on('error', unsubscribe)
   }
 
   private async checkDisk(samples: number): Promise<raftctl.v1.CheckDiskResponse.$Properties> {
@@ -176,13 +176,13 @@ export class ControlService {
 
 /** An answer for every method of the definition; the real handlers replace theirs. */
 function unsupportedMethods(): Handlers<(typeof Control)['methods']> {
-  const handlers: Record<string, grpc.UntypedHandleCall> = {}
+  const handlers: Record<string, unknown> = {}
   for (const [name, { kind }] of Object.entries(Control.methods)) {
     const refusal = unimplemented(name)
     handlers[name] =
       kind === 'unary'
-        ? (_call: unknown, callback: grpc.sendUnaryData<never>) => callback(refusal)
-        : (call: grpc.ServerWritableStream<unknown, unknown>) => call.emit('error', refusal)
+        ? (_call: unknown, done: UnaryDone<never>) => done(refusal)
+        : (call: ServerStreamCall<unknown, unknown>) => call.fail(refusal)
   }
   return handlers as Handlers<(typeof Control)['methods']>
 }

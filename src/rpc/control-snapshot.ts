@@ -8,12 +8,13 @@ import { asFailure, DEFAULT_GROUP, failure, nodeOf, onExecutor, unary, usage } f
 import type { Control } from './control-definition.js'
 import type { ControlHost, ControlledNode } from './control-host.js'
 import type { Handlers } from './grpc.js'
+import type { CallFailure, ServerStreamCall } from './grpc-call.js'
 import { ARCHIVE_FORMAT, ARCHIVE_VERSION, type SnapshotManifest } from './snapshot-archive.js'
 import { ArchiveError, ArchiveStream, describeFiles, type OnExecutor } from './snapshot-archive-writer.js'
 import { isMissing, openSnapshot, type SnapshotInfos } from './snapshot-info.js'
 
 type Chunk = raftctl.v1.SnapshotChunk.$Properties
-type StreamCall = grpc.ServerWritableStream<raftctl.v1.StreamSnapshotRequest, Chunk>
+type StreamCall = ServerStreamCall<raftctl.v1.StreamSnapshotRequest, Chunk>
 
 /** Snapshots that may be sent at once: each pins one and reads the disk. */
 const STREAMS_MAX = 4
@@ -69,7 +70,7 @@ export class SnapshotControl {
       await this.send(call, () => over)
       if (!over) call.end()
     } catch (error) {
-      if (!over) call.emit('error', error instanceof ArchiveError ? archiveFailure(error) : asFailure(error as Error))
+      if (!over) call.fail(error instanceof ArchiveError ? archiveFailure(error) : asFailure(error as Error))
     } finally {
       this.streams--
     }
@@ -146,19 +147,19 @@ async function written(call: StreamCall, chunk: Chunk, isOver: () => boolean): P
   if (call.write(chunk) || isOver()) return
   await new Promise<void>((resolve) => {
     const go = () => {
-      for (const event of ['drain', 'cancelled', 'close', 'error']) call.off(event, go)
+      for (const event of ['drain', 'cancelled', 'close'] as const) call.off(event, go)
       resolve()
     }
-    for (const event of ['drain', 'cancelled', 'close', 'error']) call.once(event, go)
+    for (const event of ['drain', 'cancelled', 'close'] as const) call.once(event, go)
   })
 }
 
-function gone(index: number, reader: SnapshotReader, node: ControlledNode): grpc.ServerErrorResponse {
+function gone(index: number, reader: SnapshotReader, node: ControlledNode): CallFailure & Error {
   const message = `${node.peerId} has no snapshot ${index} any more: its newest is ${reader.meta.lastIncluded.index}`
   return failure(grpc.status.NOT_FOUND, 'E_NO_SNAPSHOT', message)
 }
 
-function snapshotFailure(status: Status, node: ControlledNode): grpc.ServerErrorResponse {
+function snapshotFailure(status: Status, node: ControlledNode): CallFailure & Error {
   if (isMissing(status)) return failure(grpc.status.NOT_FOUND, 'E_NO_SNAPSHOT', `${node.peerId} has no snapshot`)
   switch (status.code) {
     case ErrorCode.EBUSY:
@@ -173,7 +174,7 @@ function snapshotFailure(status: Status, node: ControlledNode): grpc.ServerError
   return failure(grpc.status.INTERNAL, 'E_SNAPSHOT_FAILED', `${node.peerId} could not make a snapshot: ${status}`)
 }
 
-function archiveFailure({ status }: ArchiveError): grpc.ServerErrorResponse {
+function archiveFailure({ status }: ArchiveError): CallFailure & Error {
   if (status.code === ErrorCode.ECORRUPT) return failure(grpc.status.DATA_LOSS, 'E_CORRUPT', status.message)
   return failure(grpc.status.INTERNAL, 'E_SNAPSHOT_FAILED', `the snapshot could not be read: ${status}`)
 }

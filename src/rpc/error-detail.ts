@@ -2,6 +2,7 @@ import * as grpc from '@grpc/grpc-js'
 import protobuf from 'protobufjs/minimal.js'
 import { raftctl } from '../generated/raftctl.js'
 import { asBuffer } from './grpc.js'
+import type { CallFailure } from './grpc-call.js'
 
 /** What every error of raftctl's own services says besides its text. */
 export interface ErrorDetail {
@@ -18,11 +19,7 @@ const KEY = 'grpc-status-details-bin'
 const TYPE_URL = 'type.googleapis.com/raftctl.v1.ErrorDetail'
 
 /** An error for a gRPC callback or stream, with its detail in `grpc-status-details-bin`. */
-export function toGrpcError(
-  code: grpc.status,
-  detail: ErrorDetail,
-  message: string,
-): grpc.ServerErrorResponse & { metadata: grpc.Metadata } {
+export function toGrpcError(code: grpc.status, detail: ErrorDetail, message: string): Error & CallFailure & { metadata: grpc.Metadata } {
   const metadata = new grpc.Metadata()
   metadata.set(KEY, encodeRpcStatus(code, message, detail))
   return Object.assign(new Error(message), { code, details: message, metadata })

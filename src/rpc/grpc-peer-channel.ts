@@ -4,8 +4,8 @@ import { ErrorCode, Status } from '../raft/errors.js'
 import { BrpcCode } from './braft-error.js'
 import { ConnectBackoff } from './connect-backoff.js'
 import { dial, dialProblem, isRefused, NameCheck } from './dial.js'
-import { MAX_MESSAGE_BYTES } from './grpc.js'
 import { MetadataKey } from './identity.js'
+import { MessageReader } from './message-reader.js'
 import type { CallHeaders, ChannelCall, ChannelEvents, ChannelOptions, ChannelStream, PeerChannel } from './peer-channel.js'
 import { GRPC_PREFIX_BYTES } from './peer-codec.js'
 import { Peer } from './peer-definition.js'
@@ -224,43 +224,6 @@ function prefixed(body: Buffer): Buffer {
   message.writeUInt32BE(body.length, 1)
   body.copy(message, GRPC_PREFIX_BYTES)
   return message
-}
-
-/** Cuts a byte stream into gRPC messages. */
-export class MessageReader {
-  private chunks: Buffer[] = []
-  private length = 0
-  /** Of the message at the front, prefix included; 0 while its prefix is not complete. */
-  private wanted = 0
-
-  /** Calls `take` for every message that is complete; answers what is wrong with the stream, or null. */
-  push(chunk: Buffer, take: (message: Buffer) => void): string | null {
-    let rest = this.length === 0 ? chunk : null
-    if (!rest) {
-      this.chunks.push(chunk)
-      this.length += chunk.length
-      if (this.length < Math.max(this.wanted, GRPC_PREFIX_BYTES)) return null
-      rest = Buffer.concat(this.chunks, this.length)
-      this.chunks = []
-      this.length = 0
-    }
-    this.wanted = 0
-    while (rest.length >= GRPC_PREFIX_BYTES) {
-      const size = rest.readUInt32BE(1)
-      if (rest[0] !== 0) return 'a compressed message'
-      if (size > MAX_MESSAGE_BYTES) return `a message of ${size} bytes`
-      this.wanted = GRPC_PREFIX_BYTES + size
-      if (rest.length < this.wanted) break
-      take(rest.subarray(GRPC_PREFIX_BYTES, this.wanted))
-      rest = rest.subarray(this.wanted)
-      this.wanted = 0
-    }
-    if (rest.length > 0) {
-      this.chunks.push(rest)
-      this.length = rest.length
-    }
-    return null
-  }
 }
 
 const GRPC_UNIMPLEMENTED = '12'

@@ -1,4 +1,5 @@
 import * as grpc from '@grpc/grpc-js'
+import type { DuplexCall, ServerStreamCall, UnaryCall, UnaryDone } from './grpc-call.js'
 
 /**
  * gRPC services from generated messages. A service is declared once with `defineService`; servers take it with typed
@@ -19,7 +20,7 @@ export interface Codec<In, Out> {
   decode(bytes: Uint8Array): Out
 }
 
-export type MethodKind = 'unary' | 'serverStream' | 'clientStream' | 'bidiStream'
+export type MethodKind = 'unary' | 'serverStream' | 'bidiStream'
 
 export interface Method<Kind extends MethodKind, QIn, QOut, RIn, ROut> {
   readonly kind: Kind
@@ -48,13 +49,6 @@ export function serverStream<QIn, QOut, RIn, ROut>(
   return { kind: 'serverStream', request, response }
 }
 
-export function clientStream<QIn, QOut, RIn, ROut>(
-  request: Codec<QIn, QOut>,
-  response: Codec<RIn, ROut>,
-): Method<'clientStream', QIn, QOut, RIn, ROut> {
-  return { kind: 'clientStream', request, response }
-}
-
 export function bidiStream<QIn, QOut, RIn, ROut>(
   request: Codec<QIn, QOut>,
   response: Codec<RIn, ROut>,
@@ -66,10 +60,9 @@ export function bidiStream<QIn, QOut, RIn, ROut>(
 export type Handler<M> =
   M extends Method<infer Kind, infer _QIn, infer Request, infer Response, infer _ROut>
     ? {
-        unary: grpc.handleUnaryCall<Request, Response>
-        serverStream: grpc.handleServerStreamingCall<Request, Response>
-        clientStream: grpc.handleClientStreamingCall<Request, Response>
-        bidiStream: grpc.handleBidiStreamingCall<Request, Response>
+        unary: (call: UnaryCall<Request>, done: UnaryDone<Response>) => void
+        serverStream: (call: ServerStreamCall<Request, Response>) => void
+        bidiStream: (call: DuplexCall<Request, Response>) => void
       }[Kind]
     : never
 
@@ -89,7 +82,7 @@ export function defineService<M extends Methods>(name: string, methods: M): Serv
   for (const [method, { kind, request, response }] of Object.entries(methods)) {
     definition[method] = {
       path: `/${name}/${method}`,
-      requestStream: kind === 'clientStream' || kind === 'bidiStream',
+      requestStream: kind === 'bidiStream',
       responseStream: kind === 'serverStream' || kind === 'bidiStream',
       requestSerialize: serializer(request),
       requestDeserialize: (bytes) => request.decode(bytes),

@@ -8,6 +8,7 @@ import { fromInt64, type LogIndex, logIndex } from '../raft/types.js'
 import { configurationText } from './configuration-text.js'
 import { failure } from './control-common.js'
 import type { ControlHost, ControlledNode } from './control-host.js'
+import type { CallFailure } from './grpc-call.js'
 
 /** What one read brings at most, besides a single larger entry. */
 export const READ_BYTES = 256 * 1024
@@ -43,7 +44,7 @@ export function recordOf(
 }
 
 /** What a read of the log failed with, for whoever asked for entry `from`. */
-export function readFailure(node: ControlledNode, from: LogIndex, status: Status): grpc.ServerErrorResponse {
+export function readFailure(node: ControlledNode, from: LogIndex, status: Status): CallFailure & Error {
   const { firstIndex, lastId, peerId } = node.status()
   const there = lastId.index < firstIndex ? 'its log is empty' : `its log holds ${firstIndex} to ${lastId.index}`
   switch (status.code) {

@@ -6,9 +6,10 @@ import type { EntryBatch } from '../raft/log-entry.js'
 import { type LogIndex, logIndex, minIndex, plus } from '../raft/types.js'
 import { failure } from './control-common.js'
 import type { ControlHost, ControlledNode } from './control-host.js'
+import type { CallFailure, ServerStreamCall } from './grpc-call.js'
 import { type LogRecordFields, READ_BYTES, rangeOf, readFailure, recordOf } from './log-record.js'
 
-type Call = grpc.ServerWritableStream<raftctl.v1.ReadLogRequest, LogRecordFields>
+type Call = ServerStreamCall<raftctl.v1.ReadLogRequest, LogRecordFields>
 
 /**
  * One caller that reads a log, to an end or for as long as it listens.
@@ -45,7 +46,7 @@ export class LogStream {
     const { from, to } = rangeOf(call.request, this.node)
     this.next = from
     this.to = to
-    for (const end of ['cancelled', 'close', 'error'] as const) call.on(end, () => this.release())
+    for (const end of ['cancelled', 'close'] as const) call.on(end, () => this.release())
     call.on('drain', () => {
       this.blocked = false
       this.pump()
@@ -137,10 +138,10 @@ export class LogStream {
     this.call.end()
   }
 
-  private fail(error: grpc.ServerErrorResponse): void {
+  private fail(error: CallFailure & Error): void {
     if (this.ended) return
     this.release()
-    this.call.emit('error', error)
+    this.call.fail(error)
   }
 
   private release(): void {
@@ -150,7 +151,7 @@ export class LogStream {
   }
 }
 
-function stopping(node: ControlledNode): grpc.ServerErrorResponse {
+function stopping(node: ControlledNode): CallFailure & Error {
   return failure(grpc.status.UNAVAILABLE, 'E_UNREACHABLE', `${node.peerId.address} is stopping`, { retryable: true })
 }
 

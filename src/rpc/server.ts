@@ -1,10 +1,9 @@
-import type * as http2 from 'node:http2'
 import * as net from 'node:net'
-import * as grpc from '@grpc/grpc-js'
-import { assert } from '../raft/errors.js'
 import { BaiduStdServer } from './baidu-std-server.js'
-import { type Handlers, MESSAGE_LIMITS, type Methods, type Service } from './grpc.js'
-import { grpcDefinitions } from './grpc-adapter.js'
+import type { Handlers, Methods, Service } from './grpc.js'
+import { grpcServices } from './grpc-adapter.js'
+import type { CallGuard } from './grpc-exchange.js'
+import { GrpcServer } from './grpc-server.js'
 import { type HttpHandler, HttpServer } from './http.js'
 import { type RpcService, ServiceRegistry } from './service.js'
 
@@ -22,8 +21,8 @@ export const DEFAULT_LIMITS: ServerLimits = { maxConnections: 4096, detectTimeou
 
 export interface RpcServerOptions {
   readonly limits?: Partial<ServerLimits>
-  /** Run around every gRPC call, in order. */
-  readonly grpcInterceptors?: readonly grpc.ServerInterceptor[]
+  /** Around every gRPC call. */
+  readonly guard?: CallGuard
 }
 
 /** Where a port is opened. Port 0: any that is free. */
@@ -71,8 +70,7 @@ export class RpcServer {
   private readonly limits: ServerLimits
   private readonly registry = new ServiceRegistry()
   private readonly listener: net.Server
-  private readonly grpcServer: grpc.Server
-  private readonly injector: ReturnType<grpc.Server['createConnectionInjector']>
+  private readonly grpc: GrpcServer
   private readonly baiduStd: BaiduStdServer
   private readonly http: HttpServer
   private readonly sockets = new Set<net.Socket>()
@@ -82,28 +80,20 @@ export class RpcServer {
     this.limits = { ...DEFAULT_LIMITS, ...options.limits }
     this.listener = net.createServer({ noDelay: true, keepAlive: true }, (socket) => this.accept(socket))
     this.listener.maxConnections = this.limits.maxConnections
-    this.grpcServer = new grpc.Server({
-      ...MESSAGE_LIMITS,
-      'grpc.keepalive_time_ms': 30_000,
-      'grpc.keepalive_timeout_ms': 20_000,
-      'grpc.max_concurrent_streams': 4096,
-      interceptors: [...(options.grpcInterceptors ?? [])],
-    })
-    this.injector = this.grpcServer.createConnectionInjector(grpc.ServerCredentials.createInsecure())
-    skipDeadStreams(this.grpcServer)
+    this.grpc = new GrpcServer(options.guard)
     this.baiduStd = new BaiduStdServer(this.registry, { frameTimeoutMs: this.limits.requestTimeoutMs })
     this.http = new HttpServer(this.registry, { requestTimeoutMs: this.limits.requestTimeoutMs })
   }
 
   /** Serves a gRPC service; methods without a handler answer UNIMPLEMENTED. */
   addGrpcService<M extends Methods>(service: Service<M>, handlers: Handlers<M>): void {
-    this.grpcServer.addService(service.definition, handlers as grpc.UntypedServiceImplementation)
+    this.grpc.addService(service, handlers)
   }
 
   /** Serves a service by every protocol, under its full and its short name. */
   addService(service: RpcService): void {
     this.registry.add(service)
-    for (const { definition, implementation } of grpcDefinitions(service)) this.grpcServer.addService(definition, implementation)
+    for (const { service: one, handlers } of grpcServices(service)) this.grpc.addService(one, handlers)
   }
 
   /** Serves a service by baidu_std alone: its gRPC form has streams, which baidu_std knows nothing of. */
@@ -139,19 +129,18 @@ export class RpcServer {
   close({ deadlineMs }: { deadlineMs: number }): Promise<void> {
     this.closing ??= new Promise((resolve) => {
       const cut = setTimeout(() => {
-        this.grpcServer.forceShutdown()
         for (const socket of this.sockets) socket.destroy()
       }, deadlineMs)
       this.listener.close(() => {
         clearTimeout(cut)
-        this.grpcServer.forceShutdown()
+        this.grpc.destroy()
         this.http.closed()
         this.sockets.clear() // all of them ended; their own events come a turn later
         resolve()
       })
       this.baiduStd.drain()
       this.http.drain()
-      this.grpcServer.tryShutdown(() => {})
+      this.grpc.drain()
       for (const socket of this.sockets) if (undecided.has(socket)) socket.destroy()
     })
     return this.closing
@@ -164,27 +153,8 @@ export class RpcServer {
     detectProtocol(socket, this.limits.detectTimeoutMs, (protocol, first) => {
       if (protocol === 'baidu_std') return this.baiduStd.serve(socket, first)
       socket.unshift(first)
-      if (protocol === 'http2') this.injector.injectConnection(socket)
+      if (protocol === 'http2') this.grpc.serve(socket)
       else this.http.serve(socket)
-    })
-  }
-}
-
-/**
- * A caller may open a call and take it back in one packet: then grpc-js answers a stream that is gone already (an unknown
- * method, no content type), which throws where nobody catches it. Such a stream is not shown to it.
- */
-function skipDeadStreams(server: grpc.Server): void {
-  const { http2Servers } = server as unknown as { readonly http2Servers?: ReadonlyMap<http2.Http2Server, unknown> }
-  assert(http2Servers && http2Servers.size > 0, 'this version of grpc-js keeps its HTTP/2 servers elsewhere')
-  for (const http2Server of http2Servers.keys()) {
-    const listeners = http2Server.listeners('stream')
-    assert(listeners.length > 0, 'this version of grpc-js takes its calls elsewhere')
-    http2Server.removeAllListeners('stream')
-    http2Server.on('stream', (stream, ...rest) => {
-      stream.on('error', () => {}) // the connection that breaks breaks its streams too
-      if (stream.destroyed || stream.closed) return
-      for (const listener of listeners) listener.call(http2Server, stream, ...rest)
     })
   }
 }

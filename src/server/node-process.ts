@@ -95,7 +95,7 @@ export class NodeProcess {
     this.environment = productionEnvironment({ executor, transport: this.peers.transport, observer: { event: observe }, faults, checksum })
     const onAlive = (peer: typeof peerId) => this.peers.noteAlive(peer)
     this.peerService = new PeerService({ nodes, executor, checksum, identity, faults, onName, onAlive })
-    this.server = new RpcServer({ grpcInterceptors: [callGuard({ identity, onCall: (...call) => metrics.observeCall(...call) })] })
+    this.server = new RpcServer({ guard: callGuard({ identity, onCall: (...call) => metrics.observeCall(...call) }) })
     const groupOf = (groupId: string) => (groupId === configuration.group ? this.group : (this.runTimeGroups?.of(groupId) ?? null))
     const runTimeGroups = () => this.runTimeGroups
     const { environment, events, peers } = this

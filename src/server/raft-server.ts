@@ -100,7 +100,7 @@ export class RaftServer {
     const { transport } = this
     this.environment = productionEnvironment({ executor, transport, observer: { event: (event) => this.observe(event) } })
     this.peerService = new PeerService({ nodes, executor, checksum, identity, faults, onName, onAlive: () => {} })
-    this.rpc = new RpcServer({ grpcInterceptors: [callGuard({ identity, onCall: () => {} })] })
+    this.rpc = new RpcServer({ guard: callGuard({ identity, onCall: () => {} }) })
     addPeerService(this.rpc, this.peerService)
     addBraftServices(this.rpc, { nodes, executor, checksum, disableCli: !administered })
     addPages(this.rpc, { nodes })

@@ -37,7 +37,7 @@ function decide(gates: readonly Gate[], verdict: { code: string; applied?: 'no' 
       return
     }
     const detail = { code: verdict.code, retryable: false, applied: verdict.applied ?? 'no' } as const
-    call.emit('error', toGrpcError(grpc.status.FAILED_PRECONDITION, detail, `refused with ${verdict.code}`))
+    call.fail(toGrpcError(grpc.status.FAILED_PRECONDITION, detail, `refused with ${verdict.code}`))
   }
 }
 

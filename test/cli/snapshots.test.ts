@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert'
 import type { raftctl } from '../../src/generated/kv.js'
 import { SnapshotEncoder } from '../../src/machines/kv/snapshot-encoder.js'
 import { toGrpcError } from '../../src/rpc/error-detail.js'
+import type { CallFailure } from '../../src/rpc/grpc-call.js'
 import { ARCHIVE_END, entryHeader, manifestBytes, paddingOf } from '../../src/rpc/snapshot-archive.js'
 import { agree, COMMIT, type FakeNode, fakeCluster } from '../support/fake-control.js'
 import { CliHome } from '../support/run-cli.js'
@@ -71,7 +72,7 @@ function sends(node: FakeNode, bytes: Buffer, upTo = bytes.length): void {
 }
 
 const any = () => ['-e', nodes[2]!.address]
-const failing = (code: string) => (_call: unknown, done: (error: grpc.ServerErrorResponse) => void) =>
+const failing = (code: string) => (_call: unknown, done: (failure: CallFailure) => void) =>
   done(toGrpcError(grpc.status.FAILED_PRECONDITION, { code, retryable: false, applied: 'no' }, `refused with ${code}`))
 
 async function run<Data = Record<string, never>>(words: string[], endpoints = any()) {

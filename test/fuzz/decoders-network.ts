@@ -21,9 +21,9 @@ import {
 import { cliService } from '../../src/rpc/cli-service.js'
 import { readErrorDetail, toGrpcError } from '../../src/rpc/error-detail.js'
 import { fileService } from '../../src/rpc/file-service.js'
-import { MessageReader } from '../../src/rpc/grpc-peer-channel.js'
 import { decodeBeatAcks, decodeBeats, encodeBeatAcks, encodeBeats } from '../../src/rpc/heartbeat-codec.js'
 import { JsonMessageError, type MessageShape, messageFromJson, messageToJson } from '../../src/rpc/json-message.js'
+import { MessageReader } from '../../src/rpc/message-reader.js'
 import { NodeManager } from '../../src/rpc/node-manager.js'
 import { decodeAck, decodeFrame, encodeAck, encodeFrame as encodeAppendFrame, GRPC_PREFIX_BYTES } from '../../src/rpc/peer-codec.js'
 import {
@@ -329,7 +329,7 @@ function decodesOrCounts(run: () => Exclude<Outcome, { refused: string }>): Outc
 
 const grpcMessages: Decoder = {
   name: 'grpc-messages',
-  covers: ['src/rpc/grpc-peer-channel.ts MessageReader'],
+  covers: ['src/rpc/message-reader.ts MessageReader'],
   samples: () => {
     const one = (text: string) => Buffer.concat([Buffer.from([0, 0, 0, 0, text.length]), Buffer.from(text)])
     return [one(''), one('abc'), Buffer.concat([one('a'), one(''), one('bc')]), Buffer.from([1, 0, 0, 0, 0])]

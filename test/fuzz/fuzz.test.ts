@@ -95,7 +95,7 @@ test('everything exported that decodes, parses or scans is in the registry', () 
   const covered = new Set(DECODERS.flatMap(({ covers }) => covers))
   const missing: string[] = []
   for (const folder of ['src/rpc', 'src/storage', 'src/raft']) {
-    for (const file of readdirSync(ROOT + folder)) {
+    for (const file of readdirSync(ROOT + folder, { encoding: 'utf8', recursive: true }).filter((name) => name.endsWith('.ts'))) {
       const text = readFileSync(`${ROOT}${folder}/${file}`, 'utf8')
       for (const [, name] of text.matchAll(
         /^export (?:async )?(?:function\*?|class|const) ((?:decode|parse|read)\w*|\w+(?:Reader|Decoder|Scan|_CODEC))\b/gm,

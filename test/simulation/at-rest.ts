@@ -12,16 +12,22 @@ export class AtRest {
       stuck(`not converged ${withinMs} ms after the faults stopped: ${this.describe()}`)
     this.freshOperations(withinMs)
     if (!cluster.runUntil(() => this.converged() && this.machinesAgree(), withinMs)) stuck(`machines differ: ${this.describe()}`)
-    this.undisturbed()
+    this.undisturbed(withinMs)
     for (const member of cluster.members) if (member.openClosures !== 0) stuck(`${member.name} owes ${member.openClosures} answers`)
   }
 
   /** Whoever is no member any more and still runs leaves those in peace who are. */
-  private undisturbed(): void {
+  private undisturbed(withinMs: number): void {
     const { cluster } = this
     const leader = cluster.leader()!
+    const { life } = leader
     const { term } = leader.node!.progress()
     cluster.run(cluster.electionTimeoutMs * 4)
+    if (leader.life !== life) {
+      // Damage that it found only now, in this group or in another of its process, had its disk replaced: nobody disturbed it.
+      if (!cluster.runUntil(() => this.converged(), withinMs)) stuck(`not converged after ${leader.name} was replaced: ${this.describe()}`)
+      return this.undisturbed(withinMs)
+    }
     if (cluster.leader() !== leader || leader.node!.progress().term !== term) stuck(`${leader.name} was disturbed: ${this.describe()}`)
   }
 

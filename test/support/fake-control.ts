@@ -4,7 +4,9 @@ import { Kv } from '../../src/machines/kv/grpc-service.js'
 import { Control } from '../../src/rpc/control-definition.js'
 import { toGrpcError } from '../../src/rpc/error-detail.js'
 import type { Handlers } from '../../src/rpc/grpc.js'
+import type { CallFailure, ServerCall, ServerStreamCall, UnaryDone } from '../../src/rpc/grpc-call.js'
 import { MetadataKey } from '../../src/rpc/identity.js'
+import { RpcServer } from '../../src/rpc/server.js'
 
 type StatusFields = raftctl.v1.NodeStatus.$Properties
 export type ControlHandlers = Handlers<(typeof Control)['methods']>
@@ -26,15 +28,15 @@ export class FakeNode {
   stats: raftctl.v1.LogStatsResponse.$Properties = {}
   clusterId = '7f3a00000000000000000000000000c1'
   requests = 0
-  private readonly server = new grpc.Server()
+  private readonly server = new RpcServer()
   private port = 0
 
   private constructor(options: FakeNodeOptions) {
     const handlers: ControlHandlers = {
       ...this.answering(),
-      GetNodeStatus: (call, done) => this.guarded(call.metadata, done, () => done(null, { cluster_id: this.clusterId, ...this.status })),
+      GetNodeStatus: (call, done) => this.guarded(call, done, () => done(null, { cluster_id: this.clusterId, ...this.status })),
       GetLeader: (call, done) =>
-        this.guarded(call.metadata, done, () => {
+        this.guarded(call, done, () => {
           if (this.leader) return done(null, this.leader)
           done(toGrpcError(grpc.status.UNIMPLEMENTED, { code: 'E_UNSUPPORTED', retryable: false, applied: 'no' }, 'not offered'))
         }),
@@ -43,20 +45,20 @@ export class FakeNode {
           for (const record of this.log(call.request)) call.write(record)
           if (!call.request.follow) call.end()
         } catch (refusal) {
-          call.emit('error', refusal)
+          call.fail(refusal as CallFailure)
         }
       },
-      LogStats: (call, done) => this.guarded(call.metadata, done, () => done(null, this.stats)),
+      LogStats: (call, done) => this.guarded(call, done, () => done(null, this.stats)),
     }
-    this.server.addService(Control.definition, handlers as grpc.UntypedServiceImplementation)
-    if (options.kv) this.server.addService(Kv.definition, options.kv as grpc.UntypedServiceImplementation)
+    this.server.addGrpcService(Control, handlers)
+    if (options.kv) this.server.addGrpcService(Kv, options.kv)
   }
 
   /** Every method, as `answers` has it when it is called. */
   private answering(): ControlHandlers {
-    const answer = (name: keyof ControlHandlers) => (call: grpc.ServerUnaryCall<never, never>, done: grpc.sendUnaryData<never>) => {
-      const refuse = (error: grpc.ServerErrorResponse) => (done ? done(error) : call.emit('error', error))
-      this.guarded(call.metadata, refuse, () => {
+    const answer = (name: keyof ControlHandlers) => (call: ServerStreamCall<never, never>, done?: UnaryDone<never>) => {
+      const refuse = (failure: CallFailure) => (done ? done(failure) : call.fail(failure))
+      this.guarded(call, refuse, () => {
         const handler = this.answers[name] as ((...args: unknown[]) => void) | undefined
         if (handler) return handler(call, done)
         refuse(toGrpcError(grpc.status.UNIMPLEMENTED, { code: 'E_UNSUPPORTED', retryable: false, applied: 'no' }, 'not offered'))
@@ -68,11 +70,7 @@ export class FakeNode {
 
   static async listen(options: FakeNodeOptions = {}): Promise<FakeNode> {
     const node = new FakeNode(options)
-    node.port = await new Promise((resolve, reject) => {
-      node.server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) =>
-        error ? reject(error) : resolve(port),
-      )
-    })
+    node.port = (await node.server.listen()).port
     return node
   }
 
@@ -85,19 +83,19 @@ export class FakeNode {
   }
 
   close(): void {
-    this.server.forceShutdown()
+    void this.server.close({ deadlineMs: 0 })
   }
 
   /** A real node refuses callers that expect another cluster. */
-  private guarded(metadata: grpc.Metadata, done: (error: grpc.ServerErrorResponse) => void, answer: () => void): void {
+  private guarded(call: ServerCall, done: (failure: CallFailure) => void, answer: () => void): void {
     this.requests++
-    const expected = metadata.get(MetadataKey.clusterId)[0]
+    const expected = call.field(MetadataKey.clusterId)
     if (expected === undefined || expected === this.clusterId) return answer()
     done(
       toGrpcError(
         grpc.status.FAILED_PRECONDITION,
         { code: 'E_CLUSTER_MISMATCH', retryable: false, applied: 'no' },
-        `${this.address} belongs to cluster ${this.clusterId}, the caller expects ${String(expected)}`,
+        `${this.address} belongs to cluster ${this.clusterId}, the caller expects ${expected}`,
       ),
     )
   }

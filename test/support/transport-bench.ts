@@ -61,7 +61,7 @@ export async function startPeer(
   const faults = new Faults(true)
   const learned: string[] = []
   const identity = new ProcessIdentity(PeerId.parse('127.0.0.1:1')!, 'server', 'boot-of-server', '0.1.0', clusterId)
-  const server = new RpcServer({ grpcInterceptors: [callGuard({ identity, onCall: () => {} })] })
+  const server = new RpcServer({ guard: callGuard({ identity, onCall: () => {} }) })
   const service = new PeerService({
     nodes,
     executor,

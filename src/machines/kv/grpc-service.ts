@@ -1,7 +1,7 @@
-import type * as grpc from '@grpc/grpc-js'
 import { etcdserverpb } from '../../generated/kv.js'
 import { toGrpcError } from '../../rpc/error-detail.js'
 import { defineService, type Handlers, serverStream, unary } from '../../rpc/grpc.js'
+import type { CallFailure, ServerCall, UnaryCall, UnaryDone } from '../../rpc/grpc-call.js'
 import { MetadataKey } from '../../rpc/identity.js'
 import type { CallContext, Reply } from './call.js'
 import { GrpcStatus, KvFailure } from './failure.js'
@@ -38,7 +38,7 @@ export interface KvGrpcOptions {
   readonly serviceOf: (groupId: string) => KvService | 'starting' | { readonly machine: string } | null
 }
 
-type UnaryHandler<Q, R> = grpc.handleUnaryCall<Q, R>
+type UnaryHandler<Q, R> = (call: UnaryCall<Q>, done: UnaryDone<R>) => void
 type Method<Q, R> = (service: KvService, request: Q, context: CallContext, reply: Reply<R>) => void
 
 /** For `RpcServer.addGrpcService(Kv, kvHandlers(…))`; the server's call guard has checked the caller's cluster before. */
@@ -53,28 +53,27 @@ export function kvHandlers(options: KvGrpcOptions): Handlers<typeof Kv.methods> 
 }
 
 function handler<Q, R>({ serviceOf }: KvGrpcOptions, method: Method<Q, R>): UnaryHandler<Q, R> {
-  return (call, callback) => {
-    const { metadata } = call
-    const refuse = (failure: KvFailure) => callback(grpcError(failure))
-    const group = decodeGroup(text(metadata, MetadataKey.group))
+  return (call, done) => {
+    const refuse = (failure: KvFailure) => done(grpcError(failure))
+    const group = decodeGroup(call.field(MetadataKey.group))
     const service = serviceOf(group)
     if (service === 'starting') return refuse(STARTING)
     if (service === null) return refuse(new KvFailure(GrpcStatus.NOT_FOUND, 'E_NO_GROUP', `this member has no key-value group '${group}'`))
     if (!(service instanceof KvService)) return refuse(otherMachine(group, service.machine))
-    const session = sessionOf(metadata)
+    const session = sessionOf(call)
     if (session instanceof KvFailure) return refuse(session)
-    const deadline = Number(call.getDeadline())
+    const { deadline } = call
     const context: CallContext = {
       session,
       timeoutMs: Number.isFinite(deadline) ? Math.max(0, deadline - Date.now()) : null,
-      forwarded: text(metadata, SessionKey.forwarded) === '1',
-      readMode: text(metadata, SessionKey.read) === 'lease' ? 'lease' : 'confirmed',
-      metadata: passedOn(metadata),
+      forwarded: call.field(SessionKey.forwarded) === '1',
+      readMode: call.field(SessionKey.read) === 'lease' ? 'lease' : 'confirmed',
+      metadata: passedOn(call),
       isCancelled: () => call.cancelled,
     }
     method(service, call.request, context, (failure, response) => {
       if (failure !== null) refuse(failure)
-      else callback(null, response)
+      else done(null, response as R)
     })
   }
 }
@@ -84,17 +83,17 @@ function otherMachine(group: string, machine: string): KvFailure {
   return new KvFailure(GrpcStatus.FAILED_PRECONDITION, 'E_OTHER_MACHINE', message, 'no')
 }
 
-export function grpcError(failure: KvFailure): grpc.ServerErrorResponse {
+export function grpcError(failure: KvFailure): CallFailure {
   const { code, leaderHint, retryable, applied } = failure
   return toGrpcError(failure.status, { code, leaderHint: leaderHint === '' ? undefined : leaderHint, retryable, applied }, failure.message)
 }
 
 /** Null when the client does not name itself. */
-function sessionOf(metadata: grpc.Metadata): SessionStamp | KvFailure | null {
-  const clientId = text(metadata, SessionKey.clientId)
+function sessionOf(call: ServerCall): SessionStamp | KvFailure | null {
+  const clientId = call.field(SessionKey.clientId)
   if (clientId === undefined) return null
-  const sequence = Number(text(metadata, SessionKey.sequence))
-  const acknowledgedThrough = Number(text(metadata, SessionKey.acknowledgedThrough) ?? 0)
+  const sequence = Number(call.field(SessionKey.sequence))
+  const acknowledgedThrough = Number(call.field(SessionKey.acknowledgedThrough) ?? 0)
   const stamp = { clientId, sequence, acknowledgedThrough }
   return isStamp(stamp) ? stamp : BAD_SESSION
 }
@@ -108,16 +107,11 @@ function decodeGroup(value: string | undefined): string {
   }
 }
 
-function passedOn(metadata: grpc.Metadata): Record<string, string> {
+function passedOn(call: ServerCall): Record<string, string> {
   const values: Record<string, string> = {}
   for (const key of PASSED_ON) {
-    const value = text(metadata, key)
+    const value = call.field(key)
     if (value !== undefined) values[key] = value
   }
   return values
-}
-
-function text(metadata: grpc.Metadata, key: string): string | undefined {
-  const value = metadata.get(key)[0]
-  return typeof value === 'string' ? value : undefined
 }

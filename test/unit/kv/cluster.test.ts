@@ -38,7 +38,7 @@ const members: Member[] = []
 
 async function start(machine: KvStateMachine): Promise<Member> {
   const identity = new ProcessIdentity(peer(1), 'n', 'boot', '0', CLUSTER)
-  const server = new RpcServer({ grpcInterceptors: [callGuard({ identity, onCall: () => {} })] })
+  const server = new RpcServer({ guard: callGuard({ identity, onCall: () => {} }) })
   let service: KvService | null = null
   server.addGrpcService(Kv, kvHandlers({ serviceOf: (group) => (group !== 'kv' ? null : member.starting ? 'starting' : service) }))
   const { port } = await server.listen()

@@ -8,7 +8,7 @@ import { EntryBatch, EntryType } from '../../../src/raft/log-entry.js'
 import type { AppendEntriesRequest } from '../../../src/raft/messages.js'
 import { PeerId } from '../../../src/raft/peer-id.js'
 import { asTerm, fromInt64, logIndex } from '../../../src/raft/types.js'
-import { MessageReader } from '../../../src/rpc/grpc-peer-channel.js'
+import { MessageReader } from '../../../src/rpc/message-reader.js'
 import { decodeAck, decodeFrame, encodeAck, encodeFrame } from '../../../src/rpc/peer-codec.js'
 import { checksum } from '../../../src/storage/checksum.js'
 

@@ -298,14 +298,13 @@ test('a gRPC client learns the status of handlers and the server’s metadata; a
     decode: (bytes) => Buffer.from(bytes).toString(),
   }
   const Echo = defineService('test.Echo', { Say: unary(text, text), Hang: unary(text, text), Absent: unary(text, text) })
-  const server = new RpcServer()
+  const ended: string[] = []
+  const who: [string, string][] = [['who', 'server']]
+  const server = new RpcServer({
+    guard: { refusal: () => null, introduction: () => who, onEnd: (path, code) => void ended.push(`${path} ${grpc.status[code]}`) },
+  })
   server.addGrpcService(Echo, {
-    Say: (call, callback) => {
-      const metadata = new grpc.Metadata()
-      metadata.set('who', 'server')
-      call.sendMetadata(metadata)
-      callback(null, `${call.metadata.get('name')}: ${call.request}`)
-    },
+    Say: (call, done) => done(null, `${call.field('name')}: ${call.request}`),
     Hang: () => {},
   })
   const { port } = await server.listen()
@@ -315,9 +314,9 @@ test('a gRPC client learns the status of handlers and the server’s metadata; a
   const client = new ServiceClient(Echo, channels.grpc(`127.0.0.1:${port}`))
   const metadata = new grpc.Metadata()
   metadata.set('name', 'client')
-  let who: unknown
-  assert.is(await client.call('Say', 'hi', { metadata, onMetadata: (m) => (who = m.get('who')[0]) }), 'client: hi')
-  assert.is(who, 'server')
+  let told: unknown
+  assert.is(await client.call('Say', 'hi', { metadata, onMetadata: (m) => (told = m.get('who')[0]) }), 'client: hi')
+  assert.is(told, 'server')
   const codeOf = (call: Promise<string>) =>
     call.then(
       () => 0,
@@ -330,6 +329,7 @@ test('a gRPC client learns the status of handlers and the server’s metadata; a
   aborted.abort()
   assert.is(await hanging, grpc.status.CANCELLED)
   assert.is(await codeOf(client.call('Hang', 'hi', { signal: aborted.signal })), grpc.status.CANCELLED)
+  assert.equal(ended.slice(0, 2), ['/test.Echo/Say OK', '/test.Echo/Absent UNIMPLEMENTED'])
 })
 
 test('a port in use, a foreign address and a forbidden port are told apart', async () => {

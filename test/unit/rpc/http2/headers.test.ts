@@ -1,0 +1,142 @@
+import * as http2 from 'node:http2'
+import * as net from 'node:net'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Connection } from '../../../../src/rpc/http2/connection.js'
+import { ErrorCode, Http2Error } from '../../../../src/rpc/http2/error.js'
+import { HeaderDecoder } from '../../../../src/rpc/http2/header-decoder.js'
+import { HeaderEncoder, type HeaderField } from '../../../../src/rpc/http2/header-encoder.js'
+import { decodeHuffman } from '../../../../src/rpc/http2/huffman.js'
+import { SeededRandom } from '../../../support/fake-environment.js'
+import { hex } from '../../../support/rpc.js'
+
+const test = suite('HTTP/2 header fields')
+
+const decode = (decoder: HeaderDecoder, block: string) => decoder.decode(hex(block)).fields
+
+test('requests with Huffman coding are read, with what earlier ones left in the table (RFC 7541 C.4)', () => {
+  const decoder = new HeaderDecoder(4096)
+  const common = [':method', 'GET', ':scheme', 'http', ':path', '/', ':authority', 'www.example.com']
+  assert.equal(decode(decoder, '8286 8441 8cf1 e3c2 e5f2 3a6b a0ab 90f4 ff'), common)
+  assert.equal(decode(decoder, '8286 84be 5886 a8eb 1064 9cbf'), [...common, 'cache-control', 'no-cache'])
+  assert.equal(decode(decoder, '8287 85bf 4088 25a8 49e9 5ba9 7d7f 8925 a849 e95b b8e8 b4bf'), [
+    ...[':method', 'GET', ':scheme', 'https', ':path', '/index.html', ':authority', 'www.example.com'],
+    ...['custom-key', 'custom-value'],
+  ])
+})
+
+test('entries leave the table when it is full, oldest first (RFC 7541 C.5, with its table of 256 bytes)', () => {
+  const decoder = new HeaderDecoder(4096)
+  const first = [
+    ':status',
+    '302',
+    'cache-control',
+    'private',
+    'date',
+    'Mon, 21 Oct 2013 20:13:21 GMT',
+    'location',
+    'https://www.example.com',
+  ]
+  const block =
+    '4803 3330 3258 0770 7269 7661 7465 611d 4d6f 6e2c 2032 3120 4f63 7420 3230 3133 2032 303a 3133 3a32 3120 474d 546e 1768 7474 7073 3a2f 2f77 7777 2e65 7861 6d70 6c65 2e63 6f6d'
+  assert.equal(decode(decoder, `3fe101 ${block}`), first)
+  assert.equal(decode(decoder, '4803 3330 37c1 c0bf'), [':status', '307', ...first.slice(2)])
+  // :status 302 has made room.
+  assert.throws(() => decode(decoder, 'c2'), /index 66/)
+})
+
+test('every byte, in every place of a string, is what nghttp2 means by its Huffman code', async () => {
+  const values = Array.from({ length: 254 }, (_, i) => i + 1).filter((byte) => byte >= 0x20 && byte !== 0x7f)
+  const texts = values.flatMap((byte) =>
+    [0, 1, 2, 3].map((before) => `${'0'.repeat(before)}${String.fromCharCode(byte)}${'e'.repeat(byte % 3)}x`),
+  )
+  const received = await throughNode(texts.map((text, i) => [`x-${i}`, text]))
+  texts.forEach((text, i) => assert.is(received.get(`x-${i}`), text))
+})
+
+test('what no encoder writes is refused: wrong padding, the end symbol, indices and lengths that are not there', () => {
+  // '0' is 00000: the three bits after it must be ones.
+  assert.is(decodeHuffman(hex('07'), 0, 1), '0')
+  for (const [bytes, why] of [
+    ['06', 'ends within a symbol'],
+    ['07ff', 'ends within a symbol'],
+    ['ffffffff', 'holds the end symbol'],
+  ] as const)
+    assert.throws(() => decodeHuffman(hex(bytes), 0, bytes.length / 2), new RegExp(why))
+  for (const block of ['80', 'be', '40', '0001', '000161', '00016105', 'ffffffffffffff', '3fe21f', '823f', '7f', '0f'])
+    assert.throws(
+      () => decode(new HeaderDecoder(4096), block),
+      (error: unknown) => error instanceof Http2Error && error.code === ErrorCode.COMPRESSION_ERROR,
+      block,
+    )
+})
+
+test('more than a caller may send is not kept, and what follows on the connection is still understood', () => {
+  const [encoder, decoder] = [new HeaderEncoder(), new HeaderDecoder(100)]
+  const large = decoder.decode(
+    encoder.recurring([
+      ['a', 'x'.repeat(50)],
+      ['b', 'y'.repeat(50)],
+      ['c', 'z'],
+    ]),
+  )
+  assert.equal([large.tooLarge, large.fields], [true, ['a', 'x'.repeat(50)]])
+  assert.equal(decoder.decode(encoder.recurring([['c', 'z']])), { fields: ['c', 'z'], tooLarge: false })
+})
+
+test('whatever is written is read, whole and in order, as the tables of both sides change', () => {
+  const random = new SeededRandom(7)
+  for (let run = 0; run < 40; run++) {
+    const [encoder, decoder] = [new HeaderEncoder(), new HeaderDecoder(1 << 20)]
+    const word = () => `w${random.below(30)}`.repeat(1 + random.below(20))
+    const kept = Array.from({ length: 5 }, () => Array.from({ length: random.below(5) }, (): HeaderField => [word(), word()]))
+    for (let i = 0; i < 60; i++) {
+      if (random.chance(0.05)) encoder.setTableBytes(random.below(5000))
+      const fields = random.chance(0.6) ? kept[random.below(kept.length)]! : [[word(), word()] as const, [':status', '200'] as const]
+      const block = random.chance(0.7) ? encoder.recurring(fields) : encoder.once(fields)
+      assert.equal(decoder.decode(block).fields, fields.flat())
+    }
+  }
+})
+
+test('fields that recur cost a byte each', () => {
+  const encoder = new HeaderEncoder()
+  const fields: HeaderField[] = [
+    [':status', '200'],
+    ['content-type', 'application/grpc'],
+    ['raftctl-peer-id', '10.0.0.1:7000:0:0'],
+  ]
+  assert.ok(encoder.recurring(fields).length > 40)
+  assert.is(encoder.recurring(fields).length, 3)
+  encoder.setTableBytes(0)
+  assert.ok(encoder.recurring(fields).length > 40)
+})
+
+/** Sent by node's own client, as a server of ours reads them. */
+async function throughNode(fields: readonly HeaderField[]): Promise<Map<string, string>> {
+  const seen = new Map<string, string>()
+  const server = net.createServer((socket) => {
+    void new Connection(socket, {
+      streamsMax: 1000,
+      headerListBytesMax: 1 << 20,
+      onRequest: (stream, all) => {
+        for (let i = 0; i < all.length; i += 2) seen.set(all[i]!, all[i + 1]!)
+        stream.end({ fields: [[':status', '204']], recur: true })
+        return null
+      },
+      onOversized: () => {},
+      onClosed: () => {},
+    })
+  })
+  const port = await new Promise<number>((done) => server.listen(0, '127.0.0.1', () => done((server.address() as net.AddressInfo).port)))
+  const client = http2.connect(`http://127.0.0.1:${port}`)
+  for (let from = 0; from < fields.length; from += 20) {
+    const request = client.request(Object.fromEntries(fields.slice(from, from + 20)))
+    await new Promise((done, fail) => request.once('response', done).once('error', fail))
+  }
+  client.destroy()
+  server.close()
+  return seen
+}
+
+test.run()
