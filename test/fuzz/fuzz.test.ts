@@ -87,6 +87,7 @@ const COVERED_OTHERWISE: Readonly<Record<string, string>> = {
   'src/rpc/http.ts readBody': 'reads bytes, of which others make sense',
   'src/rpc/log-record.ts readFailure': 'words for an error',
   'src/raft/user-log.ts readCommittedUserLog': 'hands out entries that were parsed when they were read',
+  'src/rpc/grpc-method.ts decoded': 'asks the codec of a message, and those are among the messages',
   'src/rpc/health.ts readinessOf': 'says of a node, reads no bytes',
   'src/rpc/health.ts readyPage': 'makes a page',
 }
