@@ -46,7 +46,7 @@ test('entries leave the table when it is full, oldest first (RFC 7541 C.5, with 
 })
 
 test('every byte, in every place of a string, is what nghttp2 means by its Huffman code', async () => {
-  const values = Array.from({ length: 254 }, (_, i) => i + 1).filter((byte) => byte >= 0x20 && byte !== 0x7f)
+  const values = Array.from({ length: 254 }, (_, i) => i + 1).filter((byte) => byte === 9 || (byte >= 0x20 && byte !== 0x7f))
   const texts = values.flatMap((byte) =>
     [0, 1, 2, 3].map((before) => `${'0'.repeat(before)}${String.fromCharCode(byte)}${'e'.repeat(byte % 3)}x`),
   )
@@ -99,6 +99,31 @@ test('whatever is written is read, whole and in order, as the tables of both sid
   }
 })
 
+test('what is larger than the table empties it and is not kept', () => {
+  const decoder = new HeaderDecoder(4096)
+  assert.equal(decode(decoder, '3f0f 4001 6101 62 4001 6301 64'), ['a', 'b', 'c', 'd'])
+  // Of 46 bytes in a table of 46: it holds one entry of 34 at a time.
+  assert.equal(decode(decoder, 'be'), ['c', 'd'])
+  assert.throws(() => decode(decoder, 'bf'), /index 63/)
+  const empty = new HeaderDecoder(4096)
+  assert.equal(decode(empty, '20 4001 6101 62'), ['a', 'b'])
+  assert.throws(() => decode(empty, 'be'), /index 62/)
+})
+
+test('a client that keeps a small table, or none, reads what recurs', async () => {
+  for (const headerTableSize of [0, 100, 4096, 65_536]) {
+    const recurring: HeaderField[] = [
+      [':status', '200'],
+      ['content-type', 'application/grpc'],
+      ['x-long', 'v'.repeat(50)],
+      ['x-other', 'w'.repeat(50)],
+    ]
+    const answers = await answersTo(3, { headerTableSize }, recurring)
+    for (const answer of answers)
+      assert.equal([answer['x-long'], answer['x-other']], ['v'.repeat(50), 'w'.repeat(50)], `${headerTableSize}`)
+  }
+})
+
 test('fields that recur cost a byte each', () => {
   const encoder = new HeaderEncoder()
   const fields: HeaderField[] = [
@@ -112,16 +137,15 @@ test('fields that recur cost a byte each', () => {
   assert.ok(encoder.recurring(fields).length > 40)
 })
 
-/** Sent by node's own client, as a server of ours reads them. */
-async function throughNode(fields: readonly HeaderField[]): Promise<Map<string, string>> {
-  const seen = new Map<string, string>()
+/** A server that answers every request by those fields, and hears of its own. */
+async function listen(answer: readonly HeaderField[], heard: (fields: readonly string[]) => void) {
   const server = net.createServer((socket) => {
     void new Connection(socket, {
       streamsMax: 1000,
       headerListBytesMax: 1 << 20,
       onRequest: (stream, all) => {
-        for (let i = 0; i < all.length; i += 2) seen.set(all[i]!, all[i + 1]!)
-        stream.end({ fields: [[':status', '204']], recur: true })
+        heard(all)
+        stream.end({ fields: answer, recur: true })
         return null
       },
       onOversized: () => {},
@@ -129,13 +153,36 @@ async function throughNode(fields: readonly HeaderField[]): Promise<Map<string, 
     })
   })
   const port = await new Promise<number>((done) => server.listen(0, '127.0.0.1', () => done((server.address() as net.AddressInfo).port)))
-  const client = http2.connect(`http://127.0.0.1:${port}`)
+  return { url: `http://127.0.0.1:${port}`, close: () => server.close() }
+}
+
+/** What node's own client, with those settings, reads of so many answers. */
+async function answersTo(count: number, settings: http2.Settings, answer: readonly HeaderField[]): Promise<http2.IncomingHttpHeaders[]> {
+  const { url, close } = await listen(answer, () => {})
+  const client = http2.connect(url, { settings })
+  const answers: http2.IncomingHttpHeaders[] = []
+  for (let i = 0; i < count; i++) {
+    const request = client.request({ ':path': '/' })
+    answers.push(await new Promise((done, fail) => request.once('response', done).once('error', fail)))
+  }
+  client.destroy()
+  close()
+  return answers
+}
+
+/** Sent by node's own client, as a server of ours reads them. */
+async function throughNode(fields: readonly HeaderField[]): Promise<Map<string, string>> {
+  const seen = new Map<string, string>()
+  const { url, close } = await listen([[':status', '204']], (all) => {
+    for (let i = 0; i < all.length; i += 2) seen.set(all[i]!, all[i + 1]!)
+  })
+  const client = http2.connect(url)
   for (let from = 0; from < fields.length; from += 20) {
     const request = client.request(Object.fromEntries(fields.slice(from, from + 20)))
     await new Promise((done, fail) => request.once('response', done).once('error', fail))
   }
   client.destroy()
-  server.close()
+  close()
   return seen
 }
 
