@@ -52,6 +52,8 @@ export class LogStream {
       this.pump()
     })
     this.unwatch = this.host.events.watch((event) => this.onEvent(event))
+    // Whoever follows knows from here on that it misses nothing.
+    call.sendHeaders()
     this.pump()
   }
 
