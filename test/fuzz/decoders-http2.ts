@@ -1,11 +1,10 @@
-import { EventEmitter } from 'node:events'
-import type * as net from 'node:net'
 import { Connection } from '../../src/rpc/http2/connection.js'
 import { Http2Error } from '../../src/rpc/http2/error.js'
 import { Flag, FrameType, frame, numberFrame, PREFACE, Setting, settingsFrame } from '../../src/rpc/http2/frames.js'
 import { HeaderDecoder } from '../../src/rpc/http2/header-decoder.js'
 import { HeaderEncoder, type HeaderField } from '../../src/rpc/http2/header-encoder.js'
 import type { SeededRandom } from '../support/fake-environment.js'
+import { FakeSocket } from '../support/fake-socket.js'
 import { hex } from '../support/rpc.js'
 import { type Decoder, refusedBy } from './decoder.js'
 
@@ -39,28 +38,10 @@ const headers: Decoder = {
     }),
 }
 
-/** What a connection does to its socket, and nothing more. */
-class FakeSocket extends EventEmitter {
-  writable = true
-  writableLength = 0
-  written = 0
-  write(bytes: Buffer): boolean {
-    this.written += bytes.length
-    return true
-  }
-  pause(): void {}
-  resume(): void {}
-  end(): void {}
-  destroy(): void {}
-  destroySoon(): void {
-    this.writable = false
-  }
-}
-
 function served(parts: readonly Buffer[]): { requests: string[]; bodyBytes: number; isRefused: boolean } {
   const seen = { requests: [] as string[], bodyBytes: 0, isRefused: false }
   const socket = new FakeSocket()
-  new Connection(socket as unknown as net.Socket, {
+  new Connection(socket.asSocket, {
     streamsMax: 10,
     headerListBytesMax: LIST_BYTES_MAX,
     onRequest: (stream, fields) => {

@@ -347,7 +347,7 @@ export class Connection implements StreamHost {
     if (this.isOver || !socket.writable) return
     socket.write(pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces))
     if (this.isFull) this.stall()
-    else if (this.isStalled) this.goOn()
+    else if (this.isStalled || this.waiting.size > 0) this.goOn()
   }
 
   private stall(): void {

@@ -6,6 +6,7 @@ import { ErrorCode } from '../../../../src/rpc/http2/error.js'
 import { Flag, FrameType, frame, numberFrame, PREFACE, Setting, settingsFrame } from '../../../../src/rpc/http2/frames.js'
 import { HeaderEncoder } from '../../../../src/rpc/http2/header-encoder.js'
 import type { Stream } from '../../../../src/rpc/http2/stream.js'
+import { FakeSocket } from '../../../support/fake-socket.js'
 
 const test = suite('HTTP/2 connection')
 const STREAMS_MAX = 50
@@ -296,6 +297,30 @@ test('who does not read what it asks for is not read either: what waits for it i
   assert.ok(held.unsentBytes < 5 * 1024 * 1024, `${held.unsentBytes} bytes wait`)
   client.socket.resume()
   await client.until(() => answered === ASKED, 'the rest to be read')
+})
+
+test('a body that is larger than what may wait leaves whole, also where the system takes all of it at once', async () => {
+  const socket = new FakeSocket()
+  const opened: Stream[] = []
+  const connection = new Connection(socket.asSocket, {
+    streamsMax: 1,
+    headerListBytesMax: 4096,
+    onRequest: (stream) => {
+      opened.push(stream)
+      return { onData: () => {}, onEnd: () => {}, onDrain: () => {}, onClose: () => {} }
+    },
+    onOversized: () => {},
+    onClosed: () => {},
+  })
+  const windows = [settingsFrame([[Setting.INITIAL_WINDOW_SIZE, 2 ** 31 - 1]]), numberFrame(FrameType.WINDOW_UPDATE, 0, 2 ** 30)]
+  socket.emit('data', Buffer.concat([PREFACE, ...windows, frame(FrameType.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, 1, REQUEST)]))
+  await null
+  const bodyBytes = 12 * 1024 * 1024
+  opened[0]!.body(Buffer.alloc(bodyBytes))
+  opened[0]!.end(DONE)
+  await new Promise((done) => setImmediate(done))
+  assert.ok(socket.written.reduce((sum, { length }) => sum + length, 0) > bodyBytes)
+  assert.equal([opened[0]!.isOver, connection.isIdle], [true, true])
 })
 
 test('requests beyond the limit are refused, and those that end make room', async () => {
