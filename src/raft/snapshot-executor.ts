@@ -49,6 +49,8 @@ export class SnapshotExecutor {
   /** Storage calls under way; a stopping node waits for them. */
   private pending = 0
   private onRest: Done | null = null
+  /** Whoever asked for the snapshot that is being saved. */
+  private asker: SnapshotDone | null = null
 
   constructor(private readonly node: NodeImpl) {
     const bytesPerSecond = node.options.snapshotThrottleBytesPerSecond ?? 0
@@ -151,14 +153,22 @@ export class SnapshotExecutor {
       return done(Status.OK, this.last)
     }
     this.activity = 'saving'
+    this.asker = done
     const startedAt = node.env.clock.now()
+    const told: SnapshotDone = (saved, meta) => this.tell(saved, meta)
     this.track(storage.create.bind(storage, null), (status, writer) => {
-      if (!status.ok) return this.saveFailed(status, done)
+      if (!status.ok) return this.saveFailed(status, told)
       node.fsmCaller.saveSnapshot(writer!, (saved, meta) => {
-        if (!saved.ok || this.isStopped || node.error) return this.discard(writer!, saved.ok ? stopping() : saved, done)
-        this.commit(writer!, meta!, startedAt, done)
+        if (!saved.ok || this.isStopped || node.error) return this.discard(writer!, saved.ok ? stopping() : saved, told)
+        this.commit(writer!, meta!, startedAt, told)
       })
     })
+  }
+
+  private tell(status: Status, meta?: SnapshotMeta): void {
+    const { asker } = this
+    this.asker = null
+    asker?.(status, meta)
   }
 
   /** The newest snapshot, pinned until its reader is closed; ENODATA without one. */
@@ -183,7 +193,10 @@ export class SnapshotExecutor {
     })
   }
 
-  /** Starts nothing any more; `done` once the storage is at rest. What the state machine still writes is not waited for. */
+  /**
+   * Starts nothing any more; `done` once the storage is at rest. What the state machine still writes is not waited for: whoever
+   * asked for it is told before `done`, after which the process may end.
+   */
   shutdown(done: Done): void {
     this.isStopped = true
     this.timer?.cancel()
@@ -285,6 +298,7 @@ export class SnapshotExecutor {
     if (!this.onRest || this.pending > 0) return
     const done = this.onRest
     this.onRest = null
+    this.tell(stopping())
     done(Status.OK)
   }
 }
