@@ -79,11 +79,12 @@ export abstract class Exchange implements ServerCall, StreamReader {
   // ---- what comes ----
 
   onData(bytes: Buffer): void {
-    const problem = this.reader.push(bytes, (message) => this.take(message))
+    const problem = this.reader.push(bytes, (message) => this.isOver || this.take(message))
     if (problem) this.fail(failureOf(problem))
   }
 
   onEnd(): void {
+    if (this.isOver) return
     if (this.reader.isWithin) return this.fail({ code: grpc.status.INTERNAL, details: 'the request ends within a message' })
     this.ended()
   }

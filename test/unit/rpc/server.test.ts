@@ -1,3 +1,4 @@
+import * as http2 from 'node:http2'
 import type * as net from 'node:net'
 import * as grpc from '@grpc/grpc-js'
 import { test } from 'uvu'
@@ -6,7 +7,7 @@ import { braft } from '../../../src/generated/braft.js'
 import { Status } from '../../../src/raft/errors.js'
 import { decodeMeta, encodeFrame, requestMeta } from '../../../src/rpc/baidu-std.js'
 import { Channels } from '../../../src/rpc/channel.js'
-import { type Codec, defineService, ServiceClient, unary } from '../../../src/rpc/grpc.js'
+import { bidiStream, type Codec, defineService, rawCodec, ServiceClient, unary } from '../../../src/rpc/grpc.js'
 import { textReply } from '../../../src/rpc/http.js'
 import { ListenError, protocolOf, RpcServer, type RpcServerOptions } from '../../../src/rpc/server.js'
 import { type Reply, rpcMethod } from '../../../src/rpc/service.js'
@@ -330,6 +331,27 @@ test('a gRPC client learns the status of handlers and the server’s metadata; a
   assert.is(await hanging, grpc.status.CANCELLED)
   assert.is(await codeOf(client.call('Hang', 'hi', { signal: aborted.signal })), grpc.status.CANCELLED)
   assert.equal(ended.slice(0, 2), ['/test.Echo/Say OK', '/test.Echo/Absent UNIMPLEMENTED'])
+})
+
+test('a call that has failed is given nothing more of what came with the request that failed it', async () => {
+  const Pipe = defineService('test.Pipe', { Flow: bidiStream(rawCodec, rawCodec) })
+  const server = new RpcServer()
+  let taken = 0
+  server.addGrpcService(Pipe, {
+    Flow: (call) => call.on('data', () => ++taken === 1 && call.fail({ code: grpc.status.ABORTED, details: 'enough' })),
+  })
+  const { port } = await server.listen()
+  const session = http2.connect(`http://127.0.0.1:${port}`)
+  closers.push(
+    () => server.close({ deadlineMs: 0 }),
+    () => session.destroy(),
+  )
+  const request = session.request({ ':method': 'POST', ':path': '/test.Pipe/Flow', 'content-type': 'application/grpc' })
+  const headers = new Promise<http2.IncomingHttpHeaders>((resolve) => request.once('response', resolve))
+  request.on('error', () => {})
+  request.end(Buffer.alloc(15)) // three empty messages
+  assert.is((await headers)['grpc-status'], String(grpc.status.ABORTED))
+  assert.is(taken, 1)
 })
 
 test('a port in use, a foreign address and a forbidden port are told apart', async () => {
