@@ -9,8 +9,13 @@ import { parseArgs } from 'node:util'
 
 const FLOOR = 85
 const AREAS = ['src/raft', 'src/storage']
-/** The way to a real disk: the port itself, the lock between real processes, and what looks at a directory from outside. */
-const REPLACED = ['src/storage/node-file-system.ts', 'src/storage/lock.ts', 'src/storage/segment-file.ts']
+/**
+ * The way to a real disk: the port itself, the lock between real processes, what looks at a directory from outside, LevelDB, which
+ * writes past the port, and the watch over free space, for which the simulator says itself that a disk runs short.
+ */
+const REPLACED = ['node-file-system', 'lock', 'segment-file', 'merged-meta', 'meta-database', 'space-monitor'].map(
+  (name) => `src/storage/${name}.ts`,
+)
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const { values } = parseArgs({ options: { seeds: { type: 'string', default: '300' }, from: { type: 'string', default: '1' } } })
 

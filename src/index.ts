@@ -40,6 +40,7 @@ export { EventLoopExecutor } from './server/executor.js'
 export { GroupMember, type NodeAnswer } from './server/group-member.js'
 export { type GroupMemberOptions, RaftServer, type RaftServerOptions } from './server/raft-server.js'
 export { checksum } from './storage/checksum.js'
+export type { StorageContext } from './storage/local-storages.js'
 export { DirectoryLock, DirectoryLockedError } from './storage/lock.js'
 export { SegmentLogStorage } from './storage/log.js'
 export { SYNC_IMMEDIATELY, type SyncPolicy } from './storage/log-sync.js'
@@ -55,7 +56,6 @@ export {
   gcRaftData,
   logStorages,
   raftMetaStorages,
-  type StorageContext,
   snapshotStorages,
 } from './storage/storage-by-uri.js'
 export { parseStorageUri, type StorageKind, StorageRegistry, type StorageUri } from './storage/uri.js'

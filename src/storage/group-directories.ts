@@ -20,7 +20,8 @@ export type FoundGroup = { readonly directory: string; readonly name: string } &
   | { readonly record: GroupRecord }
   /** It has a past, but nobody created it at run time: it was started by its name. */
   | { readonly record: null; readonly problem: null }
-  | { readonly record: null; readonly problem: string }
+  /** `isDamaged`: what lies there is not what was written; else the disk would not say. */
+  | { readonly record: null; readonly problem: string; readonly isDamaged: boolean }
 )
 
 /**
@@ -104,9 +105,21 @@ export class GroupDirectories {
       if (!status.ok) return done(Status.OK, unreadable(directory, name, status))
       const record = decodeGroupRecord(bytes!, checksum)
       if (typeof record === 'string')
-        return done(Status.OK, { directory, name, record: null, problem: `${recordPath(directory)} is damaged: ${record}` })
+        return done(Status.OK, {
+          directory,
+          name,
+          record: null,
+          problem: `${recordPath(directory)} is damaged: ${record}`,
+          isDamaged: true,
+        })
       if (record.group !== name)
-        return done(Status.OK, { directory, name, record: null, problem: `${recordPath(directory)} is that of group ${record.group}` })
+        return done(Status.OK, {
+          directory,
+          name,
+          record: null,
+          problem: `${recordPath(directory)} is that of group ${record.group}`,
+          isDamaged: true,
+        })
       // Renamed by a process that was killed, its name may not be durable yet; from here on it is relied upon.
       fileSystem.syncDir(join(directory, 'raftctl'), (named) =>
         done(Status.OK, named.ok ? { directory, name, record } : unreadable(directory, name, named)),
@@ -128,7 +141,7 @@ export class GroupDirectories {
 
 /** It hinders no other group. */
 function unreadable(directory: string, name: string, { message }: Status): FoundGroup {
-  return { directory, name, record: null, problem: `${recordPath(directory)} cannot be read: ${message}` }
+  return { directory, name, record: null, problem: `${recordPath(directory)} cannot be read: ${message}`, isDamaged: false }
 }
 
 function recordPath(directory: string): string {

@@ -1,16 +1,13 @@
-import type { Clock, Executor, Failpoints, FileSystem, Random } from '../raft/environment.js'
+import type { Random } from '../raft/environment.js'
 import { NO_FAILPOINTS } from '../raft/failpoints.js'
 import type { PeerId } from '../raft/peer-id.js'
 import { checksum } from './checksum.js'
-import { DurableLength } from './durable-length.js'
-import { SegmentLogStorage } from './log.js'
-import { SYNC_IMMEDIATELY, type SyncPolicy } from './log-sync.js'
+import { openLocalLog, openLocalRaftMeta, openLocalSnapshot, type StorageContext } from './local-storages.js'
+import type { SegmentLogStorage } from './log.js'
 import { NodeIdentityStorage } from './node-identity.js'
 import { join } from './paths.js'
-import { FileRaftMetaStorage } from './raft-meta.js'
-import { SealFile } from './seal-file.js'
-import { LocalSnapshotStorage } from './snapshot.js'
-import { SnapshotSeal } from './snapshot-seal.js'
+import type { FileRaftMetaStorage } from './raft-meta.js'
+import type { LocalSnapshotStorage } from './snapshot.js'
 
 /** What a group is called when nobody says so. */
 export const DEFAULT_GROUP = 'kv'
@@ -33,10 +30,7 @@ export function storagePaths(directory: string): { log: string; raftMeta: string
   }
 }
 
-export interface OpenStorageOptions {
-  readonly fileSystem: FileSystem
-  readonly executor: Executor
-  readonly clock: Clock
+export interface OpenStorageOptions extends StorageContext {
   readonly random: Random
   /** The group's directory. */
   readonly directory: string
@@ -48,12 +42,6 @@ export interface OpenStorageOptions {
   readonly machine?: string
   /** Takes over what was written at another address. */
   readonly moved?: boolean
-  /** Takes over what braft wrote. */
-  readonly adopt?: boolean
-  readonly maxSegmentBytes?: number
-  /** When appended entries become durable; before they are acknowledged unless said otherwise. */
-  readonly sync?: SyncPolicy
-  readonly failpoints?: Failpoints
 }
 
 export interface NodeStorage {
@@ -65,41 +53,13 @@ export interface NodeStorage {
 
 /** The storages of one group in one data directory. Nothing is read or written before each is loaded by the node. */
 export function openStorage(options: OpenStorageOptions): NodeStorage {
-  const { fileSystem, executor, clock, random, directory, peerId, clusterId, name, adopt, failpoints = NO_FAILPOINTS } = options
+  const { fileSystem, executor, random, directory, peerId, clusterId, name, adopt = false, failpoints = NO_FAILPOINTS } = options
+  const { group = DEFAULT_GROUP, machine = 'kv', moved = false } = options
   const paths = storagePaths(directory)
-  const integrity = new DurableLength({ fileSystem, clock, checksum, path: join(paths.integrity, 'durable'), failpoints })
-  const seals = new SealFile({ fileSystem, checksum, path: join(paths.integrity, 'seals'), adopt: adopt ?? false })
-  const log = {
-    fileSystem,
-    executor,
-    checksum,
-    directory: paths.log,
-    integrity,
-    seals,
-    adopt: adopt ?? false,
-    sync: options.sync ?? SYNC_IMMEDIATELY,
-    failpoints,
-  }
   return {
-    logStorage: new SegmentLogStorage(options.maxSegmentBytes === undefined ? log : { ...log, maxSegmentBytes: options.maxSegmentBytes }),
-    metaStorage: new FileRaftMetaStorage({
-      fileSystem,
-      executor,
-      checksum,
-      directory: paths.raftMeta,
-      integrityDirectory: paths.integrity,
-      adopt: adopt ?? false,
-      failpoints,
-    }),
-    snapshotStorage: new LocalSnapshotStorage({
-      fileSystem,
-      executor,
-      checksum,
-      directory: paths.snapshot,
-      seal: new SnapshotSeal({ fileSystem, checksum, path: join(paths.integrity, 'snapshot.seal') }),
-      adopt: adopt ?? false,
-      failpoints,
-    }),
+    logStorage: openLocalLog(paths.log, options),
+    metaStorage: openLocalRaftMeta(paths.raftMeta, options),
+    snapshotStorage: openLocalSnapshot(paths.snapshot, options),
     identityStorage: new NodeIdentityStorage({
       fileSystem,
       executor,
@@ -109,10 +69,10 @@ export function openStorage(options: OpenStorageOptions): NodeStorage {
       clusterId,
       peerId,
       name,
-      group: options.group ?? DEFAULT_GROUP,
-      machine: options.machine ?? 'kv',
-      moved: options.moved ?? false,
-      adopt: adopt ?? false,
+      group,
+      machine,
+      moved,
+      adopt,
       failpoints,
     }),
   }

@@ -1,36 +1,17 @@
 import type { Done } from '../raft/closure.js'
-import type { Clock, Executor, Failpoints, FileSystem } from '../raft/environment.js'
+import type { FileSystem } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
 import { NO_FAILPOINTS } from '../raft/failpoints.js'
 import type { LogStorage, RaftMetaStorage, SnapshotStorage } from '../raft/storage.js'
 import { checksum } from './checksum.js'
-import { DurableLength } from './durable-length.js'
-import { SegmentLogStorage } from './log.js'
-import { SYNC_IMMEDIATELY, type SyncPolicy } from './log-sync.js'
+import { integrityDirectoryOf, openLocalLog, openLocalRaftMeta, openLocalSnapshot, type StorageContext } from './local-storages.js'
 import { MemoryLogStorage } from './memory-log.js'
 import { MergedMetaPlace, MixedRaftMetaStorage, parseMixedPath } from './merged-meta.js'
 import { metaDatabase } from './meta-database.js'
 import { join, parentOf } from './paths.js'
 import { FileRaftMetaStorage } from './raft-meta.js'
-import { SealFile } from './seal-file.js'
-import { LocalSnapshotStorage } from './snapshot.js'
-import { SnapshotSeal } from './snapshot-seal.js'
 import { forEachInOrder, inSequence, type Step } from './steps.js'
 import { StorageRegistry } from './uri.js'
-
-/** What storages are made of. */
-export interface StorageContext {
-  readonly fileSystem: FileSystem
-  readonly executor: Executor
-  readonly clock: Clock
-  /** Of a local log: when appended entries become durable; before they are acknowledged unless said otherwise. */
-  readonly sync?: SyncPolicy
-  /** Takes over what braft wrote there last. */
-  readonly adopt?: boolean
-  /** Whose term and vote it is, where many share a storage of them: braft's VersionedGroupId, `GROUP_INDEX`. */
-  readonly versionedGroupId?: string
-  readonly failpoints?: Failpoints
-}
 
 /** Logs by type: `local`, `memory`, and what a program registers. */
 export const logStorages = new StorageRegistry<LogStorage, StorageContext>('log')
@@ -39,44 +20,21 @@ export const raftMetaStorages = new StorageRegistry<RaftMetaStorage, StorageCont
 /** Snapshots by type: `local`, and what a program registers. */
 export const snapshotStorages = new StorageRegistry<SnapshotStorage, StorageContext>('snapshot')
 
-/** The directories of a group as openStorage and braft's examples lay them out share one directory of integrity data. */
-const USUAL: ReadonlySet<string> = new Set(['log', 'raft_meta', 'snapshot'])
-
-/** Where our integrity data of a storage lies: beside its directory, since braft deletes in it by name. */
-export function integrityDirectoryOf(directory: string): string {
-  const name = directory.slice(directory.lastIndexOf('/') + 1)
-  return join(parentOf(directory), USUAL.has(name) ? 'raftctl' : `raftctl-${name}`)
-}
-
-logStorages.register('local', {
-  open: (parameter, { fileSystem, executor, clock, sync = SYNC_IMMEDIATELY, adopt = false, failpoints = NO_FAILPOINTS }) => {
-    const directory = directoryIn(parameter)
-    if (directory instanceof Status) return directory
-    const beside = integrityDirectoryOf(directory)
-    const integrity = new DurableLength({ fileSystem, clock, checksum, path: join(beside, 'durable'), failpoints })
-    const seals = new SealFile({ fileSystem, checksum, path: join(beside, 'seals'), adopt })
-    return new SegmentLogStorage({ fileSystem, executor, checksum, directory, integrity, seals, sync, adopt, failpoints })
-  },
-  gc: gcLocal,
-})
+logStorages.register('local', { open: inDirectory(openLocalLog), gc: gcLocal })
 
 logStorages.register('memory', {
   open: (_name, { executor }) => new MemoryLogStorage(executor),
   gc: (_name, _context, done) => done(Status.OK),
 })
 
-raftMetaStorages.register('local', {
-  open: openSingle,
-  gc: gcLocal,
-})
-
+raftMetaStorages.register('local', { open: inDirectory(openLocalRaftMeta), gc: gcLocal })
 raftMetaStorages.register('local-merged', { open: openMerged, gc: gcMerged })
 
 raftMetaStorages.register('local-mixed', {
   open: (parameter, context) => {
     const paths = mixedPathsIn(parameter)
     if (paths instanceof Status) return paths
-    const single = openSingle(paths.single, context)
+    const single = inDirectory(openLocalRaftMeta)(paths.single, context)
     const merged = openMerged(paths.merged, context)
     if (single instanceof Status) return single
     return merged instanceof Status ? merged : new MixedRaftMetaStorage(single, merged)
@@ -87,14 +45,6 @@ raftMetaStorages.register('local-mixed', {
     inSequence([(next) => gcLocal(paths.single, context, next), (next) => gcMerged(paths.merged, context, next)], done)
   },
 })
-
-function openSingle(parameter: string, context: StorageContext): FileRaftMetaStorage | Status {
-  const { fileSystem, executor, adopt = false, failpoints = NO_FAILPOINTS } = context
-  const directory = directoryIn(parameter)
-  if (directory instanceof Status) return directory
-  const integrityDirectory = integrityDirectoryOf(directory)
-  return new FileRaftMetaStorage({ fileSystem, executor, checksum, directory, integrityDirectory, adopt, failpoints })
-}
 
 function openMerged(parameter: string, context: StorageContext): FileRaftMetaStorage | Status {
   const { fileSystem, executor, adopt = false, failpoints = NO_FAILPOINTS } = context
@@ -137,15 +87,7 @@ function mixedPathsIn(parameter: string): { readonly merged: string; readonly si
   return parseMixedPath(parameter) ?? Status.error(ErrorCode.EINVAL, `"${parameter}" does not name two directories: ${expected}`)
 }
 
-snapshotStorages.register('local', {
-  open: (parameter, { fileSystem, executor, adopt = false, failpoints = NO_FAILPOINTS }) => {
-    const directory = directoryIn(parameter)
-    if (directory instanceof Status) return directory
-    const seal = new SnapshotSeal({ fileSystem, checksum, path: join(integrityDirectoryOf(directory), 'snapshot.seal') })
-    return new LocalSnapshotStorage({ fileSystem, executor, checksum, directory, seal, adopt, failpoints })
-  },
-  gc: gcLocal,
-})
+snapshotStorages.register('local', { open: inDirectory(openLocalSnapshot), gc: gcLocal })
 
 /** Where the data of one member of one group lies (braft GCOptions). */
 export interface GCOptions {
@@ -180,6 +122,13 @@ export function gcRaftData(options: GCOptions, context: StorageContext, done: Do
       }),
     () => done(first),
   )
+}
+
+function inDirectory<Storage>(open: (directory: string, context: StorageContext) => Storage) {
+  return (parameter: string, context: StorageContext): Storage | Status => {
+    const directory = directoryIn(parameter)
+    return directory instanceof Status ? directory : open(directory, context)
+  }
 }
 
 function directoryIn(parameter: string): string | Status {

@@ -9,17 +9,15 @@ import type { PeerId } from '../raft/peer-id.js'
 import type { StateMachine } from '../raft/raft.js'
 import { checksum } from '../storage/checksum.js'
 import type { SyncPolicy } from '../storage/log-sync.js'
-import { DEFAULT_GROUP, groupDirectory, openStorage } from '../storage/open-storage.js'
+import { DEFAULT_GROUP, groupDirectory } from '../storage/open-storage.js'
 import { describeEvent } from './describe-event.js'
 import type { DiskDamage } from './disk-damage.js'
+import { DATA_DIRECTORY, openMemberStorage } from './member-storage.js'
 import type { Scheduler } from './scheduler.js'
 import type { SimDisk } from './sim-disk.js'
 import type { DiskProfile } from './sim-file-system.js'
 import type { Birth, SimHost } from './sim-host.js'
 import type { SimProcess } from './sim-process.js'
-
-/** Where every machine keeps the files of its groups, on its own disk. */
-export const DATA_DIRECTORY = '/data'
 
 /** What of a node's options a simulated group may be given besides those that the group itself decides. */
 export type NodeLimits = Pick<
@@ -133,26 +131,15 @@ export class GroupMember<M extends StateMachine = StateMachine> {
       observer: { event: (event) => this.observe(process, event) },
       failpoints: { hit: (name) => (this.process === process ? this.reached(name) : null) },
     }
-    const { clock, executor, failpoints } = environment
-    const machine = this.options.createMachine(executor)
+    const machine = this.options.createMachine(environment.executor)
     const node = new Node(groupId, peerId)
     Object.assign(this, { machine, node, failed: null, openClosures: 0 })
     process.nodes.add(node)
     const bootId = random.fork('boot').hex(16)
-    const storages = openStorage({
-      fileSystem,
-      executor,
-      clock,
-      random: environment.random.fork('storage'),
-      directory: this.directory,
-      peerId,
-      clusterId: null,
-      name: null,
-      moved: this.moved,
-      maxSegmentBytes,
-      sync,
-      failpoints,
-    })
+    const storages = openMemberStorage(
+      { fileSystem, groupId, peerId, founders: this.options.initialConf.peers, moved: this.moved, maxSegmentBytes, sync },
+      environment,
+    )
     node.init(
       {
         environment,

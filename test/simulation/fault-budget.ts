@@ -63,6 +63,8 @@ export class FaultBudget {
   /** Could these members commit anything, if those that lost their past or are damaged never came back? */
   allowsChange(target: Configuration): boolean {
     if (witnessProblem(target)) return false
+    // With a witness, what is committed may be on one disk alone: on none of them may anything be damaged.
+    if (target.witnesses.length > 0 && target.peers.some(({ key, isWitness }) => !isWitness && this.isDamaged(key))) return false
     const current = this.cluster.invariants.committed.configuration
     // A newcomer will be settled before it counts, but only on a disk that is whole.
     const able = target.peers.filter((peer) => this.isSettled(peer.key) || (!current.contains(peer) && !this.isDamaged(peer.key)))

@@ -7,7 +7,7 @@ import { join } from '../../src/storage/paths.js'
 import { readWholeFile } from '../../src/storage/protobuf-file.js'
 import { FileRaftMetaStorage } from '../../src/storage/raft-meta.js'
 import { LocalSnapshotStorage } from '../../src/storage/snapshot.js'
-import { DATA_DIRECTORY } from '../../src/testing/group-member.js'
+import { DATA_DIRECTORY } from '../../src/testing/member-storage.js'
 import { FILLER_FILE, STATE_FILE } from './register-machine.js'
 
 export const GROUP = DEFAULT_GROUP

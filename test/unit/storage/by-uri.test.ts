@@ -9,16 +9,10 @@ import type { LogStorage, RaftMetaStorage, SnapshotStorage } from '../../../src/
 import { asTerm } from '../../../src/raft/types.js'
 import { ProductionClock } from '../../../src/server/clock.js'
 import { EventLoopExecutor } from '../../../src/server/executor.js'
+import { integrityDirectoryOf, type StorageContext } from '../../../src/storage/local-storages.js'
 import { MemoryLogStorage } from '../../../src/storage/memory-log.js'
 import { NodeFileSystem } from '../../../src/storage/node-file-system.js'
-import {
-  gcRaftData,
-  integrityDirectoryOf,
-  logStorages,
-  raftMetaStorages,
-  type StorageContext,
-  snapshotStorages,
-} from '../../../src/storage/storage-by-uri.js'
+import { gcRaftData, logStorages, raftMetaStorages, snapshotStorages } from '../../../src/storage/storage-by-uri.js'
 import { StorageRegistry } from '../../../src/storage/uri.js'
 
 const test = suite<{ directory: string; context: StorageContext & { clock: ProductionClock } }>('storages by their address')

@@ -12,11 +12,12 @@ import type { RaftMeta, RaftMetaStorage } from '../../../src/raft/storage.js'
 import { asTerm } from '../../../src/raft/types.js'
 import { ProductionClock } from '../../../src/server/clock.js'
 import { EventLoopExecutor } from '../../../src/server/executor.js'
+import type { StorageContext } from '../../../src/storage/local-storages.js'
 import { parseMixedPath } from '../../../src/storage/merged-meta.js'
 import { closeMetaDatabases, MetaDatabase } from '../../../src/storage/meta-database.js'
 import { NodeFileSystem } from '../../../src/storage/node-file-system.js'
 import { describeMeta } from '../../../src/storage/raft-meta.js'
-import { raftMetaStorages, type StorageContext } from '../../../src/storage/storage-by-uri.js'
+import { raftMetaStorages } from '../../../src/storage/storage-by-uri.js'
 
 interface World {
   directory: string
