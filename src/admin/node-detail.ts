@@ -4,7 +4,7 @@ import type { ClusterClient } from './cluster-client.js'
 import { type Survey, survey } from './discovery.js'
 import { nameOf } from './leader-claims.js'
 import { findMember } from './member-lookup.js'
-import { addressOf, calledAt, type NodeKind, type NodeReport, peerKey } from './node-report.js'
+import { addressOf, calledAt, type NodeKind, type NodeReport, peerKey, type WriteStageReport } from './node-report.js'
 import { type CatchUp, statusOf } from './status.js'
 
 /** `data` of `node status --json`: what one node says of itself. Unknown is null. */
@@ -40,6 +40,8 @@ export interface NodeDetail {
   readonly snapshot: (NonNullable<NodeReport['snapshot']> & { readonly state: string }) | null
   readonly timers: { readonly electionTimeoutMs: number; readonly heartbeatMs: number | null; readonly snapshotIntervalMs: number }
   readonly disk: { readonly dataDir: string | null; readonly dataBytes: number | null; readonly syncP99Ms: number | null }
+  /** Where the time of writes goes, when it leads and has taken some. */
+  readonly writeStages: readonly WriteStageReport[]
   readonly machine: { readonly kind: string | null; readonly revision: number | null }
   readonly process: { readonly pid: number | null; readonly version: string | null; readonly uptimeMs: number | null }
   /** How it sees the others, when it leads. */
@@ -113,6 +115,7 @@ function detailOf(found: Survey, report: NodeReport, settings: NodeDetail['setti
       snapshotIntervalMs: report.snapshotIntervalMs,
     },
     disk: { dataDir: report.dataDir, dataBytes: report.dataBytes, syncP99Ms: report.syncP99Ms },
+    writeStages: report.writeStages,
     machine: { kind: report.machine, revision: report.machineRevision },
     process: { pid: report.pid, version: report.version, uptimeMs: report.uptimeMs },
     peers: report.progress.map((peer) => ({

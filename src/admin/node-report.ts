@@ -51,6 +51,8 @@ export interface NodeReport {
   readonly dataDir: string | null
   /** Of a hundred recent durable writes; null before the first. */
   readonly syncP99Ms: number | null
+  /** Where the time of writes goes, in the order of the stages; empty where it took none as leader, and where it does not say. */
+  readonly writeStages: readonly WriteStageReport[]
   readonly pid: number | null
   readonly incarnation: string | null
   /** Grows whenever its members are set by hand; null where a node knows no such thing. */
@@ -73,6 +75,13 @@ export interface SnapshotReport {
   readonly term: number
   readonly bytes: number | null
   readonly ageMs: number | null
+}
+
+/** One stage of the newest writes through a leader: queue, append, replicate, commit, apply, total. */
+export interface WriteStageReport {
+  readonly stage: string
+  readonly p50Ms: number
+  readonly p99Ms: number
 }
 
 export type MemberRole = 'voter' | 'learner' | 'witness'

@@ -22,6 +22,8 @@ export class ApplyQueue {
   private bytes = 0
   private readonly proposed: { last: LogIndex; bytes: number }[] = []
   private posted = false
+  /** When the oldest of them came. */
+  private queuedAt = 0
 
   constructor(private readonly node: NodeImpl) {}
 
@@ -43,6 +45,7 @@ export class ApplyQueue {
     this.bytes += task.data.length
     if (this.posted) return
     this.posted = true
+    this.queuedAt = this.node.env.clock.now()
     this.node.env.executor.post(() => this.drain(), 'apply')
   }
 
@@ -109,6 +112,7 @@ export class ApplyQueue {
     if (entries.length === 0) return
     const batch = EntryBatch.encodeData(plus(node.log.lastIndex, 1), node.meta.term, entries, node.env.checksum)
     this.proposed.push({ last: batch.lastIndex, bytes })
+    node.writeLatency.onProposed(batch.lastIndex, this.queuedAt, node.configuration)
     node.propose(batch)
     node.closures.push(closures)
   }

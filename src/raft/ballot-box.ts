@@ -35,6 +35,11 @@ export class BallotBox {
     return this.pending
   }
 
+  /** How far the peer of that key is known to hold the log in this leadership. */
+  matchIndex(key: string): LogIndex | undefined {
+    return this.matchIndexes.get(key)
+  }
+
   /** Becoming leader: `firstPending` is the first index that this leadership decides. */
   resetPending(firstPending: LogIndex): void {
     assert(this.pending === NO_INDEX && this.ballots.length === 0, 'already leading', { pending: this.pending })

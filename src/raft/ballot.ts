@@ -9,11 +9,14 @@ export interface Ballot {
   readonly configuration: ConfigurationEntry
 }
 
+/** How far each peer is known to hold the log durably, by PeerId key. */
+export type MatchIndexes = Pick<ReadonlyMap<string, LogIndex>, 'get'>
+
 /**
  * The newest index held by a quorum of `configuration`, and of its old half while joint (Raft thesis §4.3). Where there are
  * witnesses one of the others must hold it too: what witnesses alone acknowledged nobody could read any more.
  */
-export function quorumIndex(configuration: ConfigurationEntry, matchIndexes: ReadonlyMap<string, LogIndex>): LogIndex {
+export function quorumIndex(configuration: ConfigurationEntry, matchIndexes: MatchIndexes): LogIndex {
   const index = majorityIndex(configuration.conf, matchIndexes)
   return configuration.isStable ? index : minIndex(index, majorityIndex(configuration.old, matchIndexes))
 }
@@ -21,7 +24,7 @@ export function quorumIndex(configuration: ConfigurationEntry, matchIndexes: Rea
 /** Match indexes of one half, newest first. Reused: nothing is allocated per acknowledgement. */
 const sorted: LogIndex[] = []
 
-function majorityIndex(conf: Configuration, matchIndexes: ReadonlyMap<string, LogIndex>): LogIndex {
+function majorityIndex(conf: Configuration, matchIndexes: MatchIndexes): LogIndex {
   if (conf.isEmpty) return NO_INDEX
   sorted.length = 0
   for (const peer of conf.peers) {
@@ -35,7 +38,7 @@ function majorityIndex(conf: Configuration, matchIndexes: ReadonlyMap<string, Lo
 }
 
 /** The newest index that a member holds with its data. */
-function dataIndex(conf: Configuration, matchIndexes: ReadonlyMap<string, LogIndex>): LogIndex {
+function dataIndex(conf: Configuration, matchIndexes: MatchIndexes): LogIndex {
   let newest = NO_INDEX
   for (const peer of conf.peers) if (!peer.isWitness) newest = maxIndex(newest, matchIndexes.get(peer.key) ?? NO_INDEX)
   return newest

@@ -21,6 +21,8 @@ export interface FSMCallerOptions {
   readonly onError: (error: RaftError) => void
   /** What is queued from inside reaches the state machine before the next entry does. */
   readonly onConfigurationApplied: (entry: ConfigurationEntry) => void
+  /** Everything up to `index` is applied. */
+  readonly onApplied?: (index: LogIndex) => void
   /** Entries applied in one go; default 1024. */
   readonly maxSliceEntries?: number
   /** Bytes taken out of the log in one go; default 512 KiB. */
@@ -395,6 +397,7 @@ export class FSMCaller {
     if (index === this.published) return
     this.published = index
     this.options.logManager.setApplied(index)
+    this.options.onApplied?.(index)
     this.options.environment.observer.event({ ...this.options.origin, name: 'apply.advanced', index })
     let ready = 0
     while (ready < this.waiters.length && this.waiters[ready]!.index <= index) ready++

@@ -42,6 +42,7 @@ import { LeadershipTransfer } from './transfer.js'
 import { type LogIndex, NO_INDEX, plus, type Term } from './types.js'
 import { Witness } from './witness.js'
 import { WitnessMachine } from './witness-machine.js'
+import { WriteLatency } from './write-latency.js'
 
 type WithoutOrigin<E> = E extends RaftEvent ? Omit<E, keyof EventOrigin> : never
 
@@ -84,6 +85,7 @@ export class NodeImpl implements m.PeerHandler {
   readonly witness = new Witness(this)
   readonly closures = new ClosureQueue()
   applyQueue!: ApplyQueue
+  writeLatency!: WriteLatency
   checkQuorum!: CheckQuorum
   membership!: Membership
   removal!: Removal
@@ -152,7 +154,9 @@ export class NodeImpl implements m.PeerHandler {
       closures: this.closures,
       onError,
       onConfigurationApplied: (entry) => this.onConfigurationApplied(entry),
+      onApplied: (index) => this.writeLatency.onApplied(index),
     })
+    this.writeLatency = new WriteLatency(environment.clock, this.serverId, this.ballotBox)
     this.replicators = new ReplicatorGroup(this)
     this.snapshots = new SnapshotExecutor(this)
     this.settling = new Settling(this)
@@ -288,6 +292,7 @@ export class NodeImpl implements m.PeerHandler {
     const { leadership } = this
     this.log.append(batch, (status) => {
       if (!status.ok || this.leadership !== leadership || !this.leads()) return
+      this.writeLatency.onDurable(batch.lastIndex)
       this.ballotBox.commitAt(batch.lastIndex, this.serverId)
       this.replicators.replicateToWitnesses()
     })
@@ -319,6 +324,7 @@ export class NodeImpl implements m.PeerHandler {
     this.replicators.stopAll()
     this.settling.stop()
     this.ballotBox.clearPending()
+    this.writeLatency.onStepDown()
     if (from === 'LEADER') this.fsmCaller.onLeaderStop(reason)
     this.applyQueue.rejectAll(Status.error(ErrorCode.EPERM, 'is not leader'))
     const lost = Status.error(ErrorCode.EOUTCOMEUNKNOWN, `leadership was lost: ${reason.message}`)
@@ -336,6 +342,7 @@ export class NodeImpl implements m.PeerHandler {
 
   onPeerContact(replicator: Replicator): void {
     if (!this.leads()) return
+    this.writeLatency.onAcknowledged()
     this.reads.onContact(replicator)
     this.replicators.onContact(replicator)
     this.precedence.onContact(replicator)
@@ -345,6 +352,7 @@ export class NodeImpl implements m.PeerHandler {
 
   private onCommitted(index: LogIndex): void {
     this.observe({ name: 'commit.advanced', index })
+    this.writeLatency.onCommitted(index)
     this.applyQueue.onCommitted(index)
     this.log.setCommitted(index)
     this.fsmCaller.onCommitted(index)

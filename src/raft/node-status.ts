@@ -6,6 +6,7 @@ import type { Standing } from './messages.js'
 import type { PeerId } from './peer-id.js'
 import type { SnapshotProgress } from './snapshot-executor.js'
 import type { LogId, LogIndex, Term } from './types.js'
+import type { WriteLatencyStatus } from './write-latency.js'
 
 /** How a leader sees one of its peers. */
 export interface PeerStatus {
@@ -95,6 +96,8 @@ export interface NodeStatus extends NodeProgress {
   /** First index without a decision; 0 when not leading. */
   readonly pendingIndex: LogIndex
   readonly pendingTasks: number
+  /** Where the time of writes goes; null when this node never took one as leader. */
+  readonly writeLatency: WriteLatencyStatus | null
   /** The newest snapshot; index 0 without one. */
   readonly snapshotId: LogId
   readonly snapshot: SnapshotProgress

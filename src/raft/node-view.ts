@@ -42,6 +42,7 @@ export function statusOf(node: NodeImpl): NodeStatus {
     firstIndex: node.log.firstIndex,
     pendingIndex: node.ballotBox.pendingIndex,
     pendingTasks: node.closures.length + node.applyQueue.length,
+    writeLatency: node.writeLatency.status(),
     snapshotId: node.snapshots.lastId,
     snapshot: node.snapshots.progress,
     machineActivity: node.fsmCaller.activity,

@@ -1,6 +1,7 @@
 import type { raftctl } from '../generated/raftctl.js'
 import type { NodeStatus } from '../raft/node-status.js'
 import type { PeerId } from '../raft/peer-id.js'
+import { WRITE_STAGES } from '../raft/write-latency.js'
 import type { ProcessIdentity } from './identity.js'
 import type { PeerKind } from './peer-kinds.js'
 
@@ -123,7 +124,20 @@ export function nodeStatusOf(status: NodeStatus, view: ProcessView): raftctl.v1.
     snapshot_bytes_done: status.snapshot.bytesDone,
     snapshot_bytes_total: status.snapshot.bytesTotal,
     snapshot_interval_ms: facts.snapshotIntervalMs,
+    write_stages: writeStagesOf(status),
   }
+}
+
+function writeStagesOf({ writeLatency }: NodeStatus): raftctl.v1.WriteStage.$Properties[] {
+  return WRITE_STAGES.flatMap((stage) => {
+    const { p50Ms = null, p99Ms = null } = writeLatency?.[stage] ?? {}
+    return p50Ms === null || p99Ms === null ? [] : [{ stage, p50_ms: microseconds(p50Ms), p99_ms: microseconds(p99Ms) }]
+  })
+}
+
+/** To the microsecond: no clock here says more. */
+function microseconds(ms: number): number {
+  return Math.round(ms * 1000) / 1000
 }
 
 /** An absent number is unknown, not zero. */

@@ -2,6 +2,7 @@ import type { Gauge, Histogram, Registry } from 'prom-client'
 import type { RaftEvent } from '../raft/events.js'
 import type { NodeStatus } from '../raft/node-status.js'
 import { LatencyWindow } from './latency-window.js'
+import { addWriteStages } from './write-metrics.js'
 
 /** Samples kept until the metrics library is loaded, after the start. */
 const EARLY_SAMPLES_MAX = 4096
@@ -74,6 +75,7 @@ export class Metrics {
         }),
       }
       this.addGauges(prom.Gauge, registry)
+      addWriteStages(registry, this.statuses)
       this.loaded = instruments
       for (const record of this.early.splice(0)) record(instruments)
       return instruments

@@ -35,6 +35,7 @@ interface NodePicture {
   } | null
   readonly timers: { readonly electionTimeoutMs: number; readonly heartbeatMs: number | null; readonly snapshotIntervalMs: number }
   readonly disk: { readonly dataDir: string | null; readonly dataBytes: number | null; readonly syncP99Ms: number | null }
+  readonly writeStages: readonly { readonly stage: string; readonly p50Ms: number; readonly p99Ms: number }[]
   readonly machine: { readonly kind: string | null; readonly revision: number | null }
   readonly process: { readonly pid: number | null; readonly version: string | null; readonly uptimeMs: number | null }
   readonly peers: readonly {
@@ -90,6 +91,10 @@ function bytes(value: number | null): string | null {
   return value === null ? null : format.bytes(value)
 }
 
+function stage({ stage, p50Ms, p99Ms }: NodePicture['writeStages'][number]): string {
+  return `${stage} ${p50Ms.toFixed(1)}/${p99Ms.toFixed(1)}`
+}
+
 function linesOf(node: NodePicture): [string, string][] {
   const { log, snapshot, timers, disk, machine, process, catchUp } = node
   const since = node.leaderForMs === null ? '' : ` for ${format.duration(node.leaderForMs)}`
@@ -133,6 +138,7 @@ function linesOf(node: NodePicture): [string, string][] {
       ]),
     ],
     ...(disk.dataDir === null ? [] : [['disk', `${disk.dataDir} · ${format.bytes(disk.dataBytes)}${sync}`] as [string, string]]),
+    ...(node.writeStages.length === 0 ? [] : [['writes', `${dotted(node.writeStages.map(stage))} (p50/p99 ms)`] as [string, string]]),
     ...(machine.kind === null
       ? []
       : [

@@ -1,5 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { WriteStage } from '../../src/raft/write-latency.js'
 import { SimRandom } from '../../src/testing/sim-random.js'
 import type { WriteRecord } from '../simulation/history.js'
 import type { SimMember } from '../simulation/member.js'
@@ -356,6 +357,42 @@ scenario('H05 a successor whose disk fills just then declines, and the next one 
   story.write(3)
   space('ample', ...story.members)
   story.expectConverged()
+})
+
+scenario('a leader tells a slow disk of its own from slow disks of the others', { size: 3 }, (story) => {
+  const { cluster } = story
+  const n1 = story.start('n1').leader
+  const slow = { own: 1, others: 1 }
+  const measure = () => {
+    for (const member of story.members) member.profile.slowness = member === n1 ? slow.own : slow.others
+    const before = n1.node!.status().writeLatency
+    for (let i = 0; i < 30; i++) {
+      const [write] = story.propose(1)
+      story.await('a write is acknowledged', () => write!.outcome === 'acked')
+    }
+    story.wait(story.T)
+    assert.is(cluster.leader(), n1)
+    const after = n1.node!.status().writeLatency
+    const mean = (stage: WriteStage) => {
+      const [{ sumMs, count }, earlier] = [after![stage]!, before?.[stage]]
+      return (sumMs - (earlier?.sumMs ?? 0)) / (count - (earlier?.count ?? 0))
+    }
+    return { append: mean('append'), replicate: mean('replicate'), commit: mean('commit'), total: mean('total') }
+  }
+
+  const well = measure()
+  slow.own = 20
+  const ownSlow = measure()
+  slow.own = 1
+  slow.others = 20
+  const othersSlow = measure()
+
+  assert.ok(ownSlow.append > 5 * well.append, JSON.stringify({ well, ownSlow }))
+  assert.ok(ownSlow.replicate < 2 * well.replicate, JSON.stringify({ well, ownSlow }))
+  assert.ok(ownSlow.commit < ownSlow.append, 'two others commit without it')
+  assert.ok(othersSlow.append < 2 * well.append, JSON.stringify({ well, othersSlow }))
+  assert.ok(othersSlow.replicate > 3 * well.replicate, JSON.stringify({ well, othersSlow }))
+  assert.ok(othersSlow.total > 3 * well.total, JSON.stringify({ well, othersSlow }))
 })
 
 test.run()

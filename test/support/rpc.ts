@@ -81,6 +81,7 @@ export function nodeStatus(overrides: Partial<NodeStatus> = {}): NodeStatus {
     appliedIndex: logIndex(82),
     pendingIndex: logIndex(0),
     pendingTasks: 0,
+    writeLatency: null,
     snapshotId: { index: logIndex(0), term: asTerm(0) },
     snapshot: { id: { index: logIndex(0), term: asTerm(0) }, state: 'idle', bytesDone: 0, bytesTotal: 0 },
     machineActivity: 'Idle',

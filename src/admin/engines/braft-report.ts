@@ -35,6 +35,7 @@ export function braftReport(endpoint: string, stat: RaftStat, process: ProcessFa
       dataBytes: null,
       dataDir: null,
       syncP99Ms: null,
+      writeStages: [],
       pid: process.pid,
       incarnation: null,
       generation: null,

@@ -189,6 +189,11 @@ function nodeReport(endpoint: string, status: raftctl.v1.NodeStatus): NodeReport
     dataBytes: fromInt64(status.data_bytes),
     dataDir: status.data_dir,
     syncP99Ms: status.sync_p99_ms ?? null,
+    writeStages: (status.write_stages ?? []).map(({ stage, p50_ms, p99_ms }) => ({
+      stage: stage ?? '',
+      p50Ms: p50_ms ?? 0,
+      p99Ms: p99_ms ?? 0,
+    })),
     pid: status.pid,
     incarnation: status.incarnation,
     generation: fromInt64(status.generation),

@@ -71,6 +71,7 @@ export function report(at: number, changes: Partial<NodeReport> = {}): NodeRepor
     dataBytes: 2000,
     dataDir: '/d',
     syncP99Ms: 1.5,
+    writeStages: [],
     pid: 4242,
     incarnation: 'i1',
     generation: 0,

@@ -56,6 +56,7 @@ const following: NodeStatus = {
   appliedIndex: logIndex(42),
   pendingIndex: logIndex(0),
   pendingTasks: 0,
+  writeLatency: null,
   snapshotId: { index: logIndex(0), term: asTerm(0) },
   snapshot: { id: { index: logIndex(0), term: asTerm(0) }, state: 'idle', bytesDone: 0, bytesTotal: 0 },
   machineActivity: 'Idle',
@@ -173,6 +174,21 @@ async function refusal(call: Promise<unknown>) {
   assert.ok(error, 'it was answered')
   return { code: error.code, detail: readErrorDetail(error), text: error.details }
 }
+
+test('a leader says where the time of its writes goes, in order; what it cannot say now it leaves out', async () => {
+  const stage = (p50Ms: number | null, p99Ms: number | null) => ({ count: 1, sumMs: 1, classes: [], p50Ms, p99Ms })
+  const writeLatency = { total: stage(3, 9), append: stage(0, 7.0625008), queue: stage(0, 0), replicate: stage(null, null) }
+  const { client } = await serve({ ...leading, writeLatency })
+  const { write_stages } = await client.call('GetNodeStatus', {})
+  assert.equal(
+    write_stages!.map(({ stage, p50_ms, p99_ms }) => [stage, p50_ms, p99_ms]),
+    [
+      ['queue', 0, 0],
+      ['append', 0, 7.063],
+      ['total', 3, 9],
+    ],
+  )
+})
 
 test('the status of a follower: what is unknown is absent, names stand beside ids', async () => {
   const { client } = await serve(following)

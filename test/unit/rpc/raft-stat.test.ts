@@ -112,6 +112,7 @@ test('a leader says what its replicators and a configuration change are at', () 
     leaderReadyForMs: 1000,
     pendingIndex: logIndex(83),
     pendingTasks: 4,
+    writeLatency: null,
     snapshotId: { index: logIndex(9), term: asTerm(2) },
     peers: [
       peerStatus('127.0.0.1:8501', { state: 'blocked', consecutiveErrors: 7 }),

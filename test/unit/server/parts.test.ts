@@ -8,12 +8,14 @@ import { Status } from '../../../src/raft/errors.js'
 import type { RaftEvent } from '../../../src/raft/events.js'
 import { PeerId } from '../../../src/raft/peer-id.js'
 import { asTerm, logIndex } from '../../../src/raft/types.js'
+import { WRITE_LATENCY_BOUNDS_MS } from '../../../src/raft/write-latency.js'
 import { EventLog, eventFields } from '../../../src/rpc/event-log.js'
 import { Faults } from '../../../src/rpc/faults.js'
 import { LatencyWindow } from '../../../src/server/latency-window.js'
 import { MemberNames } from '../../../src/server/member-names.js'
 import { Metrics } from '../../../src/server/metrics.js'
 import { timedFileSystem } from '../../../src/server/timed-file-system.js'
+import { nodeStatus } from '../../support/rpc.js'
 
 const n1 = PeerId.parse('127.0.0.1:7001')!
 const n2 = PeerId.parse('127.0.0.1:7002')!
@@ -151,6 +153,26 @@ test('what was measured before the metrics were first asked for is in them', asy
   assert.match(text, 'raft_events_total{event="election.won"} 1')
   assert.match(text, 'raftctl_call_seconds_count{method="etcdserverpb.KV/Put",code="0"} 1')
   assert.is(metrics.syncP99Ms, 3)
+})
+
+test('the stages of writes are a histogram by group and stage, in seconds, of what the engine counted', async () => {
+  const classes = WRITE_LATENCY_BOUNDS_MS.map(() => 0).concat(1)
+  classes[WRITE_LATENCY_BOUNDS_MS.indexOf(5)] = 2
+  const append = { count: 3, sumMs: 9008, classes, p50Ms: 4, p99Ms: 9000 }
+  const statuses = [nodeStatus({ groupId: 'idle' }), nodeStatus({ groupId: 'kv', writeLatency: { append } })]
+  const lines = (await new Metrics(() => statuses).text()).split('\n').filter((line) => line.includes('raft_write_stage_seconds'))
+  const labels = 'group="kv",stage="append"'
+  assert.is(lines[1], '# TYPE raft_write_stage_seconds histogram')
+  assert.equal(
+    lines.filter((line) => /le="(0.0025|0.005|5|\+Inf)"/.test(line)),
+    [
+      `raft_write_stage_seconds_bucket{${labels},le="0.0025"} 0`,
+      `raft_write_stage_seconds_bucket{${labels},le="0.005"} 2`,
+      `raft_write_stage_seconds_bucket{${labels},le="5"} 2`,
+      `raft_write_stage_seconds_bucket{${labels},le="+Inf"} 3`,
+    ],
+  )
+  assert.equal(lines.slice(-2), [`raft_write_stage_seconds_sum{${labels}} 9.008`, `raft_write_stage_seconds_count{${labels}} 3`])
 })
 
 test.run()
