@@ -6,7 +6,7 @@ import { LeaderSearch } from './leader-search.js'
 import type { Answer, RequestVoteRequest, RequestVoteResponse, TermLeader } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
 import type { TimerStatus } from './node-status.js'
-import type { PeerId } from './peer-id.js'
+import { PeerId } from './peer-id.js'
 import { goesBefore } from './turns.js'
 import { compareLogId, NO_TERM, type Term } from './types.js'
 
@@ -21,8 +21,10 @@ interface Round {
   readonly disruptedLeader: TermLeader | null
 }
 
-/** A brand-new group has nobody to disturb: its members ask for votes again within this time. */
+/** A brand-new group has nobody to disturb: whoever goes first in it asks for votes again within this time. */
 const NEW_GROUP_RETRY_MS = 150
+/** A vote is waited for at most this many times as long as the first one. */
+const VOTE_PATIENCE_MAX = 4
 
 /**
  * Elections: the election timer, pre-votes and votes (Raft §5.2, thesis §9.6; braft NodeImpl::pre_vote, elect_self).
@@ -46,6 +48,8 @@ export class Election {
   private pass: ElectionPass | null = null
   private passSince = 0
   private gaveWayIn: Term = NO_TERM
+  /** Votes in a row that were not decided in time. */
+  private undecided = 0
 
   constructor(private readonly node: NodeImpl) {
     this.jitter = node.env.random.unit()
@@ -68,8 +72,15 @@ export class Election {
     this.leavePass()
     this.jitter = this.node.env.random.unit()
     const { node } = this
-    if (this.isNewGroup) return this.arm('election', this.jitter * NEW_GROUP_RETRY_MS)
+    if (this.isNewGroup) return this.arm('election', this.newGroupDelay(this.jitter))
     this.arm('election', node.electionTimeoutMs * (1 + this.jitter / 2))
+  }
+
+  /** All members of a new group are there at once: one of them asks, and the others only when nothing comes of that. */
+  private newGroupDelay(jitter: number): number {
+    const { groupId, meta, serverId, configuration, electionTimeoutMs: t } = this.node
+    const isFirst = configuration.voters.every((peer) => peer.isWitness || !goesBefore(groupId, meta.term, peer, serverId))
+    return isFirst ? jitter * NEW_GROUP_RETRY_MS : t / 2 + (jitter * t) / 2
   }
 
   /** Another election timeout holds from now on. Who waits to be added goes on to wait. */
@@ -87,6 +98,7 @@ export class Election {
 
   /** A leader is followed: grants of a pre-vote that was asked for before must not unseat it. Who waited to be added watches it now. */
   onLeaderFollowed(): void {
+    this.undecided = 0
     if (this.round?.kind === 'pre-vote') this.abandonRound()
     this.leavePass()
     if (this.timerKind === null) this.restartTimer()
@@ -130,13 +142,22 @@ export class Election {
   }
 
   private onVoteTimeout(): void {
+    // Another term would have to be saved as well, behind this one.
+    if (!this.node.meta.isDurable) return this.arm('vote', this.voteTimeout())
+    this.undecided++
     this.node.stepDown(this.node.meta.term, Status.error(ErrorCode.ERAFTTIMEDOUT, 'the vote was not decided in time'))
     this.arm('election', this.retryDelay())
   }
 
+  /** Longer each time that none was decided in time: where all are slow, shorter ones would never be. */
+  private voteTimeout(): number {
+    const { electionTimeoutMs: t, env } = this.node
+    return Math.min(2 ** this.undecided, VOTE_PATIENCE_MAX) * (t / 2 + (env.random.unit() * t) / 4)
+  }
+
   private retryDelay(): number {
     const { electionTimeoutMs: t, env } = this.node
-    return this.isNewGroup ? env.random.unit() * NEW_GROUP_RETRY_MS : t / 10 + (env.random.unit() * t) / 4
+    return this.isNewGroup ? this.newGroupDelay(env.random.unit()) : t / 10 + (env.random.unit() * t) / 4
   }
 
   /**
@@ -218,7 +239,7 @@ export class Election {
     node.setState('CANDIDATE', Status.OK)
     node.raiseTerm((node.meta.term + 1) as Term, node.serverId)
     node.observe({ name: 'election.started', term: node.meta.term, reason })
-    this.arm('vote', node.electionTimeoutMs / 2 + (node.env.random.unit() * node.electionTimeoutMs) / 4)
+    this.arm('vote', this.voteTimeout())
     const round = this.open('vote', disruptedLeader)
     node.meta.whenDurable((status) => {
       if (!status.ok || this.round !== round) return
@@ -265,7 +286,9 @@ export class Election {
       disruptedLeader: round.disruptedLeader,
     }
     const method = round.kind === 'pre-vote' ? 'preVote' : 'requestVote'
-    const call = node.env.transport.call(peer, method, request, node.electionTimeoutMs, (status, response) => {
+    // How long a vote is waited for says its timer.
+    const timeoutMs = node.electionTimeoutMs * (round.kind === 'vote' ? VOTE_PATIENCE_MAX : 1)
+    const call = node.env.transport.call(peer, method, request, timeoutMs, (status, response) => {
       round.calls.delete(call)
       if (this.round !== round || node.meta.term !== round.term) return
       if (status.ok) this.onAnswer(round, peer, response!)
@@ -300,6 +323,7 @@ export class Election {
       const votes = node.configuration.voters.filter((peer) => round.granted.has(peer.key)).length
       const afterMs = node.env.clock.now() - round.startedAt
       node.observe({ name: 'election.won', term: round.term, votes, voters: node.configuration.voters.length, afterMs })
+      this.undecided = 0
       return node.becomeLeader()
     }
     const lost = !node.configuration.hasQuorum((peer) => !round.refused.has(peer.key))
@@ -355,10 +379,15 @@ export class Election {
     if (node.stickiness.holds(request.disruptedLeader))
       return this.answerVote(answer, { granted: false, rejectedByLease: upToDate, previousTerm })
     const disrupted = request.term > node.meta.term && (node.state === 'LEADER' || node.state === 'TRANSFERRING')
-    if (request.term > node.meta.term)
-      node.stepDown(request.term, Status.error(ErrorCode.EHIGHERTERMREQUEST, `${request.serverId} asks for votes in a higher term`))
     // What it voted before it lost its past it does not know: it could vote twice.
-    if (upToDate && !node.isRebuilding && node.meta.votedFor.isEmpty && node.state === 'FOLLOWER') {
+    const votes = upToDate && !node.isRebuilding
+    if (request.term > node.meta.term) {
+      const why = Status.error(ErrorCode.EHIGHERTERMREQUEST, `${request.serverId} asks for votes in a higher term`)
+      // With the vote in it: one save is waited for, not two.
+      node.stepDown(request.term, why, votes ? request.serverId : PeerId.EMPTY)
+      if (node.meta.votedFor.equals(request.serverId))
+        node.observe({ name: 'vote.granted', term: request.term, candidate: request.serverId })
+    } else if (votes && node.meta.votedFor.isEmpty && node.state === 'FOLLOWER') {
       node.stepDown(request.term, Status.error(ErrorCode.EVOTEFORCANDIDATE, `votes for ${request.serverId}`))
       node.meta.update(request.term, request.serverId)
       node.observe({ name: 'vote.granted', term: request.term, candidate: request.serverId })

@@ -299,13 +299,13 @@ export class NodeImpl implements m.PeerHandler {
     this.ballotBox.append(batch.firstIndex, batch.lastIndex, this.configuration)
   }
 
-  /** Becomes a follower in `term`; a no-op for a node that is not active (braft step_down). */
-  stepDown(term: Term, reason: Status): void {
+  /** Becomes a follower in `term`, with that vote in it if it is a new one; a no-op for a node that is not active (braft step_down). */
+  stepDown(term: Term, reason: Status, vote = PeerId.EMPTY): void {
     if (!this.isActive()) return
     this.leave('FOLLOWER', reason)
     // A closure that was told of the loss may have stopped this node.
     if (!this.isActive()) return
-    if (term > this.meta.term) this.raiseTerm(term, PeerId.EMPTY)
+    if (term > this.meta.term) this.raiseTerm(term, vote)
     this.election.restartTimer()
   }
 

@@ -77,6 +77,7 @@ export class FakeIdentityStorage implements IdentityStorage {
 }
 
 interface BenchOptions extends Partial<Omit<NodeOptions, 'environment' | 'logStorage' | 'metaStorage' | 'fsm'>> {
+  readonly group?: string
   readonly conf?: Configuration
   readonly disk?: FakeLogStorage
   readonly meta?: FakeMetaStorage
@@ -99,8 +100,8 @@ export class NodeBench {
   readonly disk: FakeLogStorage
   readonly meta: FakeMetaStorage
   readonly identity: FakeIdentityStorage | null
-  readonly node = new Node('g', peer(1))
-  readonly impl = this.node.handler as NodeImpl
+  readonly node: Node
+  readonly impl: NodeImpl
   /** What callers were told, in order. */
   readonly told: string[] = []
   /** Disks that do nothing unless the test says so. */
@@ -109,6 +110,8 @@ export class NodeBench {
 
   constructor(options: BenchOptions = {}) {
     this.options = options
+    this.node = new Node(options.group ?? 'g', peer(1))
+    this.impl = this.node.handler as NodeImpl
     this.environment = new FakeEnvironment({ seed: options.seed ?? 1, transport: this.transport })
     this.transport.clock = this.environment.clock
     this.disk = options.disk ?? new FakeLogStorage()

@@ -2,6 +2,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ErrorCode, Status } from '../../../src/raft/errors.js'
 import { PeerId } from '../../../src/raft/peer-id.js'
+import { goesBefore } from '../../../src/raft/turns.js'
 import { asTerm } from '../../../src/raft/types.js'
 import { batch, configuration, members, peer } from '../../support/entries.js'
 import { FakeLogStorage } from '../../support/fake-log-storage.js'
@@ -270,12 +271,47 @@ test('a vote that nobody answers is given up', () => {
   bench.until('a pre-vote', () => bench.transport.open('preVote').length > 0, 0.35 * T + 1)
 })
 
-test('a brand-new group asks again within 150 ms', () => {
-  const bench = new NodeBench().init()
-  const first = bench.until('a pre-vote', () => bench.transport.open('preVote').length > 0, 150)
-  const asked = bench.transport.calls.length
-  const second = bench.until('another', () => bench.transport.calls.length > asked, 150)
-  assert.ok(first <= 150 && second <= 150)
+test('of a brand-new group one member asks at once, and again within 150 ms; the others only when nothing comes of that', () => {
+  const groups = Array.from({ length: 30 }, (_, at) => `g${at}`)
+  const waits = groups.map((group) => {
+    const bench = new NodeBench({ group }).init()
+    const first = bench.until('a pre-vote', () => bench.transport.open('preVote').length > 0, T + 1)
+    const asked = bench.transport.calls.length
+    const second = bench.until('another', () => bench.transport.calls.length > asked, T + 1)
+    const isFirst = [2, 3].every((n) => goesBefore(group, 1, peer(1), peer(n)))
+    if (isFirst) assert.ok(first <= 150 && second <= 150, `${first} and ${second} ms`)
+    else assert.ok(first >= T / 2 && second >= T / 2, `${first} and ${second} ms`)
+    return isFirst
+  })
+  const inFirst = waits.filter(Boolean).length
+  assert.ok(inFirst > 3 && inFirst < 20, `it goes first in ${inFirst} of ${groups.length}`)
+})
+
+test('a vote that is not decided in time is waited for longer the next time, until a leader is there', () => {
+  const bench = NodeBench.follower(5)
+  const voteOnce = () => {
+    bench.until('a pre-vote', () => bench.transport.open('preVote').length === 2)
+    bench.grant('preVote', 2)
+    bench.settle()
+    return bench.until('it gives up', () => bench.state === 'FOLLOWER', 4 * T)
+  }
+  const waits = Array.from({ length: 5 }, voteOnce)
+  for (const [at, factor] of [1, 2, 4, 4, 4].entries())
+    assert.ok(waits[at]! >= (factor * T) / 2 && waits[at]! <= 0.75 * factor * T + 1, `${waits}`)
+  bench.append(2, bench.term)
+  assert.ok(voteOnce() <= 0.75 * T + 1)
+})
+
+test('a candidate whose own vote is not on disk yet waits for that, and raises no further term', () => {
+  const bench = NodeBench.follower(5)
+  bench.until('a pre-vote', () => bench.transport.open('preVote').length === 2)
+  bench.held.meta = true
+  bench.grant('preVote', 2)
+  bench.settle()
+  bench.advance(10 * T)
+  assert.equal([bench.state, bench.term], ['CANDIDATE', 6])
+  bench.held.meta = false
+  bench.until('votes are asked for', () => bench.transport.open('requestVote').length === 2, 1)
 })
 
 test('a higher term in an answer ends the election', () => {
