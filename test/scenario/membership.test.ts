@@ -133,6 +133,7 @@ scenario(
     story.start('n1').write(3)
     const [n1, n2, n3, n4, n5] = story.members as Five
 
+    keptJoint(story, n1)
     change(story, [n1, n4, n5])
     story.await('everybody is joint', () => [n2, n3, n4, n5].every((member) => votersOf(story, member) === 'n1,n4,n5|n1,n2,n3'))
     cluster.partition([n2, n3], [n4, n5])
@@ -152,6 +153,7 @@ scenario('E04 a successor that finds a joint configuration finishes it', { size:
   story.start('n1').write(3)
   const [n1, n2, n3, n4, n5] = story.members as Five
 
+  keptJoint(story, n1)
   change(story, [n1, n2, n4, n5])
   story.await('n2 and n4 are joint', () => [n2, n4].every((member) => votersOf(story, member) === 'n1,n2,n4,n5|n1,n2,n3'))
   cluster.crash(n1)
@@ -285,6 +287,13 @@ scenario('a stale expectConfigIndex is refused, and an election makes none stale
   story.wait(1)
   assert.is(stale.outcome, 'ESTALE')
 })
+
+/** The others hear of the joint configuration, and the leader for a while of none that has it. */
+function keptJoint(story: Story, leader: SimMember): void {
+  onStage(story, leader, 'joint', () => {
+    for (const other of story.members) if (other !== leader) story.cluster.clog(other, leader, story.T / 2)
+  })
+}
 
 function onStage(story: Story, member: SimMember, stage: MembershipStage, then: () => void): void {
   story.cluster.onEvent = (where, event) => {
