@@ -280,4 +280,39 @@ scenario(
   },
 )
 
+scenario(
+  'a member in ERROR takes nothing of a new leader in a new term, and has everything once it was restarted',
+  { size: 5, createMachine: (listener) => new ThrowingMachine(listener) },
+  (story) => {
+    const { cluster } = story
+    const [n1, n2] = story.start('n1').members as Three
+    story.write(10)
+    ;(n2.machine as ThrowingMachine).armed = true
+    story.write(1)
+    story.await('n2 gives up', () => n2.failed !== null)
+    const stuck = n2.node!.status()
+    assert.is(stuck.state, 'ERROR')
+
+    cluster.kill(n1)
+    story.await('another leads', () => cluster.readyLeader() !== null && cluster.leader() !== n1, 5 * story.T)
+    story.write(10)
+    story.wait(2 * story.T)
+
+    const { state, term, lastId, committedIndex, votedFor } = n2.node!.status()
+    const { leader } = story
+    assert.ok(leader.node!.status().term > stuck.term)
+    assert.is.not(leader, n2)
+    assert.equal([state, term, lastId, committedIndex], ['ERROR', stuck.term, stuck.lastId, stuck.committedIndex])
+    assert.is(String(votedFor), String(stuck.votedFor), 'it votes for nobody')
+    const peer = leader.node!.status().peers.find(({ peerId }) => peerId.equals(n2.peerId))!
+    assert.ok(peer.consecutiveErrors > 0, 'its leader knows')
+    assert.match(peer.lastError, 'node is in state ERROR')
+
+    cluster.kill(n2)
+    story.wait(story.T)
+    story.restart(n1, n2).expectConverged()
+    assert.is(n2.node!.status().state, 'FOLLOWER')
+  },
+)
+
 test.run()

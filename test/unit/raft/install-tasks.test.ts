@@ -35,7 +35,7 @@ test('the snapshot that is copied is known again, and so is one that is held, wh
   full!()
 })
 
-test('with a rate, ten offers of one snapshot are one copy, which keeps to it', () => {
+test('with a rate, ten offers of one snapshot are one copy', () => {
   const tasks = new InstallTasks(1)
   const bench = new InstallBench(new FakeSnapshotStorage(), { installTasks: tasks, snapshotThrottleBytesPerSecond: 100 })
   const offers = Array.from({ length: 10 }, () => bench.offer(20))

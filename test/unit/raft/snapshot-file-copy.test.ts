@@ -35,11 +35,12 @@ class Bench {
     expected: SnapshotFileMeta = { checksum: formatChecksum(crc32c(source)), size: source.length },
     present: Buffer | null = null,
     prepare: (disk: CrashDisk) => void = () => {},
+    bytesPerSecond = 0,
   ) {
     this.transport.clock = this.environment.clock
     if (present) this.disk.put(PATH, present)
     prepare(this.disk)
-    const receiving = new SnapshotThrottle(this.environment.clock, 0)
+    const receiving = new SnapshotThrottle(this.environment.clock, bytesPerSecond)
     const node = {
       env: this.environment,
       electionTimeoutMs: 1000,
@@ -250,6 +251,32 @@ test('a disk that runs short ends the copy; what is there stays', () => {
   bench.space.isShort = true
   bench.giveAll()
   assert.equal([bench.outcome, bench.copied.length], ['ENOSPC local', PIECE_BYTES])
+})
+
+test('a copy takes as long as the rate of the receiving end makes it, whatever the source could give', () => {
+  const source = Buffer.alloc(21 * PIECE_BYTES, content(1009))
+  const copied = (bytesPerSecond: number): { ms: number; mostAtOnce: number } => {
+    const bench = new Bench(source, undefined, null, undefined, bytesPerSecond)
+    let mostAtOnce = 0
+    for (let ms = 0; ; ms += 10) {
+      let answered = 0
+      for (; bench.asked.length > 0; answered++) bench.give(bench.asked[0]!)
+      mostAtOnce = Math.max(mostAtOnce, answered)
+      if (bench.outcome !== null) {
+        assert.equal([bench.outcome, bench.copied.equals(source)], ['OK', true])
+        return { ms, mostAtOnce }
+      }
+      assert.ok(ms < 100_000, 'never ends')
+      bench.environment.clock.advance(10)
+    }
+  }
+  // A tenth of a second's worth and one piece may be taken at once; the other twenty pieces come at the rate.
+  const slow = copied(4 * PIECE_BYTES)
+  assert.ok(slow.ms >= 4800 && slow.ms <= 5100, `${slow.ms} ms`)
+  assert.is(slow.mostAtOnce, 1)
+  const faster = copied(8 * PIECE_BYTES)
+  assert.ok(faster.ms >= 2350 && faster.ms <= 2600, `${faster.ms} ms`)
+  assert.is(copied(0).ms, 0, 'without a rate nothing waits')
 })
 
 test.run()

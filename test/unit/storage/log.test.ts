@@ -1,11 +1,12 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ErrorCode } from '../../../src/raft/errors.js'
+import { ErrorCode, Status } from '../../../src/raft/errors.js'
 import { EntryBatch } from '../../../src/raft/log-entry.js'
 import type { LogRecovery } from '../../../src/raft/storage.js'
 import { asTerm, logIndex } from '../../../src/raft/types.js'
 import { checksum } from '../../../src/storage/checksum.js'
 import { MemoryLogStorage } from '../../../src/storage/memory-log.js'
+import { SimRandom } from '../../../src/testing/sim-random.js'
 import { batch, configuration, data, members, texts } from '../../support/entries.js'
 import { LOG, LogBench, SIDECAR } from '../../support/log-bench.js'
 
@@ -356,6 +357,55 @@ test('a read waits while its segment gets another name, and takes it for lost on
   const bench = fourSegments()
   bench.disk.drop(`${LOG}/${name(4, 6)}`)
   assert.match(String(bench.read(5).status), 'is missing')
+})
+
+test('a file that may not be opened stops the start and says so; nothing is changed, and once it may all is there', () => {
+  for (const forbidden of ['log_meta', name(4, 6), name(10)]) {
+    const bench = fourSegments()
+    const before = [bench.disk.namesIn(LOG), bench.contents()]
+    bench.close()
+    const open = bench.disk.open.bind(bench.disk)
+    bench.disk.open = (path, options, done) =>
+      path.endsWith(forbidden)
+        ? bench.executor.post(() => done(Status.error(ErrorCode.EACCES, `${path}: permission denied`)), 'refused')
+        : open(path, options, done)
+
+    const { code, message } = bench.open()
+    assert.equal([code, message.includes(`${LOG}/${forbidden}`)], [ErrorCode.EACCES, true], `${forbidden}: ${message}`)
+
+    bench.disk.open = open
+    assert.is(bench.open().toString(), 'OK')
+    assert.equal([bench.disk.namesIn(LOG), bench.contents()], before)
+  }
+})
+
+test('wherever bytes of a sealed segment are overwritten, what is read is what was written or an error', () => {
+  const random = new SimRandom(7)
+  for (let round = 0; round < 60; round++) {
+    const bench = fourSegments()
+    const before = bench.contents()
+    const path = `${LOG}/${[name(1, 3), name(4, 6), name(7, 9)][round % 3]}`
+    const { length } = bench.disk.bytesOf(path)
+    const from = random.below(length)
+    // Not by the zero that leaves a byte as it is.
+    for (let at = from; at < Math.min(length, from + 1 + random.below(20)); at++) bench.disk.flip(path, at, 1 + random.below(255))
+    if (round % 2 === 0) {
+      bench.close()
+      const status = bench.open()
+      assert.is(status.code, ErrorCode.ECORRUPT, `bytes from ${from} of ${path} went unnoticed: ${status}`)
+      continue
+    }
+    let failed = 0
+    for (let index = 1; index <= 11; index++) {
+      const { status: read, value } = bench.read(index, 1)
+      if (read.ok) assert.is(texts(value)[0], before[index - 1])
+      else {
+        assert.is(read.code, ErrorCode.ECORRUPT)
+        failed++
+      }
+    }
+    assert.ok(failed > 0, `bytes from ${from} of ${path} went unnoticed`)
+  }
 })
 
 test.run()

@@ -10,6 +10,7 @@ import { SNAPSHOT_LIST, type SnapshotReader, type SnapshotWriter } from '../../.
 import { crc32c } from '../../../src/storage/checksum.js'
 import { frame } from '../../../src/storage/protobuf-file.js'
 import { problemOfName, SNAPSHOT_LIST_CODEC } from '../../../src/storage/snapshot-list.js'
+import { SimRandom } from '../../../src/testing/sim-random.js'
 import { members } from '../../support/entries.js'
 import { SEAL, SNAPSHOTS, SnapshotBench, snapshotMeta } from '../../support/snapshot-bench.js'
 
@@ -326,6 +327,68 @@ test('a snapshot of a joint configuration keeps both halves, also where a reader
   assert.equal([configuration.conf.toString(), configuration.old.toString()], [joint.conf.toString(), joint.old.toString()])
   const { meta } = braft.LocalSnapshotPbMeta.decode(bench.openNewest().value!.list())
   assert.equal(meta!.old_peers, ['127.0.0.1:8100:0:0', '127.0.0.1:8102:0:0', '127.0.0.1:8103:0:0'])
+})
+
+test('saves and readers at the same time: whoever opens finds the newest, whole, and keeps it until it closes', () => {
+  let opened = 0
+  let outlived = 0
+  for (let seed = 1; seed <= 20; seed++) {
+    const random = new SimRandom(seed)
+    const bench = started()
+    const textOf = (index: number) => `the state at ${index}`
+    bench.save(snapshotMeta(1), { data: textOf(1), 'parts/1': textOf(1) })
+    const held: SnapshotReader[] = []
+    let [next, committed, isSaving] = [2, 1, false]
+
+    const save = () => {
+      const index = next++
+      isSaving = true
+      bench.storage.create(null, (created, writer) => {
+        assert.ok(created.ok)
+        for (const name of ['data', 'parts/1']) {
+          bench.disk.disk.mkdir(`${writer!.path}/parts`)
+          bench.disk.put(`${writer!.path}/${name}`, Buffer.from(textOf(index)))
+          writer!.addFile(name)
+        }
+        bench.storage.commit(writer!, snapshotMeta(index), (status) => {
+          assert.is(status.toString(), 'OK')
+          committed = index
+          isSaving = false
+        })
+      })
+    }
+    const open = () => {
+      const since = committed
+      bench.storage.open((status, reader) => {
+        assert.ok(status.ok)
+        assert.ok(reader!.meta.lastIncluded.index >= since, 'an older one than was committed')
+        held.push(reader!)
+        opened++
+      })
+    }
+    const readAndClose = () => {
+      const [reader] = held.splice(random.below(held.length), 1) as [SnapshotReader]
+      const { index } = reader.meta.lastIncluded
+      assert.equal(reader.files(), ['data', 'parts/1'])
+      for (const name of reader.files()) assert.is(bench.disk.bytesOf(`${reader.path}/${name}`).toString(), textOf(index))
+      if (index < committed) outlived++
+      reader.close()
+    }
+
+    for (let step = 0; step < 600; step++) {
+      const deed = random.below(12)
+      if (deed === 0 && !isSaving) save()
+      else if (deed === 1 && held.length < 4) open()
+      else if (deed === 2 && held.length > 0) readAndClose()
+      else bench.executor.runOne()
+    }
+    bench.executor.run()
+    while (held.length > 0) readAndClose()
+    bench.executor.run()
+    assert.ok(committed > 5, `${committed} saves`)
+    assert.equal(bench.names, [nameOf(committed)], 'what is old and read by nobody is gone')
+  }
+  assert.ok(opened > 200 && outlived > 50, `${opened} opened, ${outlived} outlived`)
 })
 
 test.run()
