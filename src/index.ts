@@ -2,6 +2,21 @@
  * The library: braft's parts by braft's names. The engine (Node and what it is made of) reaches the world only through an
  * Environment and its storages; production's are here too, so that a program can host groups of its own.
  */
+export {
+  type KvBytes,
+  KvClient,
+  KvClientError,
+  type KvClientOptions,
+  type KvConsistency,
+  type KvExpectation,
+  type KvItem,
+  type KvListOptions,
+  type KvReadOptions,
+  OutcomeUnknownError,
+  type ReachStage,
+  RefusedError,
+  UnreachableError,
+} from './machines/kv/client.js'
 export { type BootstrapOptions, bootstrap } from './raft/bootstrap.js'
 export { Closure, ClosureGuard, closure, type Done, SynchronizedClosure } from './raft/closure.js'
 export { Configuration, ConfigurationEntry } from './raft/configuration.js'

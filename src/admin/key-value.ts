@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { type Consistency, KvClient, KvClientError, type KvItem, UnreachableError } from '../machines/kv/client.js'
+import { KvClient, KvClientError, type KvConsistency, type KvItem, UnreachableError } from '../machines/kv/client.js'
 import type { Connection } from '../terminal/connection.js'
 import { CliError, isErrorCode } from '../terminal/errors.js'
 import { beyondBraft, brpcAddress, isBrpcRefusal } from './engines/braft-limits.js'
@@ -16,7 +16,7 @@ export interface KeyValue {
 }
 
 export interface GetOptions {
-  readonly read: Consistency
+  readonly read: KvConsistency
   readonly revision?: number
 }
 
@@ -31,7 +31,7 @@ export interface ListQuery {
   readonly limit: number
   readonly keysOnly: boolean
   readonly after?: string
-  readonly read: Consistency
+  readonly read: KvConsistency
 }
 
 export interface ListAnswer {

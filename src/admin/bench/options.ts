@@ -1,4 +1,4 @@
-import type { Consistency } from '../../machines/kv/client.js'
+import type { KvConsistency } from '../../machines/kv/client.js'
 import { CliError } from '../../terminal/errors.js'
 
 export type Workload = 'put' | 'get' | 'mixed' | 'fill'
@@ -21,7 +21,7 @@ export interface BenchOptions {
   readonly keyBytes: number
   readonly valueBytes: number
   readonly distribution: Distribution
-  readonly read: Consistency
+  readonly read: KvConsistency
   /** Of all operations, from 0 to 1; of `mixed` alone. */
   readonly readShare: number
   /** Not measured, before what is. */

@@ -11,6 +11,7 @@ import { Kv, SessionKey } from './grpc-service.js'
 import { callMetadata, failureOfError, openChannel, whenConnected } from './leader-calls.js'
 import type { SessionStamp } from './sessions.js'
 
+/** Whom a KvClient asks, and for how long. */
 export interface KvClientOptions {
   /** `host:port` of members; any one is enough. */
   readonly endpoints: readonly string[]

@@ -1,5 +1,6 @@
 import type { Applied, KvFailure } from './failure.js'
 
+/** How far a call to a member came: the name, the connection, the protocol. */
 export type ReachStage = 'dns' | 'tcp' | 'grpc'
 
 /** A key-value call that failed. `code` is one of docs/errors.md. */
@@ -14,10 +15,12 @@ export class KvClientError extends Error {
     super(message)
   }
 
+  /** Whether the call was applied: yes, no, unknown. */
   get applied(): Applied {
     return this.detail.applied
   }
 
+  /** `host:port` of who leads, where the member that refused knew it. */
   get leaderHint(): string | null {
     return this.detail.leaderHint || null
   }

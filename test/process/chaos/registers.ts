@@ -7,7 +7,7 @@ import {
   type RegisterAnswer,
   type RegisterCall,
 } from '../../../src/admin/linearizability/register-model.js'
-import { type Expectation, type KvClient, KvClientError, type KvItem } from '../../../src/machines/kv/client.js'
+import { type KvClient, KvClientError, type KvExpectation, type KvItem } from '../../../src/machines/kv/client.js'
 import type { SimRandom } from '../../../src/testing/sim-random.js'
 import type { ChaosCounts } from './counts.js'
 
@@ -134,7 +134,7 @@ async function ask(client: KvClient, key: Buffer, call: RegisterCall): Promise<T
   }
 }
 
-function expectationOf(expected: CasExpected): Expectation {
+function expectationOf(expected: CasExpected): KvExpectation {
   if ('value' in expected) return { value: Buffer.from(expected.value) }
   return 'revision' in expected ? { modRevision: expected.revision } : expected
 }

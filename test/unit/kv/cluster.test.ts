@@ -1,4 +1,7 @@
+import { execFile } from 'node:child_process'
 import net from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
@@ -23,6 +26,7 @@ import { applyNext, FakeNode, NOT_LEADER, newMachine, peer, STEPPED_DOWN } from 
 
 // Members whose log is a shared machine: gRPC, forwarding and the client are the real ones, over loopback.
 
+const EXAMPLE = fileURLToPath(new URL('../../../examples/key-value.js', import.meta.url))
 const CLUSTER = 'ab'.repeat(16)
 const b = (text: string) => Buffer.from(text)
 
@@ -271,6 +275,33 @@ test('a stale read needs no leader', async () => {
   await kv.put(b('a'), b('1'))
   all[0]?.node.follow(PeerId.EMPTY)
   assert.is(String((await kv.get(b('a'), { consistency: 'stale' })).item?.value), '1')
+})
+
+test('keys and values may be text or bytes of any kind', async () => {
+  const { all } = await cluster(1)
+  const kv = client({ endpoints: [all[0]!.address] })
+  const slice = new Uint8Array([0, 195, 188, 0]).subarray(1, 3)
+  await kv.put('k/ü', slice)
+  assert.is(String((await kv.get(Uint8Array.from(b('k/ü')))).item?.value), 'ü')
+  assert.is((await kv.cas('k/ü', { value: 'ü' }, 'u')).swapped, true)
+  await kv.put('k/v', '')
+  const { items } = await kv.list('k/', { after: 'k/ü' })
+  assert.is(items.length, 0, 'v comes before ü')
+  assert.is((await kv.list('k/', { after: 'k/v' })).items.length, 1)
+  assert.is((await kv.del('k/v')).deleted, 1)
+  assert.is((await kv.delPrefix('k/')).deleted, 1)
+})
+
+test('the example adds in several processes at once, and no increment is lost', async () => {
+  const { all } = await cluster(2)
+  const dead = '127.0.0.1:1'
+  const run = async (endpoints: readonly string[]) => {
+    const { stdout } = await promisify(execFile)(process.execPath, [EXAMPLE, endpoints.join(), 'sum', '20'], { timeout: 30_000 })
+    return Number(stdout)
+  }
+  const sums = await Promise.all([run([dead, all[1]!.address]), run([all[0]!.address, dead])])
+  assert.is(Math.max(...sums), 40)
+  assert.is(String((await client({ endpoints: [all[0]!.address] }).get('sum')).item?.value), '40')
 })
 
 test.run()
