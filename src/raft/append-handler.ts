@@ -17,6 +17,8 @@ const CONFLICT_SCAN_MAX = 4096
 export class AppendHandler {
   /** What came before what it follows. */
   readonly cache: AppendCache
+  /** To the last request without entries. */
+  private said: AppendEntriesResponse | null = null
 
   constructor(private readonly node: NodeImpl) {
     this.cache = new AppendCache(node, node.options.appendCacheSize ?? 0, (request, answer) => this.handle(request, answer, 'cache'))
@@ -70,6 +72,7 @@ export class AppendHandler {
     const { node } = this
     const { term } = request
     node.ballotBox.setLastCommitted(minIndex(request.committedIndex, request.prevLogIndex))
+    if (node.meta.isDurable && node.meta.term === term) return answer(Status.OK, this.heldSo(node.log.lastIndex))
     node.meta.whenDurable((status) => {
       if (!status.ok) return answer(status)
       if (node.meta.term !== term) return this.reject(answer, node.log.lastIndex)
@@ -107,6 +110,23 @@ export class AppendHandler {
       if (!status.ok) return answer(status)
       answer(Status.OK, this.response({ success: false, lastLogIndex }))
     })
+  }
+
+  /** The last one, where it says the same: to thousands of idle groups it is said all day. */
+  private heldSo(lastLogIndex: LogIndex): AppendEntriesResponse {
+    const { meta, readOnly, space, isRebuilding, precedence } = this.node
+    const { said } = this
+    const isSame =
+      said !== null &&
+      said.lastLogIndex === lastLogIndex &&
+      said.term === meta.term &&
+      said.readonly === readOnly.isOn &&
+      said.short === space.isShort &&
+      said.rebuilding === isRebuilding &&
+      (said.priority ?? DEFAULT_PRIORITY) === precedence.own
+    if (isSame) return said
+    this.said = this.response({ success: true, lastLogIndex })
+    return this.said
   }
 
   private response(fields: Pick<AppendEntriesResponse, 'success' | 'lastLogIndex'>): AppendEntriesResponse {

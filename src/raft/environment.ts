@@ -3,6 +3,7 @@ import type { ElectionGate } from './election-gate.js'
 import type { Status } from './errors.js'
 import type { RaftEvent } from './events.js'
 import type { FailpointName } from './failpoints.js'
+import type { Heartbeats } from './heartbeats.js'
 import type { AppendEntriesRequest, AppendEntriesResponse, PeerCalls, PeerMethod } from './messages.js'
 import type { PeerId } from './peer-id.js'
 
@@ -24,6 +25,8 @@ export interface Environment {
   readonly failpoints: Failpoints
   /** Shared by the nodes of a process; without it, each holds its elections at once. */
   readonly elections?: ElectionGate
+  /** Shared by the nodes of a process; without it, each has a timer of its own. */
+  readonly heartbeats?: Heartbeats
 }
 
 /** Something that will be run once. */

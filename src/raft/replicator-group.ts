@@ -1,5 +1,6 @@
 import type { ConfigurationEntry } from './configuration.js'
 import type { Timer } from './environment.js'
+import { Heartbeats } from './heartbeats.js'
 import type { NodeImpl } from './node-impl.js'
 import type { PeerStatus } from './node-status.js'
 import type { PeerId } from './peer-id.js'
@@ -32,7 +33,11 @@ export class ReplicatorGroup {
   private readonly retired = new Map<string, Retired>()
   private heartbeatTimer: Timer | null = null
 
-  constructor(private readonly node: NodeImpl) {}
+  private readonly beats: Heartbeats
+
+  constructor(private readonly node: NodeImpl) {
+    this.beats = node.env.heartbeats ?? new Heartbeats(node.env.clock)
+  }
 
   /** One for each peer that is replicated to. */
   get all(): Iterable<Replicator> {
@@ -147,19 +152,16 @@ export class ReplicatorGroup {
     this.scheduleHeartbeat()
   }
 
-  /** At whole multiples of the interval: those of all groups in a process fall together and may travel together. */
   private scheduleHeartbeat(): void {
-    const { env, heartbeatMs } = this.node
     this.heartbeatTimer?.cancel()
-    const delayMs = heartbeatMs - (env.clock.now() % heartbeatMs)
-    const soonMs = delayMs > heartbeatMs / 100 ? delayMs : heartbeatMs
-    this.heartbeatTimer = env.clock.schedule(soonMs, this.onHeartbeat, 'heartbeats')
+    this.heartbeatTimer = this.beats.every(this.node.heartbeatMs, this.onHeartbeat)
   }
 
   private readonly onHeartbeat = (): void => {
     this.heartbeat()
+    if (this.replicators.size > 0) return
+    this.heartbeatTimer?.cancel()
     this.heartbeatTimer = null
-    if (this.replicators.size > 0) this.scheduleHeartbeat()
   }
 
   /** How the leader sees each of its peers. */

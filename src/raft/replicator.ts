@@ -1,3 +1,4 @@
+import { emptyRequest, entriesRequest } from './append-request.js'
 import type { AppendStream, Timer } from './environment.js'
 import { assert, ErrorCode, Status } from './errors.js'
 import { HeldLog } from './held-log.js'
@@ -12,7 +13,7 @@ import { DEFAULT_PRIORITY } from './precedence.js'
 import { ReadonlyGate } from './read-only.js'
 import { SnapshotSender } from './snapshot-sender.js'
 import type { SnapshotMeta } from './storage.js'
-import { type LogIndex, maxIndex, minIndex, NO_INDEX, NO_TERM, plus, type Term } from './types.js'
+import { type LogIndex, maxIndex, minIndex, NO_INDEX, plus, type Term } from './types.js'
 import { WitnessGate } from './witness-gate.js'
 
 const REQUEST_BYTES_MAX = 512 * 1024
@@ -72,6 +73,7 @@ export class Replicator {
   private readonly inflight = new InFlight()
   private readonly heartbeats = new Map<number, Beat>()
   private probeSeq = 0
+  private lastEmpty: AppendEntriesRequest | null = null
   private reading = false
   /** The peer answers, but takes no entries: it is not well before it does. */
   private entriesRefused = false
@@ -171,7 +173,8 @@ export class Replicator {
   private beat(prev: LogIndex): number {
     const sentAt = this.node.env.clock.now()
     this.node.lease.noteTime(sentAt)
-    const seq = this.send(prev, null)
+    this.lastEmpty = emptyRequest(this.node, this, prev, this.lastEmpty)
+    const seq = this.send(this.lastEmpty)
     const known = this.node.log.knows(prev) ? prev : NO_INDEX
     const committed = minIndex(known, this.node.ballotBox.lastCommittedIndex)
     this.heartbeats.set(seq, { sentAt, round: this.node.reads.currentRound, committed })
@@ -266,28 +269,16 @@ export class Replicator {
     if (batch instanceof Status) return this.fail(batch, this.node.electionTimeoutMs)
     if (!this.openStream()) return
     const sentAt = this.node.env.clock.now()
-    const seq = this.send((batch.firstIndex - 1) as LogIndex, batch)
+    const seq = this.send(entriesRequest(this.node, this, (batch.firstIndex - 1) as LogIndex, batch))
     const { firstIndex: first, lastIndex: last, byteLength: bytes } = batch
     const committed = minIndex(last, this.node.ballotBox.lastCommittedIndex)
     this.inflight.push({ seq, first, last, bytes, sentAt, round: this.node.reads.currentRound, committed })
     this.nextIndex = plus(batch.lastIndex, 1)
   }
 
-  private send(prev: LogIndex, entries: EntryBatch | null): number {
-    const { node } = this
-    const term = prev === NO_INDEX ? NO_TERM : node.log.termAt(prev)
-    const request: AppendEntriesRequest = {
-      groupId: node.groupId,
-      serverId: node.serverId,
-      peerId: this.peerId,
-      term: node.meta.term,
-      prevLogIndex: term === NO_TERM ? NO_INDEX : prev,
-      prevLogTerm: term,
-      committedIndex: node.ballotBox.lastCommittedIndex,
-      entries,
-    }
+  private send(request: AppendEntriesRequest): number {
     const seq = ++this.seq
-    this.stream!.send(seq, !entries && node.precedence.outranks(this) ? { ...request, outranked: true } : request)
+    this.stream!.send(seq, request)
     return seq
   }
 

@@ -1,14 +1,16 @@
 import type { Executor } from '../raft/environment.js'
-import type { Status } from '../raft/errors.js'
+import { Status } from '../raft/errors.js'
 import type { AppendEntriesRequest, AppendEntriesResponse } from '../raft/messages.js'
 import type { PeerId } from '../raft/peer-id.js'
 import type { Faults } from './faults.js'
-import { type Beat, decodeBeatAcks, encodeBeats } from './heartbeat-codec.js'
+import { BEATS_MAX, type Beat, type BeatAck, type BeatAcks, decodeBeatAcks, encodeBeats } from './heartbeat-codec.js'
 import { MetadataKey, type ProcessIdentity } from './identity.js'
 import type { ChannelStream, PeerChannel } from './peer-channel.js'
 
 /** After the peer did not take heartbeats together, each goes alone for this long. */
 const APART_MS = 1000
+/** A roll with more streams that are over, and with more of them than others, begins anew. */
+const OVER_MAX = 64
 
 /** An append stream as far as its heartbeats travel with those of others. */
 export interface BeatingStream {
@@ -29,9 +31,25 @@ interface Waiting {
   readonly request: AppendEntriesRequest
 }
 
+/** A stream in the roll. */
+interface Place {
+  readonly number: number
+  readonly stream: BeatingStream
+  /** What it said last. */
+  request: AppendEntriesRequest
+  /** What it was answered last. */
+  answer: AppendEntriesResponse | null
+  /** The frame that it was in last. */
+  calledIn: number
+}
+
+interface Called extends Waiting {
+  readonly place: Place
+}
+
 interface SentFrame {
   readonly at: number
-  readonly beats: readonly Waiting[]
+  readonly called: readonly Called[]
 }
 
 export interface HeartbeatSenderOptions {
@@ -77,7 +95,7 @@ export class HeartbeatSender {
     }
     this.pending = []
     for (const [channel, beats] of byChannel) {
-      if (beats.length === 1 || this.options.faults.concerns(beats[0]!.stream.to)) alone(beats)
+      if (beats.length === 1 || beats.length > BEATS_MAX || this.options.faults.concerns(beats[0]!.stream.to)) alone(beats)
       else this.linkTo(channel).send(beats)
     }
   }
@@ -89,11 +107,17 @@ export class HeartbeatSender {
   }
 }
 
-/** The stream of frames to one process. */
+/**
+ * The stream of frames to one process, and the roll of those that beat on it (heartbeat-codec.ts): who says what it said before is
+ * not named, and is answered by what it was answered before.
+ */
 class Link {
   private stream: ChannelStream | null = null
   private seq = 0
   private readonly sent = new Map<number, SentFrame>()
+  private roll: Place[] = []
+  private readonly places = new Map<BeatingStream, Place>()
+  private overCount = 0
   private apartUntil = Number.NEGATIVE_INFINITY
 
   constructor(
@@ -107,12 +131,64 @@ class Link {
     if (oldest && now - oldest.at > this.options.patienceMs) this.giveUp()
     if (now < this.apartUntil) return alone(beats)
     const stream = (this.stream ??= this.open())
-    const frame = encodeBeats(++this.seq, beats.map(beatOf))
-    this.sent.set(this.seq, { at: now, beats })
-    stream.send(frame, null)
+    const fresh = this.roll.length + beats.length > BEATS_MAX || (this.overCount > OVER_MAX && 2 * this.overCount > this.roll.length)
+    if (fresh) this.beginRoll()
+    const { called, changed, twice } = this.call(++this.seq, beats)
+    const silent = this.silentIn(this.seq)
+    // Few of many: each is named, rather than the others.
+    const others = called.length > changed.length && silent.length <= called.length
+    const named = others ? changed : called
+    stream.send(encodeBeats({ seq: this.seq, fresh, beats: named.map(beatOf), others, silent: others ? silent : [] }), null)
+    this.sent.set(this.seq, { at: now, called })
+    alone(twice)
+  }
+
+  private call(seq: number, beats: readonly Waiting[]) {
+    const called: Called[] = []
+    const changed: Called[] = []
+    const twice: Waiting[] = []
+    for (const { stream, seq: number, request } of beats) {
+      const known = this.places.get(stream)
+      if (known?.calledIn === seq) {
+        twice.push({ stream, seq: number, request })
+        continue
+      }
+      const place = known ?? this.enter(stream, request)
+      const one = { stream, seq: number, request, place }
+      if (!known || !isSame(place.request, request)) changed.push(one)
+      place.request = request
+      place.calledIn = seq
+      called.push(one)
+    }
+    return { called, changed, twice }
+  }
+
+  private enter(stream: BeatingStream, request: AppendEntriesRequest): Place {
+    const place = { number: this.roll.length, stream, request, answer: null, calledIn: 0 }
+    this.roll.push(place)
+    this.places.set(stream, place)
+    return place
+  }
+
+  private silentIn(seq: number): number[] {
+    const silent: number[] = []
+    this.overCount = 0
+    for (const { number, stream, calledIn } of this.roll) {
+      if (calledIn === seq) continue
+      silent.push(number)
+      if (stream.isOver) this.overCount++
+    }
+    return silent
+  }
+
+  private beginRoll(): void {
+    this.roll = []
+    this.places.clear()
+    this.overCount = 0
   }
 
   private open(): ChannelStream {
+    this.beginRoll()
     const headers = { ...this.options.identity.peerMetadata(null), [MetadataKey.heartbeats]: '1' }
     const stream: ChannelStream = this.channel.openAppend(headers, {
       opened: () => {},
@@ -130,7 +206,7 @@ class Link {
     this.stream = null
     this.apartUntil = performance.now() + APART_MS
     this.options.executor.post(() => {
-      for (const { beats } of frames) alone(beats)
+      for (const { called } of frames) alone(called)
     }, 'heartbeats')
   }
 
@@ -139,22 +215,44 @@ class Link {
     const frame = answer && this.sent.get(answer.seq)
     if (!answer || !frame) return this.giveUp()
     this.sent.delete(answer.seq)
-    this.options.executor.post(() => {
-      const missing = new Set(frame.beats)
-      for (const { position, status, response } of answer.acks) {
-        const beat = frame.beats[position]
-        if (!beat || !missing.delete(beat)) continue
-        if (!beat.stream.isOver) beat.stream.answered(beat.seq, status, response)
-      }
-      alone(missing)
-    }, 'heartbeat answers')
+    this.options.executor.post(() => alone(deliver(answer, frame.called)), 'heartbeat answers')
   }
 }
 
-function beatOf({ stream, seq, request }: Waiting): Beat {
+/** Gives each its answer; those that have none. */
+function deliver({ acks, others, unanswered }: BeatAcks, called: readonly Called[]): readonly Called[] {
+  const named = new Map<number, BeatAck | null>()
+  for (const ack of acks) named.set(ack.place, ack)
+  for (const place of unanswered) named.set(place, null)
+  const missing: Called[] = []
+  for (const one of called) {
+    const { stream, seq, place } = one
+    const ack = named.size === 0 ? undefined : named.get(place.number)
+    if (ack) {
+      place.answer = ack.response ?? place.answer
+      if (!stream.isOver) stream.answered(seq, ack.status, ack.response)
+    } else if (ack === undefined && others && place.answer) {
+      if (!stream.isOver) stream.answered(seq, Status.OK, place.answer)
+    } else missing.push(one)
+  }
+  return missing
+}
+
+function beatOf({ stream, request }: Waiting): Beat {
   const { term, prevLogTerm, prevLogIndex, committedIndex, outranked } = request
-  const beat = { stream: stream.id, seq, term, prevLogTerm, prevLogIndex, committedIndex }
+  const beat = { stream: stream.id, term, prevLogTerm, prevLogIndex, committedIndex }
   return outranked ? { ...beat, outranked } : beat
+}
+
+function isSame(a: AppendEntriesRequest, b: AppendEntriesRequest): boolean {
+  if (a === b) return true
+  return (
+    a.term === b.term &&
+    a.prevLogTerm === b.prevLogTerm &&
+    a.prevLogIndex === b.prevLogIndex &&
+    a.committedIndex === b.committedIndex &&
+    (a.outranked ?? false) === (b.outranked ?? false)
+  )
 }
 
 function alone(beats: Iterable<Waiting>): void {

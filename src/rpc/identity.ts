@@ -13,7 +13,7 @@ export const MetadataKey = {
   from: 'raftctl-from',
   to: 'raftctl-to',
   stream: 'raftctl-stream',
-  heartbeats: 'raftctl-heartbeats',
+  heartbeats: 'raftctl-heartbeat-roll',
   errno: 'raftctl-errno',
 } as const
 

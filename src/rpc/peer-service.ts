@@ -254,9 +254,12 @@ class Receiver implements AppendReceiver, BeatTarget {
     executor.post(() => this.handle(request, acknowledge), 'append frame')
   }
 
-  beat({ term, prevLogTerm, prevLogIndex, committedIndex, outranked }: Beat, answer: Answer<AppendEntriesResponse>): boolean {
+  get isOver(): boolean {
+    return this.over
+  }
+
+  requestOf({ term, prevLogTerm, prevLogIndex, committedIndex, outranked }: Beat): AppendEntriesRequest {
     const { groupId, from, to } = this.route
-    if (this.over || this.options.faults.concerns(from)) return false
     const request: AppendEntriesRequest = {
       groupId,
       serverId: from,
@@ -267,7 +270,12 @@ class Receiver implements AppendReceiver, BeatTarget {
       committedIndex: logIndex(committedIndex),
       entries: null,
     }
-    this.handle(outranked ? { ...request, outranked } : request, answer)
+    return outranked ? { ...request, outranked } : request
+  }
+
+  beat(request: AppendEntriesRequest, answer: Answer<AppendEntriesResponse>): boolean {
+    if (this.over || this.options.faults.concerns(this.route.from)) return false
+    this.handle(request, answer)
     return true
   }
 

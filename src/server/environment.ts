@@ -1,6 +1,7 @@
 import { ElectionGate } from '../raft/election-gate.js'
 import type { Checksum, Environment, Observer, Transport } from '../raft/environment.js'
 import { NO_FAILPOINTS } from '../raft/failpoints.js'
+import { Heartbeats } from '../raft/heartbeats.js'
 import type { Faults } from '../rpc/faults.js'
 import { checksum } from '../storage/checksum.js'
 import { ProductionClock } from './clock.js'
@@ -23,8 +24,9 @@ export function productionEnvironment(parts: {
   checksum?: Checksum
 }): ProductionEnvironment {
   const { executor, faults } = parts
+  const clock = faults?.enabled ? new SkewedClock(executor, faults) : new ProductionClock(executor)
   return {
-    clock: faults?.enabled ? new SkewedClock(executor, faults) : new ProductionClock(executor),
+    clock,
     executor,
     random: new ProductionRandom(),
     transport: parts.transport,
@@ -32,5 +34,6 @@ export function productionEnvironment(parts: {
     observer: parts.observer,
     failpoints: NO_FAILPOINTS,
     elections: new ElectionGate(executor),
+    heartbeats: new Heartbeats(clock),
   }
 }

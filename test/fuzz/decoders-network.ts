@@ -239,20 +239,22 @@ function expectCounts(path: string, value: unknown): void {
     for (const [key, below] of Object.entries(value)) expectCounts(`${path}.${key}`, below)
 }
 
-const BEAT = { stream: 3, seq: 2 ** 33, term: 7, prevLogTerm: 6, prevLogIndex: 2 ** 40, committedIndex: 12 }
+const BEAT = { stream: 3, term: 7, prevLogTerm: 6, prevLogIndex: 2 ** 40, committedIndex: 12 }
 
 const heartbeats: Decoder = {
   name: 'heartbeats',
   covers: ['src/rpc/heartbeat-codec.ts decodeBeats'],
   samples: () =>
-    [[], [BEAT], [BEAT, { ...BEAT, stream: 4, prevLogIndex: 0, outranked: true }]].map((beats) =>
-      encodeBeats(9, beats).subarray(GRPC_PREFIX_BYTES),
-    ),
+    [
+      { seq: 1, fresh: true, beats: [], others: false, silent: [] },
+      { seq: 2 ** 33, fresh: false, beats: [BEAT], others: true, silent: [0, 300] },
+      { seq: 3, fresh: false, beats: [BEAT, { ...BEAT, stream: 4, prevLogIndex: 0, outranked: true }], others: false, silent: [] },
+    ].map((frame) => encodeBeats(frame).subarray(GRPC_PREFIX_BYTES)),
   run: (bytes) => {
     const value = decodeBeats(bytes)
     if (!value) return { refused: 'null' }
-    for (const beat of value.beats) expectCounts('beat', beat)
-    return { value, encode: () => encodeBeats(value.seq, value.beats).subarray(GRPC_PREFIX_BYTES) }
+    expectCounts('frame', value)
+    return { value, encode: () => encodeBeats(value).subarray(GRPC_PREFIX_BYTES) }
   },
 }
 
@@ -260,17 +262,23 @@ const heartbeatAcks: Decoder = {
   name: 'heartbeat-acks',
   covers: ['src/rpc/heartbeat-codec.ts decodeBeatAcks'],
   samples: () => [
-    encodeBeatAcks(9, []),
-    encodeBeatAcks(10, [
-      { position: 0, status: Status.OK, response: ACKNOWLEDGED },
-      { position: 5, status: Status.error(1008, 'no entry there') },
-    ]),
+    encodeBeatAcks({ seq: 9, acks: [], others: true, unanswered: [] }),
+    encodeBeatAcks({
+      seq: 10,
+      acks: [
+        { place: 0, status: Status.OK, response: ACKNOWLEDGED },
+        { place: 5, status: Status.error(1008, 'no entry there') },
+      ],
+      others: false,
+      unanswered: [1, 2000],
+    }),
   ],
   run: (bytes) => {
     const value = decodeBeatAcks(bytes)
     if (!value) return { refused: 'null' }
+    expectCounts('unanswered', value.unanswered)
     for (const { response } of value.acks) expectCounts('ack', response ?? {})
-    return { value, encode: () => encodeBeatAcks(value.seq, value.acks) }
+    return { value, encode: () => encodeBeatAcks(value) }
   },
 }
 

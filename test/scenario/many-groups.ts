@@ -4,6 +4,7 @@ import { ElectionGate } from '../../src/raft/election-gate.js'
 import type { Environment } from '../../src/raft/environment.js'
 import { Status } from '../../src/raft/errors.js'
 import type { RaftEvent } from '../../src/raft/events.js'
+import { Heartbeats } from '../../src/raft/heartbeats.js'
 import { Node } from '../../src/raft/node.js'
 import { PeerId } from '../../src/raft/peer-id.js'
 import { type Iterator, StateMachine } from '../../src/raft/raft.js'
@@ -129,16 +130,17 @@ export class ManyGroups {
     this.processes.push(process)
     const transport = this.network.transportOf(process)
     const elections = new ElectionGate(process.executor)
+    const heartbeats = new Heartbeats(process.clock)
     const runs = this.conditions.runs ?? (() => true)
     for (let group = 0; group < this.groups; group++)
-      if (runs(id - 1, group)) this.startNode(`g${group}`, peer, process, { random, transport, elections })
+      if (runs(id - 1, group)) this.startNode(`g${group}`, peer, process, { random, transport, elections, heartbeats })
   }
 
   private startNode(
     group: string,
     peer: PeerId,
     process: SimProcess,
-    parts: Pick<Environment, 'random' | 'transport' | 'elections'>,
+    parts: Pick<Environment, 'random' | 'transport' | 'elections' | 'heartbeats'>,
   ): void {
     const disk = this.disks.get(`${group} ${peer.key}`) ?? new Kept()
     this.disks.set(`${group} ${peer.key}`, disk)
@@ -149,6 +151,7 @@ export class ManyGroups {
       executor,
       transport: parts.transport,
       elections: parts.elections!,
+      heartbeats: parts.heartbeats!,
       random: parts.random.fork(group),
       checksum,
       observer: { event: (event) => this.events.push({ at: this.scheduler.now, event }) },

@@ -6,6 +6,7 @@ import type { Answer, AppendEntriesRequest, AppendEntriesResponse } from '../../
 import type { PeerId } from '../../../src/raft/peer-id.js'
 import { logIndex } from '../../../src/raft/types.js'
 import { MetadataKey } from '../../../src/rpc/identity.js'
+import type { FrameReply } from '../../../src/rpc/peer-service.js'
 import {
   ACCEPTED,
   answersHello,
@@ -26,10 +27,15 @@ const PATIENCE_MS = 60_000
 const GROUPS = ['a', 'b', 'c']
 
 /** A process with three groups, each of which one of the other leads; counts what travels. */
-async function pair(handle: (request: AppendEntriesRequest, answer: Answer<AppendEntriesResponse>) => void) {
+async function pair(
+  handle: (request: AppendEntriesRequest, answer: Answer<AppendEntriesResponse>) => void,
+  groups: readonly string[] = GROUPS,
+) {
   const peer = await startPeer({ handleAppendEntries: handle })
-  for (const group of GROUPS) peer.addGroup(group)
+  for (const group of groups) peer.addGroup(group)
   const frames = { together: 0, alone: 0, opened: 0 }
+  /** Of the last frame of many heartbeats, and of the answer to it. */
+  const bytes = { asked: 0, answered: 0 }
   const openAppend = peer.service.openAppend.bind(peer.service)
   const refuse = { heartbeats: false }
   peer.service.openAppend = (fields, sink) => {
@@ -40,9 +46,15 @@ async function pair(handle: (request: AppendEntriesRequest, answer: Answer<Appen
     if (opened instanceof Status) return opened
     const { receiver } = opened
     const counted = {
-      frame: (...frame: Parameters<typeof receiver.frame>) => {
+      frame: (frame: Buffer, reply: FrameReply) => {
         frames[kind]++
-        receiver.frame(...frame)
+        if (kind === 'alone') return receiver.frame(frame, reply)
+        bytes.asked = frame.length
+        const acknowledge = (ack: Buffer) => {
+          bytes.answered = ack.length
+          reply.acknowledge(ack)
+        }
+        receiver.frame(frame, { acknowledge, drop: () => reply.drop() })
       },
       closed: () => receiver.closed(),
     }
@@ -50,12 +62,12 @@ async function pair(handle: (request: AppendEntriesRequest, answer: Answer<Appen
   }
   // Nothing here is about time.
   const client = startClient(CLUSTER, PATIENCE_MS, undefined, PATIENCE_MS)
-  const streams = GROUPS.map((group) => ({ group, ...openStream(client, peer.peerId, group) }))
+  const streams = groups.map((group) => ({ group, ...openStream(client, peer.peerId, group) }))
   // The streams are open, and everything from here on is counted.
   for (const { stream, group } of streams) stream.send(1, { ...frame(peer.peerId, client.self, 1, 'x'), groupId: group })
   for (const { answered } of streams) await answered(1)
   frames.alone = 0
-  return { peer, client, streams, frames, refuse }
+  return { peer, client, streams, frames, bytes, refuse }
 }
 
 function beat(to: PeerId, from: PeerId, groupId: string, index: number): AppendEntriesRequest {
@@ -162,6 +174,107 @@ overEach(test, 'two processes have one connection, however many groups they shar
   }
   assert.ok((await callHello(client, peer.peerId)).status.ok)
   assert.is(connections, 1)
+})
+
+/** Numbers in the two messages besides their own: there are at most so many bytes where nobody is named. */
+const NOBODY_BYTES = 8
+
+overEach(test, 'who says what it said before is not named, and neither is who is answered the same', async () => {
+  const heard: AppendEntriesRequest[] = []
+  const last = { b: 109 }
+  const { peer, client, streams, frames, bytes } = await pair((request, answer) => {
+    if (!request.entries) heard.push(request)
+    answer(Status.OK, { ...ACCEPTED, lastLogIndex: logIndex(request.groupId === 'b' ? last.b : 100) })
+  })
+  const say = async (round: number, index: (group: string) => number) => {
+    heard.length = 0
+    const sent = streams.map(({ group }) => beat(peer.peerId, client.self, group, index(group)))
+    for (const [at, { stream }] of streams.entries()) stream.send(10 * round + at, sent[at]!)
+    const answers = await Promise.all(streams.map(async ({ answered }) => (await answered(1 + round))[round]!))
+    assert.equal(
+      heard.toSorted((one, other) => one.groupId.localeCompare(other.groupId)),
+      sent,
+    )
+    assert.equal(
+      answers.map(({ seq }) => seq),
+      [10 * round, 10 * round + 1, 10 * round + 2],
+    )
+    return answers.map(({ response }) => response!.lastLogIndex as number)
+  }
+  assert.equal(await say(1, () => 9), [100, 109, 100])
+  assert.ok(bytes.asked > NOBODY_BYTES && bytes.answered > NOBODY_BYTES)
+  assert.equal(await say(2, () => 9), [100, 109, 100])
+  assert.ok(bytes.asked <= NOBODY_BYTES && bytes.answered <= NOBODY_BYTES, `${bytes.asked} and ${bytes.answered} bytes`)
+
+  last.b = 110
+  assert.equal(await say(3, (group) => (group === 'c' ? 12 : 9)), [100, 110, 100])
+  assert.ok(bytes.asked > NOBODY_BYTES && bytes.answered > NOBODY_BYTES)
+  assert.equal(await say(4, (group) => (group === 'c' ? 12 : 9)), [100, 110, 100])
+  assert.ok(bytes.asked <= NOBODY_BYTES && bytes.answered <= NOBODY_BYTES)
+  assert.equal(frames, { together: 4, alone: 0, opened: 1 })
+})
+
+overEach(test, 'a group that does not beat with the others is not taken to, and is there again when it does', async () => {
+  const heard: string[] = []
+  const { peer, client, streams, frames } = await pair((request, answer) => {
+    if (!request.entries) heard.push(request.groupId)
+    answer(Status.OK, ACCEPTED)
+  })
+  const [a, b, c] = streams as [(typeof streams)[0], (typeof streams)[0], (typeof streams)[0]]
+  const say = async (round: number, who: typeof streams) => {
+    for (const { stream, group } of who) stream.send(10 * round, beat(peer.peerId, client.self, group, 9))
+    for (const { answered } of who)
+      while ((await answered(1)).at(-1)!.seq !== 10 * round) await new Promise((resolve) => setImmediate(resolve))
+    return heard.splice(0).sort()
+  }
+  assert.equal(await say(1, [a, b, c]), ['a', 'b', 'c'])
+  assert.equal(await say(2, [a, c]), ['a', 'c'])
+  assert.equal(await say(3, [a, b, c]), ['a', 'b', 'c'])
+  c.stream.close()
+  assert.equal(await say(4, [a, b]), ['a', 'b'])
+  assert.equal(frames, { together: 4, alone: 0, opened: 1 })
+})
+
+overEach(test, 'two heartbeats of one stream in one turn have an answer each', async () => {
+  const { peer, client, streams, frames } = await pair((_request, answer) => answer(Status.OK, ACCEPTED))
+  for (const seq of [7, 8]) for (const { stream, group } of streams) stream.send(seq, beat(peer.peerId, client.self, group, 9))
+  for (const { answered } of streams) assert.equal((await answered(3)).map(({ seq }) => seq).sort(), [1, 7, 8])
+  assert.equal(frames, { together: 1, alone: 3, opened: 1 })
+})
+
+overEach(test, 'an answer that comes late is not taken for that to a later heartbeat', async () => {
+  const late: Answer<AppendEntriesResponse>[] = []
+  let beats = 0
+  const { peer, client, streams } = await pair((request, answer) => {
+    if (request.entries || request.groupId !== 'b') return answer(Status.OK, ACCEPTED)
+    // Both of the first, together and by itself, are kept; so is the second one, while the first is answered.
+    if (++beats <= 3) late.push(answer)
+    else answer(Status.OK, { ...ACCEPTED, lastLogIndex: logIndex(8) })
+    if (beats === 3) late[0]!(Status.OK, { ...ACCEPTED, lastLogIndex: logIndex(7) })
+  })
+  for (const { stream, group } of streams) stream.send(7, beat(peer.peerId, client.self, group, 9))
+  await streams[0]!.answered(2)
+  while (beats < 2) await new Promise((resolve) => setImmediate(resolve))
+  for (const { stream, group } of streams) stream.send(8, beat(peer.peerId, client.self, group, 9))
+  const answers = await streams[1]!.answered(2)
+  assert.equal([answers[1]!.seq, answers[1]!.response!.lastLogIndex], [8, 8], 'asked again by itself')
+})
+
+overEach(test, 'streams that are over are forgotten, however many came and went', async () => {
+  const groups = Array.from({ length: 200 }, (_, at) => `g${at}`)
+  const { peer, client, streams, bytes, frames } = await pair((_request, answer) => answer(Status.OK, ACCEPTED), groups)
+  const say = async (round: number, who: typeof streams) => {
+    for (const { stream, group } of who) stream.send(1 + round, beat(peer.peerId, client.self, group, 9))
+    for (const { answered } of who) assert.is((await answered(1 + round))[round]!.seq, 1 + round)
+  }
+  await say(1, streams)
+  for (const { stream } of streams.slice(50)) stream.close()
+  const left = streams.slice(0, 50)
+  await say(2, left)
+  await say(3, left)
+  await say(4, left)
+  assert.ok(bytes.asked <= NOBODY_BYTES && bytes.answered <= NOBODY_BYTES, `${bytes.asked} and ${bytes.answered} bytes`)
+  assert.equal(frames, { together: 4, alone: 0, opened: 1 })
 })
 
 overEach(test, 'a stream that is closed while its heartbeat is under way hears nothing of it', async () => {

@@ -1,0 +1,60 @@
+import type { Clock, Timer } from './environment.js'
+
+/** Leaderships that beat at the same interval. */
+class Rhythm {
+  readonly members = new Set<() => void>()
+  private timer: Timer | null = null
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly intervalMs: number,
+  ) {}
+
+  add(beat: () => void): void {
+    this.members.add(beat)
+    if (!this.timer) this.schedule()
+  }
+
+  remove(beat: () => void): void {
+    this.members.delete(beat)
+    if (this.members.size > 0) return
+    this.timer?.cancel()
+    this.timer = null
+  }
+
+  private schedule(): void {
+    const { clock, intervalMs } = this
+    const delayMs = intervalMs - (clock.now() % intervalMs)
+    const soonMs = delayMs > intervalMs / 100 ? delayMs : intervalMs
+    this.timer = clock.schedule(soonMs, this.tick, 'heartbeats')
+  }
+
+  private readonly tick = (): void => {
+    this.timer = null
+    for (const beat of this.members) beat()
+    if (this.members.size > 0 && !this.timer) this.schedule()
+  }
+}
+
+/**
+ * When the leaderships of a process say that they last (Environment.heartbeats): at whole multiples of their interval, all in one
+ * turn, so that what they say to the same process travels together, and by one timer, whatever their number.
+ */
+export class Heartbeats {
+  private readonly rhythms = new Map<number, Rhythm>()
+
+  constructor(private readonly clock: Clock) {}
+
+  /** Runs `beat` now and then, until cancelled; the same `beat` only once at a time. */
+  every(intervalMs: number, beat: () => void): Timer {
+    const rhythm = this.rhythms.get(intervalMs) ?? new Rhythm(this.clock, intervalMs)
+    this.rhythms.set(intervalMs, rhythm)
+    rhythm.add(beat)
+    return {
+      cancel: () => {
+        rhythm.remove(beat)
+        if (rhythm.members.size === 0 && this.rhythms.get(intervalMs) === rhythm) this.rhythms.delete(intervalMs)
+      },
+    }
+  }
+}
