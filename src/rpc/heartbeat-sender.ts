@@ -63,13 +63,16 @@ export interface HeartbeatSenderOptions {
 /**
  * Heartbeats of many groups to one process, in one message.
  *
- * What was sent in one turn of the executor leaves at its end, by itself where it is alone. Each beat keeps its stream, its sequence
+ * What was sent in one turn of the executor leaves at its end, by itself where it is alone, or not the only one of its stream. Each beat keeps its stream, its sequence
  * number and its answer: to the engine nothing differs but the order in which frames of a stream arrive, which no request without
  * entries depends on. A beat that the peer does not answer at once, or that it could not place, goes again on its own stream, which
  * answers it or breaks: none is lost without that.
  */
 export class HeartbeatSender {
   private pending: Waiting[] = []
+  private readonly streams = new Set<BeatingStream>()
+  /** Those of them with several heartbeats, which keep their order. */
+  private readonly repeated = new Set<BeatingStream>()
   private readonly links = new Map<PeerChannel, Link>()
 
   constructor(private readonly options: HeartbeatSenderOptions) {}
@@ -77,6 +80,8 @@ export class HeartbeatSender {
   add(stream: BeatingStream, seq: number, request: AppendEntriesRequest): void {
     if (this.pending.length === 0) this.options.executor.post(() => this.flush(), 'heartbeats')
     this.pending.push({ stream, seq, request })
+    if (this.streams.has(stream)) this.repeated.add(stream)
+    else this.streams.add(stream)
   }
 
   /** The channel is given up. */
@@ -86,14 +91,22 @@ export class HeartbeatSender {
 
   private flush(): void {
     const byChannel = new Map<PeerChannel, Waiting[]>()
+    const inOrder: Waiting[] = []
     for (const one of this.pending) {
       if (one.stream.isOver) continue
+      if (this.repeated.has(one.stream)) {
+        inOrder.push(one)
+        continue
+      }
       const { channel } = one.stream
       const list = byChannel.get(channel)
       if (list) list.push(one)
       else byChannel.set(channel, [one])
     }
     this.pending = []
+    this.streams.clear()
+    this.repeated.clear()
+    alone(inOrder)
     for (const [channel, beats] of byChannel) {
       if (beats.length === 1 || beats.length > BEATS_MAX || this.options.faults.concerns(beats[0]!.stream.to)) alone(beats)
       else this.linkTo(channel).send(beats)
@@ -133,26 +146,20 @@ class Link {
     const stream = (this.stream ??= this.open())
     const fresh = this.roll.length + beats.length > BEATS_MAX || (this.overCount > OVER_MAX && 2 * this.overCount > this.roll.length)
     if (fresh) this.beginRoll()
-    const { called, changed, twice } = this.call(++this.seq, beats)
+    const { called, changed } = this.call(++this.seq, beats)
     const silent = this.silentIn(this.seq)
     // Few of many: each is named, rather than the others.
     const others = called.length > changed.length && silent.length <= called.length
     const named = others ? changed : called
     stream.send(encodeBeats({ seq: this.seq, fresh, beats: named.map(beatOf), others, silent: others ? silent : [] }), null)
     this.sent.set(this.seq, { at: now, called })
-    alone(twice)
   }
 
   private call(seq: number, beats: readonly Waiting[]) {
     const called: Called[] = []
     const changed: Called[] = []
-    const twice: Waiting[] = []
     for (const { stream, seq: number, request } of beats) {
       const known = this.places.get(stream)
-      if (known?.calledIn === seq) {
-        twice.push({ stream, seq: number, request })
-        continue
-      }
       const place = known ?? this.enter(stream, request)
       const one = { stream, seq: number, request, place }
       if (!known || !isSame(place.request, request)) changed.push(one)
@@ -160,7 +167,7 @@ class Link {
       place.calledIn = seq
       called.push(one)
     }
-    return { called, changed, twice }
+    return { called, changed }
   }
 
   private enter(stream: BeatingStream, request: AppendEntriesRequest): Place {

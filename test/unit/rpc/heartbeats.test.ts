@@ -235,10 +235,21 @@ overEach(test, 'a group that does not beat with the others is not taken to, and 
   assert.equal(frames, { together: 4, alone: 0, opened: 1 })
 })
 
-overEach(test, 'two heartbeats of one stream in one turn have an answer each', async () => {
-  const { peer, client, streams, frames } = await pair((_request, answer) => answer(Status.OK, ACCEPTED))
-  for (const seq of [7, 8]) for (const { stream, group } of streams) stream.send(seq, beat(peer.peerId, client.self, group, 9))
-  for (const { answered } of streams) assert.equal((await answered(3)).map(({ seq }) => seq).sort(), [1, 7, 8])
+overEach(test, 'several heartbeats of one stream in one turn keep their order, and have an answer each', async () => {
+  const heard: number[] = []
+  const { peer, client, streams, frames } = await pair((request, answer) => {
+    if (request.groupId === 'a' && !request.entries) heard.push(request.prevLogIndex)
+    answer(Status.OK, ACCEPTED)
+  })
+  const [a, ...others] = streams
+  for (const seq of [7, 8, 9]) a!.stream.send(seq, beat(peer.peerId, client.self, 'a', seq))
+  for (const { stream, group } of others) stream.send(7, beat(peer.peerId, client.self, group, 9))
+  assert.equal(
+    (await a!.answered(4)).map(({ seq }) => seq),
+    [1, 7, 8, 9],
+  )
+  assert.equal(heard, [6, 7, 8])
+  for (const { answered } of others) assert.is((await answered(2))[1]!.seq, 7)
   assert.equal(frames, { together: 1, alone: 3, opened: 1 })
 })
 
