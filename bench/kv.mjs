@@ -1,15 +1,19 @@
 // Durable puts and linearizable reads: etcd against raftctl, one and the same client for both, which is asked for its own limit too.
 //   node bench/kv.mjs --etcd PATH [--work put,get] [--clients 1,16,64,256,1024] [--value-bytes 16] [--size 3] [--reader leader]
 //                     [--seconds 10] [--rounds 5] [--dir .] [--json FILE] [--profile DIR]
-// --reader follower reads at a member that does not lead.
+// --reader follower reads at a member that does not lead. The work "pipeline" is puts: etcd's a call each, raftctl's on one stream with
+// as many in flight.
 import { parseArgs } from 'node:util'
 import { etcdGroup, raftctlGroup } from './lib/groups.mjs'
 import { ceiling, closedLoop, PUT, putMessage, RANGE, rangeMessage } from './lib/kv-load.mjs'
 import { workDirectory } from './lib/members.mjs'
+import { pipelinedPuts } from './lib/pipeline-load.mjs'
 import { Report, ratio } from './lib/report.mjs'
 import { inTurns } from './lib/turns.mjs'
 
 const KEYS = 10_000
+/** Of gRPC, before a message. */
+const PREFIX_BYTES = 5
 const { values } = parseArgs({
   options: {
     etcd: { type: 'string' },
@@ -37,12 +41,15 @@ const keys = Array.from({ length: KEYS }, (_, i) => Buffer.from(`bench/${String(
 
 for (const valueBytes of values['value-bytes'].split(',').map(Number)) {
   const puts = keys.map((key) => [PUT, putMessage(key, Buffer.alloc(valueBytes, 'v'))])
+  const messages = puts.map(([, message]) => message.subarray(PREFIX_BYTES))
   const calls = { put: puts, get: keys.map((key) => [RANGE, rangeMessage(key)]) }
   for (const work of values.work.split(',')) {
     if (work === 'get') for (const group of Object.values(groups)) await fill(group, puts)
     for (const clients of values.clients.split(',').map(Number)) {
-      const next = (i) => calls[work][i % KEYS]
-      const sides = Object.fromEntries(Object.entries(groups).map(([name, group]) => [name, () => measure(group, { work, clients, next })]))
+      const next = (i) => (calls[work] ?? puts)[i % KEYS]
+      const sides = Object.fromEntries(
+        Object.entries(groups).map(([name, group]) => [name, () => measure(group, { work, clients, next, messages })]),
+      )
       const { etcd = {}, raftctl } = await inTurns(sides, {
         rounds,
         onMeasured: (name, { perSecond, p50Ms, p99Ms }) =>
@@ -73,12 +80,15 @@ for (const valueBytes of values['value-bytes'].split(',').map(Number)) {
 report.print(values.json)
 await Promise.all(Object.values(groups).map((group) => group.end()))
 
-async function measure(group, { work, clients, next }) {
+async function measure(group, { work, clients, next, messages }) {
   const leader = await group.leader()
   const address = work === 'get' && values.reader === 'follower' ? group.addresses.find((other) => other !== leader) : leader
   const before = group.cpuMs
   const startedAt = performance.now()
-  const figures = await closedLoop({ address, clients, seconds, next })
+  const figures =
+    work === 'pipeline' && group.name === 'raftctl'
+      ? await pipelinedPuts({ address, inFlight: clients, seconds, puts: messages })
+      : await closedLoop({ address, clients, seconds, next })
   const tookS = (performance.now() - startedAt) / 1000
   // Of the warm-up too: by the rate that was measured.
   return { ...figures, cpuUs: before === null ? null : ((group.cpuMs - before) * 1000) / (figures.perSecond * tookS) }

@@ -13,7 +13,7 @@ const modules = {
   atomic: ['atomic'],
   block: ['block'],
   raftctl: ['peer', 'control'],
-  kv: ['mvcc', 'kv', 'kv_command'],
+  kv: ['mvcc', 'kv', 'kv_command', 'kv_pipeline'],
 }
 const bin = (name) => join(root, 'node_modules/protobufjs-cli/bin', name)
 

@@ -50,6 +50,18 @@ export class LeanGrpc {
     this.send({ id, message, sent: 0 })
   }
 
+  /** A stream of messages each way: answers how to send one, framed. `onMessage` is given each that comes, `onEnd` why it is over. */
+  stream(path, onMessage, onEnd) {
+    const id = this.nextId
+    this.nextId += 2
+    const call = { done: onEnd, parts: null, window: this.streamWindow, onMessage }
+    this.calls.set(id, call)
+    const block = this.headersOf(path)
+    this.push(frameHeader(block.length, Type.HEADERS, END_HEADERS, id))
+    this.push(block)
+    return (message) => this.send({ id, message, sent: 0, goesOn: true })
+  }
+
   close() {
     this.socket.destroy()
   }
@@ -62,7 +74,7 @@ export class LeanGrpc {
       const left = message.length - outgoing.sent
       const room = Math.min(left, FRAME_BYTES_MAX, this.sendWindow, call.window)
       if (room <= 0) return void this.blocked.push(outgoing)
-      this.push(frameHeader(room, Type.DATA, room === left ? END_STREAM : 0, id))
+      this.push(frameHeader(room, Type.DATA, room === left && !outgoing.goesOn ? END_STREAM : 0, id))
       this.push(room === message.length ? message : message.subarray(outgoing.sent, outgoing.sent + room))
       outgoing.sent += room
       this.sendWindow -= room
@@ -121,6 +133,7 @@ export class LeanGrpc {
       this.received += payload.length
       const call = this.calls.get(id)
       if (call) call.parts = call.parts === null ? payload : Buffer.concat([call.parts, payload])
+      if (call?.onMessage) this.messages(call)
       if (flags & END_STREAM) this.end(id)
     } else if (type === Type.HEADERS) {
       if (flags & END_STREAM) this.end(id)
@@ -146,6 +159,18 @@ export class LeanGrpc {
     } else if (type === Type.GOAWAY) {
       this.fail(new Error(`the server goes away (${payload.readUInt32BE(4)})`))
     }
+  }
+
+  /** What is whole of a stream; its window is given back. */
+  messages(call) {
+    let at = 0
+    while (call.parts.length - at >= 5) {
+      const end = at + 5 + call.parts.readUInt32BE(at + 1)
+      if (end > call.parts.length) break
+      call.onMessage(call.parts.subarray(at + 5, end))
+      at = end
+    }
+    call.parts = at === call.parts.length ? null : call.parts.subarray(at)
   }
 
   unblock() {

@@ -44,14 +44,7 @@ export class Member {
 
   /** Of processor time, in milliseconds; null where the system does not say. */
   get cpuMs() {
-    try {
-      const fields = readFileSync(`/proc/${this.child.pid}/stat`, 'utf8')
-        .replace(/^.*\) /, '')
-        .split(' ')
-      return (Number(fields[11]) + Number(fields[12])) * 10
-    } catch {
-      return null
-    }
+    return processCpuMs(this.child.pid)
   }
 
   /** Resident memory in bytes; null where the system does not say. */
@@ -61,6 +54,18 @@ export class Member {
     } catch {
       return null
     }
+  }
+}
+
+/** Milliseconds of processor time that a process took so far; null where the system does not say. */
+export function processCpuMs(pid) {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ')
+    return (Number(fields[11]) + Number(fields[12])) * 10
+  } catch {
+    return null
   }
 }
 

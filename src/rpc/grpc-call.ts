@@ -49,6 +49,9 @@ export interface StreamedCall<Q, R> extends ServerCall {
   sendHeaders(): void
   /** False: wait for `drain`. After the end it does nothing. */
   write(message: R): boolean
+  /** No more is wanted for now: the caller's window is not given back until `resume`. What is on its way still comes. */
+  pause(): void
+  resume(): void
   end(): void
   fail(failure: CallFailure): void
 }

@@ -50,6 +50,14 @@ export class StreamedExchange extends Exchange implements ServerStreamCall<unkno
     return this.send(framed(this.method.response.encode(message).finish()))
   }
 
+  pause(): void {
+    this.stream.hold()
+  }
+
+  resume(): void {
+    this.stream.proceed()
+  }
+
   end(): void {
     this.finish()
   }

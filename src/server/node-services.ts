@@ -1,4 +1,5 @@
 import { Kv, kvHandlers } from '../machines/kv/grpc-service.js'
+import { Pipeline, pipelineHandlers } from '../machines/kv/pipeline-service.js'
 import type { Checksum, Executor } from '../raft/environment.js'
 import type { PeerId } from '../raft/peer-id.js'
 import { addBraftServices, addControlService, addPages, addPeerService } from '../rpc/builtin.js'
@@ -41,6 +42,7 @@ export function addNodeServices(server: RpcServer, options: NodeServicesOptions)
     return isStarting(groupId) ? 'starting' : null
   }
   server.addGrpcService(Kv, kvHandlers({ serviceOf }))
+  server.addGrpcService(Pipeline, pipelineHandlers({ serviceOf, executor }))
   for (const service of servicesOf(machine, () => groupOf(group)?.machine ?? null)) server.addService(service)
   const onBraftPeer = (groupId: string, peer: PeerId, taken: boolean) => peers.noteBraft(groupId, peer, taken)
   addBraftServices(server, { nodes, executor, checksum, faults, allowBraftPeers: () => mixed, onBraftPeer })

@@ -1,4 +1,5 @@
 import { etcdserverpb } from '../../generated/kv.js'
+import type { ReadMode } from '../../raft/messages.js'
 import { toGrpcError } from '../../rpc/error-detail.js'
 import { defineService, type Handlers, serverStream, unary } from '../../rpc/grpc.js'
 import type { CallFailure, ServerCall, UnaryCall, UnaryDone } from '../../rpc/grpc-call.js'
@@ -33,7 +34,7 @@ const PASSED_ON = ['authorization', 'token', MetadataKey.group, MetadataKey.clus
 const DEFAULT_GROUP = 'kv'
 const STARTING = new KvFailure(GrpcStatus.UNAVAILABLE, 'E_NO_LEADER', 'this member is starting', 'no', true)
 
-export interface KvGrpcOptions {
+export interface KvServices {
   /** The key-value service of a group on this member, or which other machine runs it; null when it is not here. */
   readonly serviceOf: (groupId: string) => KvService | 'starting' | { readonly machine: string } | null
 }
@@ -42,7 +43,7 @@ type UnaryHandler<Q, R> = (call: UnaryCall<Q>, done: UnaryDone<R>) => void
 type Method<Q, R> = (service: KvService, request: Q, context: CallContext, reply: Reply<R>) => void
 
 /** For `RpcServer.addGrpcService(Kv, kvHandlers(…))`; the server's call guard has checked the caller's cluster before. */
-export function kvHandlers(options: KvGrpcOptions): Handlers<typeof Kv.methods> {
+export function kvHandlers(options: KvServices): Handlers<typeof Kv.methods> {
   return {
     Range: handler(options, (service, request, context, reply) => service.range(request, context, reply)),
     Put: handler(options, (service, request, context, reply) => service.put(request, context, reply)),
@@ -52,14 +53,11 @@ export function kvHandlers(options: KvGrpcOptions): Handlers<typeof Kv.methods> 
   }
 }
 
-function handler<Q, R>({ serviceOf }: KvGrpcOptions, method: Method<Q, R>): UnaryHandler<Q, R> {
+function handler<Q, R>({ serviceOf }: KvServices, method: Method<Q, R>): UnaryHandler<Q, R> {
   return (call, done) => {
     const refuse = (failure: KvFailure) => done(grpcError(failure))
-    const group = decodeGroup(call.field(MetadataKey.group))
-    const service = serviceOf(group)
-    if (service === 'starting') return refuse(STARTING)
-    if (service === null) return refuse(new KvFailure(GrpcStatus.NOT_FOUND, 'E_NO_GROUP', `this member has no key-value group '${group}'`))
-    if (!(service instanceof KvService)) return refuse(otherMachine(group, service.machine))
+    const service = serviceFor(call, serviceOf)
+    if (service instanceof KvFailure) return refuse(service)
     const session = sessionOf(call)
     if (session instanceof KvFailure) return refuse(session)
     const { deadline } = call
@@ -67,7 +65,7 @@ function handler<Q, R>({ serviceOf }: KvGrpcOptions, method: Method<Q, R>): Unar
       session,
       timeoutMs: Number.isFinite(deadline) ? Math.max(0, deadline - Date.now()) : null,
       forwarded: call.field(SessionKey.forwarded) === '1',
-      readMode: call.field(SessionKey.read) === 'lease' ? 'lease' : 'confirmed',
+      readMode: readModeOf(call),
       metadata: passedOn(call),
       isCancelled: () => call.cancelled,
     }
@@ -76,6 +74,19 @@ function handler<Q, R>({ serviceOf }: KvGrpcOptions, method: Method<Q, R>): Unar
       else done(null, response as R)
     })
   }
+}
+
+/** The service of the group that the caller names, or why there is none. */
+export function serviceFor(call: ServerCall, serviceOf: KvServices['serviceOf']): KvService | KvFailure {
+  const group = decodeGroup(call.field(MetadataKey.group))
+  const service = serviceOf(group)
+  if (service === 'starting') return STARTING
+  if (service === null) return new KvFailure(GrpcStatus.NOT_FOUND, 'E_NO_GROUP', `this member has no key-value group '${group}'`)
+  return service instanceof KvService ? service : otherMachine(group, service.machine)
+}
+
+export function readModeOf(call: ServerCall): ReadMode {
+  return call.field(SessionKey.read) === 'lease' ? 'lease' : 'confirmed'
 }
 
 function otherMachine(group: string, machine: string): KvFailure {
@@ -107,7 +118,8 @@ function decodeGroup(value: string | undefined): string {
   }
 }
 
-function passedOn(call: ServerCall): Record<string, string> {
+/** What of its metadata travels on when a call is forwarded. */
+export function passedOn(call: ServerCall): Record<string, string> {
   const values: Record<string, string> = {}
   for (const key of PASSED_ON) {
     const value = call.field(key)

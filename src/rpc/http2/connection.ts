@@ -260,12 +260,15 @@ export class Connection implements StreamHost {
     if (payload.length === 0 && !endsStream) return this.patience.spend('empty frames')
     stream.uncredited += payload.length
     if (stream.uncredited > STREAM_WINDOW) return this.reset(stream, ErrorCode.FLOW_CONTROL_ERROR)
-    if (stream.uncredited >= STREAM_WINDOW / CREDIT_SHARE && !endsStream) {
-      this.write(numberFrame(FrameType.WINDOW_UPDATE, streamId, stream.uncredited))
-      stream.uncredited = 0
-    }
+    if (!endsStream) this.credit(stream)
     if (body.length > 0) stream.reader?.onData(body)
     if (endsStream && !stream.isOver) this.onRemoteDone(stream)
+  }
+
+  credit(stream: Stream): void {
+    if (stream.isHeld || stream.uncredited < STREAM_WINDOW / CREDIT_SHARE) return
+    this.write(numberFrame(FrameType.WINDOW_UPDATE, stream.id, stream.uncredited))
+    stream.uncredited = 0
   }
 
   private onRemoteDone(stream: Stream): void {

@@ -25,6 +25,8 @@ export interface StreamHost {
   /** The connection's window, or its socket, is full: it is told when there is room. */
   wait(stream: Stream): void
   release(stream: Stream): void
+  /** Gives back to the other side's window what was received on that stream. */
+  credit(stream: Stream): void
   reset(stream: Stream, code: number): void
 }
 
@@ -50,6 +52,8 @@ export class Stream {
   isRemoteDone = false
   /** Received and not given back to the other side's window. */
   uncredited = 0
+  /** The other side's window is not given back: it stops once that is full. */
+  isHeld = false
   private readonly queue: Buffer[] = []
   private queuedBytes = 0
   private trailers: Fields | null = null
@@ -109,6 +113,18 @@ export class Stream {
     host.sendWindow -= body.length
     host.write(bytes)
     this.finish()
+  }
+
+  /** Whoever reads has enough for now; what is on its way still comes, at most a window full. */
+  hold(): void {
+    this.isHeld = true
+  }
+
+  /** Takes more again. */
+  proceed(): void {
+    if (!this.isHeld) return
+    this.isHeld = false
+    if (!this.isLocalDone && !this.isRemoteDone) this.host.credit(this)
   }
 
   /** Takes the answer back; the other side learns by `code` why. */

@@ -279,6 +279,31 @@ test('windows that were used are given back, and what does not keep to them is r
   assert.is(given, 2 * 1024 * 1024)
 })
 
+test('a stream that is held gives its window back when it proceeds, and others go on', async () => {
+  const client = await Client.open()
+  const piece = (streamId: number) => frame(FrameType.DATA, 0, streamId, Buffer.alloc(16_384, 'a'))
+  const half = 2 * 1024 * 1024
+  client.begin(1)
+  client.begin(3)
+  await client.settled()
+  const { stream } = client.requests[0]!
+  stream.hold()
+  for (let sent = 0; sent < half; sent += 16_384) client.send(piece(1), piece(3))
+  await client.settled()
+  const given = (streamId: number) =>
+    client.of(FrameType.WINDOW_UPDATE, streamId).reduce((sum, { payload }) => sum + payload.readUInt32BE(0), 0)
+  assert.equal([client.requests[0]!.body.length, given(1), given(3)], [half, 0, half])
+  stream.proceed()
+  stream.proceed()
+  await client.settled()
+  assert.is(given(1), half)
+  // The window that was granted is not more than was said.
+  stream.hold()
+  for (let sent = 0; sent <= 2 * half; sent += 16_384) client.send(piece(1))
+  await client.until(() => client.of(FrameType.RST_STREAM, 1).length > 0, 'a reset')
+  assert.is(client.of(FrameType.RST_STREAM, 1)[0]!.payload.readUInt32BE(0), ErrorCode.FLOW_CONTROL_ERROR)
+})
+
 test('who does not read what it asks for is not read either: what waits for it is bounded', async () => {
   let answered = 0
   const client = await Client.open(({ stream }) => {
