@@ -1,10 +1,15 @@
+import { once } from 'node:events'
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import net from 'node:net'
 import { join } from 'node:path'
 import * as grpc from '@grpc/grpc-js'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { raftctl } from '../../src/generated/kv.js'
+import { Pipeline } from '../../src/machines/kv/pipeline-service.js'
+import { fromInt64 } from '../../src/raft/types.js'
 import { readErrorDetail } from '../../src/rpc/error-detail.js'
+import { ServiceClient } from '../../src/rpc/grpc.js'
 import { MetadataKey } from '../../src/rpc/identity.js'
 import { eventually, freePorts, TestCluster, TestNode } from './node-cluster.js'
 
@@ -132,6 +137,23 @@ test("another cluster's caller is refused, ours is answered by name", async () =
   const status = await node.control.call('GetNodeStatus', {}, { timeoutMs: 2000, onMetadata: (metadata) => (greeting = metadata) })
   assert.is((greeting as grpc.Metadata | null)?.get(MetadataKey.clusterId)[0], status.cluster_id)
   assert.is((greeting as grpc.Metadata | null)?.get(MetadataKey.peerId)[0], node.peerId)
+})
+
+test('a stream of the pipeline writes and reads at a node', async () => {
+  const channel = new grpc.Client(`127.0.0.1:${node.port}`, grpc.credentials.createInsecure())
+  const call = new ServiceClient(Pipeline, channel).bidiStream('Run', { timeoutMs: 10_000 })
+  const answers: raftctl.kv.PipelineAnswer.$Properties[] = []
+  call.on('data', (response) => answers.push(...(response.answers ?? [])))
+  call.write({ calls: Array.from({ length: 200 }, (_, id) => ({ id, put: { key: Buffer.from(`p${id}`), value: Buffer.from('v') } })) })
+  await eventually('200 answers', () => Promise.resolve(answers.length === 200))
+  call.end({ calls: [{ id: 200, range: { key: Buffer.from('p'), range_end: Buffer.from('q'), count_only: true } }] })
+  await once(call, 'end')
+  channel.close()
+  assert.equal(
+    answers.filter(({ failure }) => failure),
+    [],
+  )
+  assert.is(fromInt64(answers.at(-1)!.range!.count as number), 200)
 })
 
 test('what this version does not offer says so', async () => {
