@@ -1,11 +1,12 @@
 import type * as net from 'node:net'
 import { ErrorCode, Status } from '../raft/errors.js'
-import { encodeFrame, type Frame, FrameError, FrameReader, requestMeta, splitBody } from './baidu-std.js'
+import { encodeFrame, type Frame, FrameReader, requestMeta, splitBody } from './baidu-std.js'
 import { BrpcCode } from './braft-error.js'
 import { ConnectBackoff } from './connect-backoff.js'
 import { CorkedWriter } from './corked-writer.js'
 import { dial, dialProblem, isRefused, type Lookup, NameCheck, type Target } from './dial.js'
 import type { Codec } from './grpc.js'
+import { FrameError } from './rpc-meta.js'
 
 export interface BaiduStdClientOptions {
   /** braft's default for its own channels is 200 ms. */

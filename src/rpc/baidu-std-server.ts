@@ -1,9 +1,10 @@
 import type * as net from 'node:net'
 import { Status } from '../raft/errors.js'
-import { encodeFrame, type Frame, FrameError, FrameReader, responseMeta, splitBody } from './baidu-std.js'
+import { encodeFrame, type Frame, FrameReader, responseMeta, splitBody } from './baidu-std.js'
 import { BrpcCode, decorate } from './braft-error.js'
 import { CorkedWriter } from './corked-writer.js'
 import { MAX_MESSAGE_BYTES } from './grpc.js'
+import { FrameError } from './rpc-meta.js'
 import { type CallConnection, dispatch, type RpcMethod, type ServiceRegistry } from './service.js'
 
 export interface BaiduStdServerOptions {

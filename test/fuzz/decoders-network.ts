@@ -7,17 +7,7 @@ import { EntryBatch } from '../../src/raft/log-entry.js'
 import type { AppendEntriesRequest, PeerMethod } from '../../src/raft/messages.js'
 import { PeerId } from '../../src/raft/peer-id.js'
 import { asTerm, logIndex } from '../../src/raft/types.js'
-import {
-  decodeMeta,
-  encodeFrame,
-  encodeMeta,
-  type Frame,
-  FrameError,
-  FrameReader,
-  requestMeta,
-  responseMeta,
-  splitBody,
-} from '../../src/rpc/baidu-std.js'
+import { encodeFrame, type Frame, FrameReader, requestMeta, responseMeta, splitBody } from '../../src/rpc/baidu-std.js'
 import { cliService } from '../../src/rpc/cli-service.js'
 import { readErrorDetail, toGrpcError } from '../../src/rpc/error-detail.js'
 import { fileService } from '../../src/rpc/file-service.js'
@@ -35,6 +25,7 @@ import {
 } from '../../src/rpc/peer-messages.js'
 import { raftService } from '../../src/rpc/raft-service.js'
 import { raftStatService } from '../../src/rpc/raft-stat.js'
+import { decodeMeta, encodeMeta, FrameError } from '../../src/rpc/rpc-meta.js'
 import { protocolOf } from '../../src/rpc/server.js'
 import { dispatch, type RpcMethod, type RpcService } from '../../src/rpc/service.js'
 import { checksum } from '../../src/storage/checksum.js'
@@ -63,7 +54,7 @@ function framesIn(parts: readonly Buffer[]): { frames: Frame[]; rest: number } {
 
 const baiduStdStream: Decoder = {
   name: 'baidu-std-stream',
-  covers: ['src/rpc/baidu-std.ts FrameReader', 'src/rpc/baidu-std.ts FrameError'],
+  covers: ['src/rpc/baidu-std.ts FrameReader', 'src/rpc/rpc-meta.ts FrameError'],
   samples: () => {
     const all = frames().map(wireBytes)
     return [...all, Buffer.concat(all.slice(0, 3)), encodeFrame(responseMeta(7n, { errorCode: 5, errorText: 'no' }), Buffer.alloc(0))]
@@ -87,7 +78,7 @@ const baiduStdStream: Decoder = {
 
 const rpcMeta: Decoder = {
   name: 'rpc-meta',
-  covers: ['src/rpc/baidu-std.ts decodeMeta'],
+  covers: ['src/rpc/rpc-meta.ts decodeMeta'],
   samples: () => [
     ...frames().map(({ meta }) => meta),
     encodeMeta(

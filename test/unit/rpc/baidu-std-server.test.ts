@@ -1,11 +1,12 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Status } from '../../../src/raft/errors.js'
-import { decodeMeta, encodeMeta, type FrameMeta, requestMeta } from '../../../src/rpc/baidu-std.js'
+import { requestMeta } from '../../../src/rpc/baidu-std.js'
 import { BaiduStdClient } from '../../../src/rpc/baidu-std-client.js'
 import { BaiduStdServer, type BaiduStdServerOptions } from '../../../src/rpc/baidu-std-server.js'
 import { BrpcCode, decorate, undecorated } from '../../../src/rpc/braft-error.js'
 import { MAX_MESSAGE_BYTES, rawCodec } from '../../../src/rpc/grpc.js'
+import { decodeMeta, encodeMeta, type FrameMeta } from '../../../src/rpc/rpc-meta.js'
 import { type RpcMethod, rpcMethod, ServiceRegistry } from '../../../src/rpc/service.js'
 import { listen, RawConnection } from '../../support/rpc.js'
 

@@ -1,18 +1,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { braft, brpc, example } from '../../../src/generated/braft.js'
-import {
-  decodeMeta,
-  encodeFrame,
-  encodeMeta,
-  type Frame,
-  FrameError,
-  FrameReader,
-  requestMeta,
-  responseMeta,
-  splitBody,
-} from '../../../src/rpc/baidu-std.js'
+import { encodeFrame, type Frame, FrameReader, requestMeta, responseMeta, splitBody } from '../../../src/rpc/baidu-std.js'
 import { type Codec, MAX_MESSAGE_BYTES } from '../../../src/rpc/grpc.js'
+import { decodeMeta, encodeMeta, FrameError } from '../../../src/rpc/rpc-meta.js'
 import { type CapturedFrame, capturedFrames, hex, wireBytes } from '../../support/rpc.js'
 
 const CAPTURED = [...capturedFrames('cli-and-client'), ...capturedFrames('counter-4-peers')]
@@ -107,6 +98,34 @@ test('user fields, log id, deadline, error and attachment size survive; unknown 
   assert.equal([...meta.userFields], [...userFields])
   assert.is(meta.attachmentSize, 300)
   assert.equal(decodeMeta(encodeMeta(responseMeta(1n, { errorCode: -1, errorText: 'x' }))).response, { errorCode: -1, errorText: 'x' })
+})
+
+test('texts of any length are written as protobuf writes them', () => {
+  for (const length of [0, 1, 127, 128, 129, 16_383, 16_384, 200_000]) {
+    const long = 'é'.repeat(length >> 1) + 'x'.repeat(length & 1)
+    const response = { errorCode: 1, errorText: long }
+    const bytes = encodeMeta(
+      responseMeta(7n, response, {
+        userFields: new Map([
+          [long, long],
+          ['a', 'b'],
+        ]),
+      }),
+    )
+    const read = brpc.policy.RpcMeta.decode(bytes)
+    assert.is(read.response!.error_text ?? '', long)
+    assert.equal(Object.keys(read.user_fields), [long, 'a'])
+    assert.is(read.user_fields[long], long)
+    assert.equal(
+      [...decodeMeta(bytes).userFields],
+      [
+        [long, long],
+        ['a', 'b'],
+      ],
+    )
+    const request = decodeMeta(encodeMeta(requestMeta(7n, { serviceName: long, methodName: long, logId: -1n, timeoutMs: 5 }))).request
+    assert.equal(request, { serviceName: long, methodName: long, logId: -1n, timeoutMs: 5 })
+  }
 })
 
 test('a stream cut at any byte gives the same frames', () => {
