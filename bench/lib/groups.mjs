@@ -29,6 +29,11 @@ class Group {
     await Promise.all(this.members.map((member) => member.end()))
   }
 
+  /** Starts a member that has ended once more, as it was started. */
+  restart(at) {
+    this.members[at] = this.startMember(at)
+  }
+
   get cpuMs() {
     const all = this.members.map((member) => member.cpuMs)
     return all.includes(null) ? null : all.reduce((sum, ms) => sum + ms, 0)
@@ -36,24 +41,25 @@ class Group {
 }
 
 /** `machine` is kv or counter, `args` are further ones of `node start`; `profile` is where each member leaves its processor profile. */
-export async function raftctlGroup({ size = 3, directory, machine = 'kv', args = [], profile }) {
+export async function raftctlGroup({ size = 3, directory, machine = 'kv', args = [], profile, electionTimeoutMs = ELECTION_TIMEOUT_MS }) {
   const addresses = (await freePorts(size)).map((port) => `127.0.0.1:${port}`)
   const node = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]
   const group = machine === 'counter' ? ['--group', 'Counter=counter'] : []
-  const members = addresses.map((address, i) => {
+  const startMember = (i) => {
     const data = join(directory, `raftctl-${i + 1}`)
     mkdirSync(data, { recursive: true })
-    const where = ['--listen', address, '--peers', addresses.join(','), '--data', data]
-    const timing = ['--election-timeout', `${ELECTION_TIMEOUT_MS}ms`, '--snapshot-interval', '1h']
+    const where = ['--listen', addresses[i], '--peers', addresses.join(','), '--data', data]
+    const timing = ['--election-timeout', `${electionTimeoutMs}ms`, '--snapshot-interval', '1h']
     return new Member(
       `raftctl-${i + 1}`,
       process.execPath,
       [...node, raftctl, 'node', 'start', ...where, ...timing, ...group, ...args],
       directory,
     )
-  })
+  }
+  const members = addresses.map((_, i) => startMember(i))
   await Promise.all(addresses.map((address) => listening(address, members)))
-  return new Group('raftctl', addresses, members)
+  return Object.assign(new Group('raftctl', addresses, members), { startMember })
 }
 
 /** braft's own counter; `bin` is a directory with counter_server. */

@@ -79,7 +79,8 @@ export class DiskWatch {
     const again = node.electionTimeoutMs / 4
     // A process that stood still itself finds its disk's answers waiting: they come first.
     if (node.env.clock.now() - dueAt > again) return this.arm(again)
-    if (oldest.forMs < node.electionTimeoutMs) return this.arm(node.electionTimeoutMs - oldest.forMs)
+    // Not sooner than a clock can tell apart from now.
+    if (oldest.forMs < node.electionTimeoutMs) return this.arm(Math.max(1, node.electionTimeoutMs - oldest.forMs))
     this.arm(again)
     if (this.told === null) {
       this.told = oldest.write

@@ -231,6 +231,7 @@ export class Swarm {
       this.faults.mendDisk(member)
       member.profile.stalledUntil = 0
       cluster.resume(member)
+      member.process?.slowDown(0)
       this.faults.endShortage(member)
       this.faults.makeWritable(member)
     }

@@ -1,6 +1,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { DiskWatch } from '../../../src/raft/disk-watch.js'
 import { Status } from '../../../src/raft/errors.js'
+import type { NodeImpl } from '../../../src/raft/node-impl.js'
+import { ManualClock, ManualExecutor } from '../../support/fake-environment.js'
 import { NodeBench, T } from '../../support/node-bench.js'
 
 const test = suite('DiskWatch')
@@ -59,6 +62,28 @@ test('I01 it stays while nobody else has more on disk, and gives way once a quor
   pass(bench, T / 2, 2, 3)
 
   assert.is(bench.state, 'TRANSFERRING')
+})
+
+test('a write that began just after another is looked at again at a time that a clock can tell apart from now', () => {
+  const executor = new ManualExecutor()
+  const clock = new ManualClock(executor)
+  const delays: number[] = []
+  const watched = {
+    now: () => clock.now(),
+    schedule: (delayMs: number, fn: () => void, label: string) => {
+      delays.push(delayMs)
+      return clock.schedule(delayMs, fn, label)
+    },
+  }
+  const node = { electionTimeoutMs: T, env: { clock: watched }, isActive: () => true, observe: () => {} }
+  const watch = new DiskWatch(node as unknown as NodeImpl)
+  const [first, second] = [watch.of('log'), watch.of('meta')]
+  first.began()
+  clock.advance(1e-9)
+  second.began()
+  first.ended()
+  clock.advance(T)
+  assert.equal(delays, [T, 1])
 })
 
 test('I01 a stall is told once, and so is its end', () => {
