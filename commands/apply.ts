@@ -1,6 +1,7 @@
 import { Args } from '@oclif/core'
 import { mutationFlags } from '../src/terminal/flags.js'
 import { MembershipCommand } from '../src/terminal/membership-command.js'
+import type { Output } from '../src/terminal/output.js'
 
 const { yes, confirm, wait } = mutationFlags
 
@@ -9,6 +10,7 @@ export default class Apply extends MembershipCommand {
   static override description =
     'One person plans, another looks at the file and executes it. A plan lives for five minutes and only while the members are those that it was made upon: after that it is exit 8, as it is on another cluster. It carries its own answers to the gates: what it was not forced to override stays refused.'
   static override schema = 'raftctl.apply/1'
+  static override exitCodes = [4, 5, 6, 7, 8, 10, 11, 12, 13, 124]
   static override examples = [
     {
       description: 'Plan, then execute',
@@ -16,7 +18,7 @@ export default class Apply extends MembershipCommand {
     },
     '<%= config.bin %> apply plan.json --yes',
   ]
-  static override seeAlso = ['member add', 'member remove', 'member replace', 'leader transfer', 'recover plan']
+  static override seeAlso = ['member add', 'member remove', 'member replace', 'leader transfer', 'recover plan', 'group create']
   static override args = { plan: Args.string({ required: true, ignoreStdin: true, description: 'the file' }) }
   static override flags = { yes, confirm, wait }
 
@@ -39,6 +41,12 @@ export default class Apply extends MembershipCommand {
     })
     if (saved.members !== null) return await this.executed(saved.members, saved.parts)
     if (saved.recovery !== null) return await this.executed(saved.recovery.plan, saved.recovery.parts)
+    if (saved.group !== null) {
+      const { printCreated, printRemoved } = await import('../src/terminal/group-view.js')
+      const { created, removed, error } = await saved.group()
+      const print = (out: Output) => (created ? printCreated(out, created) : printRemoved(out, removed))
+      return this.result({ plan, executed: true, result: created ?? removed }, print, { clusterId: file.clusterId, error })
+    }
     const { printTransfer } = await import('../src/terminal/transfer-view.js')
     const done = await saved.transfer()
     return this.result({ plan, executed: true, result: done }, (out) => printTransfer(out, done), { clusterId: file.clusterId })

@@ -1,6 +1,8 @@
 import { Args, Flags } from '@oclif/core'
+import type { GroupCreation } from '../../src/admin/group-plan.js'
 import { ClusterCommand } from '../../src/terminal/cluster-command.js'
-import { mutationFlags } from '../../src/terminal/flags.js'
+import { type MutationFlagValues, mutationFlags } from '../../src/terminal/flags.js'
+import type { Drafted } from '../../src/terminal/plan-decision.js'
 
 export default class GroupCreate extends ClusterCommand {
   static override summary = 'Create a Raft group on nodes that run.'
@@ -9,11 +11,12 @@ export default class GroupCreate extends ClusterCommand {
   static override schema = 'raftctl.group.create/1'
   static override impact = 'membership' as const
   static override exitCodes = [5, 6, 7, 8, 11, 12, 13, 124]
-  static override seeAlso = ['group list', 'group remove', 'member add']
+  static override seeAlso = ['group list', 'group remove', 'member add', 'apply']
   static override args = { name: Args.string({ required: true, ignoreStdin: true, description: 'of the new group' }) }
   static override examples = [
     '<%= config.bin %> group create orders',
     '<%= config.bin %> group create orders --members n1,n2,n3',
+    { description: 'Planned by one, executed by another', command: '<%= config.bin %> group create orders --plan-out orders.json' },
     {
       description: 'Have one more node host it, and make it a member',
       command: '<%= config.bin %> group create orders --host 10.0.0.4:7001',
@@ -27,8 +30,10 @@ export default class GroupCreate extends ClusterCommand {
     }),
     machine: Flags.string({ default: 'kv', helpValue: 'kv', description: 'what it runs: kv, the key-value store' }),
     'dry-run': mutationFlags['dry-run'],
-    yes: mutationFlags.yes,
+    'plan-out': mutationFlags['plan-out'],
+    yes: Flags.boolean({ char: 'y', helpGroup: 'SAFETY', description: 'do not ask; only a production context does' }),
     wait: Flags.boolean({ helpGroup: 'SAFETY', allowNo: true, default: true, description: 'until it has a leader (default)' }),
+    reason: mutationFlags.reason,
   }
 
   async run() {
@@ -36,27 +41,35 @@ export default class GroupCreate extends ClusterCommand {
     const connection = this.connection(flags)
     const { ClusterClient } = await import('../../src/admin/cluster-client.js')
     const { ControlCalls } = await import('../../src/admin/engines/control-calls.js')
-    const { executeCreate, halfCreated, planCreate, waitForLeader } = await import('../../src/admin/group-create.js')
+    const { draftCreation, executeCreation } = await import('../../src/admin/group-plan.js')
     const { printCreated } = await import('../../src/terminal/group-view.js')
     using client = new ClusterClient(connection)
     using calls = new ControlCalls(connection)
     const list = (text: string | undefined) => (text === undefined ? null : text.split(',').map((one) => one.trim()))
-    const request = { group: args.name, machine: flags.machine, members: list(flags.members), host: list(flags.host) }
-    const plan = await planCreate(client, calls, request)
-    const { clusterId, steps, group, uid, members, found } = plan
-    if (flags['dry-run']) {
-      const nodes = steps.map((step) => ({ ...step, created: false, error: null }))
-      const data = { group, uid, members, found, executed: false, nodes, leader: null }
-      return this.result(data, (out) => printCreated(out, data), { clusterId })
-    }
-    if (this.production && !flags.yes && found !== 'there')
-      await this.confirmed({ message: `Create group ${group} on ${members.join(', ')}?`, flag: '--yes' })
-    const outcome = await executeCreate(calls, plan)
-    const failed = halfCreated(outcome)
-    const isFounding = steps.some(({ as }) => as !== 'joiner')
-    const { leader, error } =
-      failed === null && flags.wait && isFounding ? await waitForLeader(calls, plan, connection) : { leader: null, error: failed }
-    const data = { ...outcome, leader }
-    return this.result(data, (out) => printCreated(out, data), { clusterId, error })
+    const names = { members: list(flags.members), host: list(flags.host) }
+    const drafted = await draftCreation(client, calls, { group: args.name, machine: flags.machine, ...names, reason: flags.reason ?? null })
+    const { create } = drafted.plan.action
+    const { clusterId, steps, group, uid, members, found } = create
+    const nodes = steps.map((step) => ({ ...step, created: false, error: null }))
+    const planned = { group, uid, members, found, executed: false, nodes, leader: null }
+    if (flags['dry-run'] || (flags['plan-out'] !== undefined && found === 'there'))
+      return this.result(planned, (out) => printCreated(out, planned), { clusterId })
+    // What is there already needs no agreement and no line in the history.
+    const agreed = found === 'there' ? { plan: drafted.plan, answer: null } : await this.agreed(drafted, flags, planned)
+    if (agreed.answer) return agreed.answer
+    const { outcome, error } = await executeCreation(calls, agreed.plan, { wait: flags.wait, timeoutMs: connection.timeoutMs })
+    return this.result(outcome, (out) => printCreated(out, outcome), { clusterId, error })
+  }
+  private async agreed(drafted: Drafted<GroupCreation>, flags: MutationFlagValues, planned: object) {
+    const { confirmationName } = await import('../../src/admin/plan.js')
+    const { writePlan } = await import('../../src/admin/plan-file.js')
+    const { group, members } = drafted.plan.action.create
+    return await this.decide(drafted, flags, {
+      question: `Create group ${group} on ${members.join(', ')}?`,
+      name: confirmationName(drafted.plan),
+      production: this.production,
+      data: () => planned,
+      save: writePlan,
+    })
   }
 }

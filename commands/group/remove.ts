@@ -1,6 +1,5 @@
 import { Args, Flags } from '@oclif/core'
 import { ClusterCommand } from '../../src/terminal/cluster-command.js'
-import { CliError } from '../../src/terminal/errors.js'
 import { mutationFlags } from '../../src/terminal/flags.js'
 
 export default class GroupRemove extends ClusterCommand {
@@ -10,7 +9,7 @@ export default class GroupRemove extends ClusterCommand {
   static override schema = 'raftctl.group.remove/1'
   static override impact = 'data' as const
   static override exitCodes = [5, 6, 7, 8, 11, 12, 13]
-  static override seeAlso = ['group list', 'snapshot save', 'member remove']
+  static override seeAlso = ['group list', 'snapshot save', 'member remove', 'apply']
   static override args = { name: Args.string({ required: true, ignoreStdin: true, description: 'the group' }) }
   static override examples = [
     '<%= config.bin %> group remove orders',
@@ -20,9 +19,11 @@ export default class GroupRemove extends ClusterCommand {
   static override flags = {
     node: Flags.string({ helpValue: '<member>', description: 'what lies on this node only: name or host:port' }),
     'dry-run': mutationFlags['dry-run'],
+    'plan-out': mutationFlags['plan-out'],
     confirm: mutationFlags.confirm,
     yes: Flags.boolean({ char: 'y', helpGroup: 'SAFETY', description: 'do not ask where nothing is lost: the group was never founded' }),
     force: Flags.boolean({ helpGroup: 'SAFETY', description: 'also when a node is away, or still a member' }),
+    reason: mutationFlags.reason,
   }
 
   async run() {
@@ -30,35 +31,30 @@ export default class GroupRemove extends ClusterCommand {
     const connection = this.connection(flags)
     const { ClusterClient } = await import('../../src/admin/cluster-client.js')
     const { ControlCalls } = await import('../../src/admin/engines/control-calls.js')
-    const { executeRemove, halfRemoved, planRemove } = await import('../../src/admin/group-remove.js')
+    const { draftRemoval, executeRemoval } = await import('../../src/admin/group-plan.js')
+    const { writePlan } = await import('../../src/admin/plan-file.js')
     const { lossOf, printRemoved } = await import('../../src/terminal/group-view.js')
     using client = new ClusterClient(connection)
     using calls = new ControlCalls(connection)
-    const plan = await planRemove(client, calls, { group: args.name, node: flags.node ?? null, force: flags.force })
-    const { group, entries, silent, clusterId, copies } = plan
-    if (flags['dry-run']) {
-      const nodes = copies.map(({ uid: _, ...copy }) => ({ ...copy, removed: false, error: null }))
-      const data = { group, executed: false, entries, silent, nodes }
-      return this.result(data, (out) => printRemoved(out, data), { clusterId })
-    }
-    await this.agreed(group, plan.empty ? 'nothing was ever written to it' : lossOf({ entries, nodes: copies }), {
-      ...flags,
-      yes: flags.yes && plan.empty && !this.production,
-    })
-    const outcome = await executeRemove(calls, plan)
-    return this.result(outcome, (out) => printRemoved(out, outcome), { clusterId, error: halfRemoved(outcome) })
-  }
-
-  private async agreed(
-    group: string,
-    loss: string,
-    flags: { readonly confirm?: string | undefined; readonly yes: boolean },
-  ): Promise<void> {
-    if (flags.confirm === group || (flags.confirm === undefined && flags.yes)) return
-    if (flags.confirm === undefined)
-      return this.confirmedByName({ message: `Remove group ${group}? ${loss}.`, flag: `--confirm ${group}` }, group)
-    throw new CliError('E_NOT_CONFIRMED', `--confirm ${flags.confirm} is not the name of this group, ${group}; nothing was removed`, {
-      hint: `Add --confirm ${group}.`,
-    })
+    const request = { group: args.name, node: flags.node ?? null, force: flags.force === true }
+    const drafted = await draftRemoval(client, calls, { ...request, reason: flags.reason ?? null })
+    const { group, entries, silent, clusterId, copies, empty } = drafted.plan.action.remove
+    const nodes = copies.map(({ uid: _, ...copy }) => ({ ...copy, removed: false, error: null }))
+    const planned = { group, executed: false, entries, silent, nodes }
+    if (flags['dry-run']) return this.result(planned, (out) => printRemoved(out, planned), { clusterId })
+    const { plan, answer } = await this.decide(
+      drafted,
+      { ...flags, wait: true },
+      {
+        question: `Remove group ${group}? ${empty ? 'nothing was ever written to it' : lossOf({ entries, nodes: copies })}.`,
+        name: group,
+        production: this.production,
+        data: () => planned,
+        save: writePlan,
+      },
+    )
+    if (answer) return answer
+    const { outcome, error } = await executeRemoval(calls, plan)
+    return this.result(outcome, (out) => printRemoved(out, outcome), { clusterId, error })
   }
 }

@@ -1,6 +1,18 @@
 import { CliError } from '../terminal/errors.js'
 import type { ClusterClient } from './cluster-client.js'
 import { survey } from './discovery.js'
+import { ControlCalls } from './engines/control-calls.js'
+import type { CreateOutcome } from './group-create.js'
+import {
+  executeCreation,
+  executeRemoval,
+  type GroupCreation,
+  type GroupRemoval,
+  isOfCreation,
+  isOfRemoval,
+  recheckGroup,
+} from './group-plan.js'
+import type { RemoveOutcome } from './group-remove.js'
 import { findLeader } from './leader-claims.js'
 import { type ExecutionSettings, executionParts, recoveryExecution } from './membership-parts.js'
 import { gatesOf, isAwaited, type MembershipPlan } from './membership-plan.js'
@@ -24,8 +36,16 @@ export interface SavedPlan {
   readonly parts: ReturnType<typeof executionParts>
   /** The same for one that sets the members by hand. */
   readonly recovery: { readonly plan: RecoveryPlan; readonly parts: ReturnType<typeof recoveryExecution> } | null
+  /** The same for one that creates or removes a group. */
+  readonly group: (() => Promise<GroupOutcome>) | null
   readonly transfer: () => Promise<TransferOutcome>
 }
+
+/** What became of a group, and of which part of it nothing did. */
+export type GroupOutcome = { readonly error: CliError | null } & (
+  | { readonly created: CreateOutcome; readonly removed: null }
+  | { readonly created: null; readonly removed: RemoveOutcome }
+)
 
 /**
  * Takes a plan that somebody made before. Throws E_PLAN_STALE when it is too old or the members are others by now,
@@ -35,21 +55,42 @@ export async function savedPlan(client: ClusterClient, plan: Plan, settings: Exe
   if (!client.connection.anyGroup) refuseGroup(plan, client.group)
   const members = isOfMembers(plan) ? plan : null
   const recovery = isOfRecovery(plan) ? { plan, parts: recoveryExecution(client, settings) } : null
-  if (members === null && recovery === null && !isOfLeadership(plan))
+  const group = isOfGroup(plan) ? plan : null
+  if (members === null && recovery === null && group === null && !isOfLeadership(plan))
     throw new CliError('E_USAGE', `plan ${plan.id} is of kind ${plan.action.kind}, which this version does not execute`, {
       hint: `Run the command that made it: raftctl ${plan.command}`,
     })
-  const recheck = () => (isOfRecovery(plan) ? recheckRecovery(client, plan) : checked(client, plan))
+  const recheck = () => (isOfRecovery(plan) ? recheckRecovery(client, plan) : group ? checkedGroup(client, group) : checked(client, plan))
   return {
     drafted: await recheck(),
     question: members ? questionOf(members) : recovery ? recoveryQuestion(recovery.plan) : `${plan.title}?`,
-    name: confirmationName(plan),
+    name: group && isOfRemoval(group) ? group.action.request.group : confirmationName(plan),
     recheck,
     members,
     parts: executionParts(client, settings),
     recovery,
+    group: group && (() => executeGroup(client, group, settings.verify)),
     transfer: () => transfer(client, plan as TransferPlan, { wait: settings.verify, signal: settings.signal }),
   }
+}
+
+async function checkedGroup(client: ClusterClient, plan: GroupCreation | GroupRemoval): Promise<DraftedPlan> {
+  using calls = new ControlCalls(client.connection)
+  return await recheckGroup(client, calls, plan)
+}
+
+async function executeGroup(client: ClusterClient, plan: GroupCreation | GroupRemoval, wait: boolean): Promise<GroupOutcome> {
+  using calls = new ControlCalls(client.connection)
+  if (isOfRemoval(plan)) {
+    const { outcome, error } = await executeRemoval(calls, plan)
+    return { created: null, removed: outcome, error }
+  }
+  const { outcome, error } = await executeCreation(calls, plan, { wait, timeoutMs: client.connection.timeoutMs })
+  return { created: outcome, removed: null, error }
+}
+
+function isOfGroup(plan: Plan): plan is GroupCreation | GroupRemoval {
+  return isOfCreation(plan) || isOfRemoval(plan)
 }
 
 function refuseGroup(plan: Plan, group: string): void {

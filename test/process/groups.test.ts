@@ -1,5 +1,7 @@
 // Groups that are created and removed in processes that run, with the real command.
 // timeout: 300s
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type * as grpc from '@grpc/grpc-js'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -40,6 +42,14 @@ async function refusal(node: TestNode, more: proto.v1.CreateGroupRequest.$Proper
   } catch (error) {
     return readErrorDetail(error as grpc.ServiceError)?.code
   }
+}
+
+/** Commands that changed something, or tried to, and what became of them. */
+function history(): string[] {
+  const lines = readFileSync(join(home.directory, '.local', 'state', 'raftctl', 'history.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+  return lines.map((line) => JSON.parse(line)).map(({ command, outcome }) => `${command} ${outcome}`)
 }
 
 function rows(document: Document, group: string): Document['data'][] {
@@ -93,7 +103,12 @@ test('a group that is removed while a node is away and created anew does not mee
   assert.is(removed.data.entries > 0, true)
   assert.equal([await groupOn(n1, 'orders'), await groupOn(n2, 'orders')], [undefined, undefined])
 
-  assert.ok((await raftctl('group', 'create', 'orders', '--members', 'n1,n2')).ok)
+  const creation = join(home.directory, 'create.json')
+  assert.ok((await raftctl('group', 'create', 'orders', '--members', 'n1,n2', '--plan-out', creation)).ok)
+  assert.is(await groupOn(n1, 'orders'), undefined, 'it is only planned')
+  const applied = await raftctl('apply', creation)
+  assert.is(applied.data.result.uid, JSON.parse(readFileSync(creation, 'utf8')).action.create.uid)
+  assert.is((await raftctl('apply', creation)).error.code, 'E_PLAN_STALE')
   assert.ok((await raftctl('kv', 'put', 'b', '2', '-g', 'orders')).ok)
   n3.start()
   // It asks for votes by what it knew: the group of now must not hear it.
@@ -112,7 +127,15 @@ test('a group that is removed while a node is away and created anew does not mee
   assert.ok((await raftctl('member', 'remove', 'n3', '-g', 'orders', '--yes')).ok)
   await eventually('n3 to run it no more', async () => (await groupOn(n3, 'orders'))?.problem.startsWith('this node was removed'))
   assert.is((await n3.status()).group, 'kv', 'its other group goes on')
-  assert.ok((await raftctl('group', 'remove', 'orders', '--confirm', 'orders')).ok)
+  const removal = join(home.directory, 'remove.json')
+  assert.ok((await raftctl('group', 'remove', 'orders', '--plan-out', removal)).ok)
+  assert.is((await raftctl('apply', removal, '--yes')).exitCode, 12, 'it asks for the name of the group')
+  assert.ok((await raftctl('apply', removal, '--confirm', 'orders')).ok)
+  assert.is(await groupOn(n1, 'orders'), undefined)
+  const groupLines = history().filter((line) => line.startsWith('group'))
+  assert.equal(groupLines, [
+    ...['group create ok', 'group remove E_PARTIAL', 'group create ok', 'group remove ok', 'group create ok', 'group remove ok'],
+  ])
 })
 
 test.run()

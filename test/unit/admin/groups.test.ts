@@ -2,6 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ControlCalls } from '../../../src/admin/engines/control-calls.js'
 import { executeCreate, planCreate, waitForLeader } from '../../../src/admin/group-create.js'
+import { draftCreation, draftRemoval, recheckGroup } from '../../../src/admin/group-plan.js'
 import { halfRemoved, planRemove } from '../../../src/admin/group-remove.js'
 import { type Copy, mayCount, rowsOf, surveyGroups } from '../../../src/admin/groups.js'
 import { othersOf } from '../../../src/admin/membership-address.js'
@@ -168,6 +169,46 @@ test('a member that is named twice is meant once', async () => {
   assert.equal(
     removed.plan.action.remove.map(({ id }) => id),
     ['n2'],
+  )
+})
+
+test('a plan to create a group is executed as it was made, with the id it gave the group, and only while nobody hosts it', async () => {
+  const { client, calls } = cluster({ 1: home, 2: home, 3: home })
+  const { plan } = await draftCreation(client, calls, { ...create, reason: 'a tenant' })
+  assert.equal([plan.title, plan.level, plan.reason, plan.group], ['create group orders', 'mild', 'a tenant', 'kv'])
+  assert.equal(plan.steps.length, 3)
+  const again = await recheckGroup(client, calls, plan)
+  assert.is(again.plan.action.create.uid, plan.action.create.uid)
+
+  const meanwhile = cluster({ 1: [KV, orders([1, 2, 3])], 2: home, 3: home })
+  assert.is((await refusal(recheckGroup(meanwhile.client, meanwhile.calls, plan))).code, 'E_PLAN_STALE')
+  const silent = cluster({ 1: home, 2: home })
+  assert.is((await refusal(recheckGroup(silent.client, silent.calls, plan))).code, 'E_UNREACHABLE')
+  const late = { ...plan, expiresAt: new Date(Date.now() - 1).toISOString() }
+  assert.is((await refusal(recheckGroup(client, calls, late))).code, 'E_PLAN_STALE')
+})
+
+test('a plan to remove a group is severe where something is lost, and stale once other nodes hold it or it was created anew', async () => {
+  const held = { 1: [KV, orders([1, 2], { state: 'LEADER' })], 2: [KV, orders([1, 2])], 3: home }
+  const { client, calls } = cluster(held)
+  const { plan } = await draftRemoval(client, calls, { group: 'orders', node: null, force: false, reason: null })
+  assert.equal([plan.title, plan.level, plan.impact], ['remove group orders', 'severe', 'data'])
+  const written = cluster({ ...held, 1: [KV, orders([1, 2], { state: 'LEADER', commit_index: 99 })] })
+  assert.is((await recheckGroup(written.client, written.calls, plan)).plan, plan, 'what is written meanwhile was meant, too')
+
+  const spread = cluster({ ...held, 3: [KV, orders([1, 2, 3])] })
+  const anew = cluster({ ...held, 2: [KV, orders([1, 2], { uid: 'b'.repeat(32) })] })
+  for (const other of [spread, anew]) assert.is((await refusal(recheckGroup(other.client, other.calls, plan))).code, 'E_PLAN_STALE')
+
+  const founding = { standing: 'founding', members: [], commit_index: 0 }
+  const empty = cluster({ 1: [KV, orders([], founding)], 2: [KV, orders([], founding)], 3: [KV, orders([], founding)] })
+  const unfounded = await draftRemoval(empty.client, empty.calls, { group: 'orders', node: null, force: false, reason: null })
+  assert.is(unfounded.plan.level, 'moderate')
+  const founded = cluster({ 1: [KV, orders([1, 2, 3])], 2: [KV, orders([1, 2, 3])], 3: [KV, orders([1, 2, 3])] })
+  assert.is(
+    (await refusal(recheckGroup(founded.client, founded.calls, unfounded.plan))).code,
+    'E_PLAN_STALE',
+    'there is something to lose now',
   )
 })
 
