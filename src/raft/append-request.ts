@@ -2,23 +2,22 @@ import type { EntryBatch } from './log-entry.js'
 import type { AppendEntriesRequest } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
 import type { Replicator } from './replicator.js'
-import { type LogIndex, NO_INDEX, NO_TERM } from './types.js'
+import { type LogIndex, NO_INDEX, NO_TERM, type Term } from './types.js'
 
 /** What a leader sends the peer of `to`: entries behind `prev`. */
-export function entriesRequest(node: NodeImpl, to: Replicator, prev: LogIndex, entries: EntryBatch): AppendEntriesRequest {
-  return {
-    ...addressed(node, to),
-    ...pointOf(node, prev),
-    term: node.meta.term,
-    committedIndex: node.ballotBox.lastCommittedIndex,
-    entries,
-  }
+export function entriesRequest(node: NodeImpl, { peerId }: Replicator, prev: LogIndex, entries: EntryBatch): AppendEntriesRequest {
+  const { groupId, serverId, meta, ballotBox } = node
+  const prevLogTerm = termAt(node, prev)
+  const prevLogIndex = prevLogTerm === NO_TERM ? NO_INDEX : prev
+  const committedIndex = ballotBox.lastCommittedIndex
+  return { groupId, serverId, peerId, term: meta.term, prevLogIndex, prevLogTerm, committedIndex, entries }
 }
 
 /** As entriesRequest, without entries. `last` itself where it says the same: thousands of idle groups say it all day. */
 export function emptyRequest(node: NodeImpl, to: Replicator, prev: LogIndex, last: AppendEntriesRequest | null): AppendEntriesRequest {
-  const { prevLogIndex, prevLogTerm } = pointOf(node, prev)
   const { term } = node.meta
+  const prevLogTerm = termAt(node, prev)
+  const prevLogIndex = prevLogTerm === NO_TERM ? NO_INDEX : prev
   const committedIndex = node.ballotBox.lastCommittedIndex
   const outranked = node.precedence.outranks(to)
   const isSame =
@@ -29,16 +28,12 @@ export function emptyRequest(node: NodeImpl, to: Replicator, prev: LogIndex, las
     last.term === term &&
     (last.outranked ?? false) === outranked
   if (isSame) return last
-  const request = { ...addressed(node, to), term, prevLogIndex, prevLogTerm, committedIndex, entries: null }
+  const { groupId, serverId } = node
+  const request = { groupId, serverId, peerId: to.peerId, term, prevLogIndex, prevLogTerm, committedIndex, entries: null }
   return outranked ? { ...request, outranked } : request
 }
 
-function addressed({ groupId, serverId }: NodeImpl, { peerId }: Replicator) {
-  return { groupId, serverId, peerId }
-}
-
-/** Where nothing is known of the term at `prev`, the beginning of the log. */
-function pointOf({ log }: NodeImpl, prev: LogIndex) {
-  const term = prev === NO_INDEX ? NO_TERM : log.termAt(prev)
-  return { prevLogIndex: term === NO_TERM ? NO_INDEX : prev, prevLogTerm: term }
+/** None where nothing is known of it: what is sent follows the beginning of the log then. */
+function termAt({ log }: NodeImpl, index: LogIndex): Term {
+  return index === NO_INDEX ? NO_TERM : log.termAt(index)
 }

@@ -237,6 +237,7 @@ export class Replicator {
   }
 
   private isSilent(): boolean {
+    if (this.heartbeats.size === 0) return false
     const oldest = this.heartbeats.values().next().value
     return oldest !== undefined && this.node.env.clock.now() - oldest.sentAt > SILENT_TIMEOUTS_MAX * this.node.electionTimeoutMs
   }

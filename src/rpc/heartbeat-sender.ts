@@ -29,6 +29,8 @@ interface Waiting {
   readonly stream: BeatingStream
   readonly seq: number
   readonly request: AppendEntriesRequest
+  /** Once it travels with others. */
+  place: Place | null
 }
 
 /** A stream in the roll. */
@@ -43,13 +45,9 @@ interface Place {
   calledIn: number
 }
 
-interface Called extends Waiting {
-  readonly place: Place
-}
-
 interface SentFrame {
   readonly at: number
-  readonly called: readonly Called[]
+  readonly called: readonly Waiting[]
 }
 
 export interface HeartbeatSenderOptions {
@@ -79,7 +77,7 @@ export class HeartbeatSender {
 
   add(stream: BeatingStream, seq: number, request: AppendEntriesRequest): void {
     if (this.pending.length === 0) this.options.executor.post(() => this.flush(), 'heartbeats')
-    this.pending.push({ stream, seq, request })
+    this.pending.push({ stream, seq, request, place: null })
     if (this.streams.has(stream)) this.repeated.add(stream)
     else this.streams.add(stream)
   }
@@ -146,28 +144,28 @@ class Link {
     const stream = (this.stream ??= this.open())
     const fresh = this.roll.length + beats.length > BEATS_MAX || (this.overCount > OVER_MAX && 2 * this.overCount > this.roll.length)
     if (fresh) this.beginRoll()
-    const { called, changed } = this.call(++this.seq, beats)
-    const silent = this.silentIn(this.seq)
+    const changed = this.call(++this.seq, beats)
+    const silent = this.silentIn(this.seq, beats.length)
     // Few of many: each is named, rather than the others.
-    const others = called.length > changed.length && silent.length <= called.length
-    const named = others ? changed : called
+    const others = beats.length > changed.length && silent.length <= beats.length
+    const named = others ? changed : beats
     stream.send(encodeBeats({ seq: this.seq, fresh, beats: named.map(beatOf), others, silent: others ? silent : [] }), null)
-    this.sent.set(this.seq, { at: now, called })
+    this.sent.set(this.seq, { at: now, called: beats })
   }
 
-  private call(seq: number, beats: readonly Waiting[]) {
-    const called: Called[] = []
-    const changed: Called[] = []
-    for (const { stream, seq: number, request } of beats) {
+  /** Finds each its place; answers those that say something new. */
+  private call(seq: number, beats: readonly Waiting[]): Waiting[] {
+    const changed: Waiting[] = []
+    for (const one of beats) {
+      const { stream, request } = one
       const known = this.places.get(stream)
       const place = known ?? this.enter(stream, request)
-      const one = { stream, seq: number, request, place }
       if (!known || !isSame(place.request, request)) changed.push(one)
       place.request = request
       place.calledIn = seq
-      called.push(one)
+      one.place = place
     }
-    return { called, changed }
+    return changed
   }
 
   private enter(stream: BeatingStream, request: AppendEntriesRequest): Place {
@@ -177,9 +175,10 @@ class Link {
     return place
   }
 
-  private silentIn(seq: number): number[] {
+  private silentIn(seq: number, count: number): number[] {
     const silent: number[] = []
     this.overCount = 0
+    if (count === this.roll.length) return silent
     for (const { number, stream, calledIn } of this.roll) {
       if (calledIn === seq) continue
       silent.push(number)
@@ -227,13 +226,14 @@ class Link {
 }
 
 /** Gives each its answer; those that have none. */
-function deliver({ acks, others, unanswered }: BeatAcks, called: readonly Called[]): readonly Called[] {
+function deliver({ acks, others, unanswered }: BeatAcks, called: readonly Waiting[]): readonly Waiting[] {
   const named = new Map<number, BeatAck | null>()
   for (const ack of acks) named.set(ack.place, ack)
   for (const place of unanswered) named.set(place, null)
-  const missing: Called[] = []
+  const missing: Waiting[] = []
   for (const one of called) {
-    const { stream, seq, place } = one
+    const { stream, seq } = one
+    const place = one.place!
     const ack = named.size === 0 ? undefined : named.get(place.number)
     if (ack) {
       place.answer = ack.response ?? place.answer
