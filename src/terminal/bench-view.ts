@@ -80,7 +80,7 @@ export function printBench(out: Output, report: BenchPicture, histograms: readon
   out.line()
   const latency = (name: string, of: (row: BenchPicture['results'][number]) => number | null, priority = 0) => ({
     name,
-    value: (row: BenchPicture['results'][number]) => milliseconds(of(row)),
+    value: (row: BenchPicture['results'][number]) => format.milliseconds(of(row)),
     align: 'right' as const,
     priority,
   })
@@ -148,24 +148,18 @@ function painted(out: Output, verdict: keyof typeof HUES): string {
 
 function printHistogram(out: Output, { operation, bars }: HistogramPicture): void {
   const most = Math.max(...bars.map(({ count }) => count))
-  const width = Math.max(...bars.map(({ upToMs }) => milliseconds(upToMs).length))
+  const width = Math.max(...bars.map(({ upToMs }) => format.milliseconds(upToMs).length))
   out.line()
   out.line(`${operation}, up to ms`)
   for (const { upToMs, count } of bars) {
     const length = count === 0 ? 0 : Math.max(1, Math.round((count / most) * BAR_WIDTH))
     out.line(
-      `${milliseconds(upToMs).padStart(width + 2)}  ${(out.style.unicode ? '▇' : '#').repeat(length).padEnd(BAR_WIDTH)}  ${format.count(count)}`,
+      `${format.milliseconds(upToMs).padStart(width + 2)}  ${(out.style.unicode ? '▇' : '#').repeat(length).padEnd(BAR_WIDTH)}  ${format.count(count)}`,
     )
   }
 }
 
 function figure(isRate: boolean, value: number | null): string {
   if (value === null) return format.UNKNOWN
-  return isRate ? `${format.count(value)} ops/s` : `${milliseconds(value)} ms`
-}
-
-/** Three digits that count: `0.42`, `3.1`, `61`. */
-function milliseconds(value: number | null): string {
-  if (value === null) return format.UNKNOWN
-  return value >= 10 ? format.count(Math.round(value)) : value >= 1 ? value.toFixed(1) : value.toFixed(2)
+  return isRate ? `${format.count(value)} ops/s` : `${format.milliseconds(value)} ms`
 }

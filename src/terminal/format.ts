@@ -41,6 +41,12 @@ export function duration(valueMs: number | null | undefined): string {
     .join('')
 }
 
+/** Of a latency, the digits that count, without a unit: `0.42`, `3.1`, `61`. */
+export function milliseconds(valueMs: number | null): string {
+  if (valueMs === null) return UNKNOWN
+  return valueMs >= 10 ? count(Math.round(valueMs)) : valueMs >= 1 ? valueMs.toFixed(1) : valueMs.toFixed(2)
+}
+
 const UNIT_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
 /** Reads `500ms`, `5s`, `1.5m`, `2h`, `1m30s`; null when it is not a duration. A bare number is refused: it has no unit. */

@@ -23,6 +23,7 @@ const commands = [
   ['snapshot', 'inspect'],
   ['snapshot', 'verify'],
   ['check', 'consistency'],
+  ['check', 'disk'],
   ['chaos', 'kill'],
   ['chaos', 'pause'],
   ['chaos', 'partition'],

@@ -231,6 +231,40 @@ test('check consistency: all equal 0, one that differs 10 and named, one that ca
   assert.is((await run(['check', 'consistency'])).exitCode, 4)
 })
 
+test('check disk: all fast 0, one above its limit 3 and named, one that cannot be asked 11', async () => {
+  const figures = (p99_ms: number) => ({ p50_ms: 0.4, p99_ms, free_bytes: 5e9, total_bytes: 2e10 })
+  let asked = 0
+  for (const node of nodes) {
+    node.status.election_timeout_ms = 1000
+    node.answers.CheckDisk = (call, done) => {
+      asked = call.request.samples
+      done(null, figures(99))
+    }
+  }
+  const text = await home.run(['check', 'disk', ...any(), '--samples', '20'])
+  assert.match(text.stdout, /^✓ 20 durable writes of 4 KiB at each member {2}3\/3 fast\n/)
+  assert.match(text.stdout, /^n2 +fast +0\.40 ms +99 ms +100 ms +5\.0 GB$/m)
+  assert.equal([text.exitCode, asked], [0, 20])
+  nodes[1]!.answers.CheckDisk = (_call, done) => done(null, figures(101))
+  const slow = await run<{ slow: number; members: { id: string; verdict: string; limitMs: number }[] }>(['check', 'disk'])
+  assert.equal([slow.exitCode, slow.error!.code, slow.data.slow, asked], [3, 'E_UNHEALTHY', 1, 100])
+  assert.match(slow.error!.message, 'the disk of n2 is slow')
+  assert.is((await run(['check', 'disk', '--limit', '102ms'])).exitCode, 0)
+  nodes[1]!.answers.CheckDisk = failing('E_WAIT_TIMEOUT')
+  nodes[0]!.close()
+  const unknown = await run<{ fast: number; members: { id: string; verdict: string; reason: string | null }[] }>(['check', 'disk'])
+  assert.equal([unknown.exitCode, unknown.data.fast, unknown.error!.code], [11, 1, 'E_PARTIAL'])
+  assert.equal(
+    unknown.data.members.map(({ id, verdict }) => [id, verdict]),
+    [
+      ['n1', 'unknown'],
+      ['n2', 'unknown'],
+      ['n3', 'fast'],
+    ],
+  )
+  assert.is((await run(['check', 'disk', '--samples', '101'])).exitCode, 2)
+})
+
 test('pain 16: node status says role, vote, log and how the leader sees each peer; 3 when asked, 5 and 7 when it cannot', async () => {
   Object.assign(nodes[0]!.status, { voted_for: nodes[0]!.peerId, durable_index: COMMIT, pid: 41 })
   nodes[0]!.answers.GetEffectiveConfig = (_call, done) => done(null, { values: { 'log-level': 'info' } })

@@ -24,6 +24,7 @@ const LIMITS = {
     instead: 'Use the client of the application. What there is of Raft itself:  raftctl status, member, leader, snapshot, log stats',
   },
   readIndex: { why: 'braft has no round that confirms its leader', instead: 'raftctl leader show' },
+  disk: { why: 'braft does not measure its disk', instead: 'raftctl status' },
   roundTrips: { why: 'braft measures no round trips', instead: 'raftctl status' },
   other: {
     why: 'braft has no such service',

@@ -11,6 +11,7 @@ import type {
   ChangeMembersCall,
   ChangeProgress,
   ClusterEngine,
+  DiskFigures,
   LeaderReport,
   LogCall,
   LogCount,
@@ -67,6 +68,10 @@ export class BraftEngine implements ClusterEngine {
     const { firstIndex, lastIndex, snapshotIndex } = stat
     const unknown = { bytes: null, segments: null, entriesByType: null, bytesByType: null, largest: null }
     return { firstIndex, lastIndex, entries: Math.max(0, lastIndex - firstIndex + 1), snapshotIndex, ...unknown }
+  }
+
+  async checkDisk({ endpoint }: NodeCall): Promise<DiskFigures> {
+    throw beyondBraft(endpoint, 'disk')
   }
 
   async confirmLeader({ endpoint }: NodeCall): Promise<LeaderReport> {

@@ -63,6 +63,10 @@ export class EitherEngine implements ClusterEngine {
     return (await this.at(call)).countLog(call)
   }
 
+  async checkDisk(call: NodeCall & { readonly samples: number }) {
+    return (await this.at(call)).checkDisk(call)
+  }
+
   async confirmLeader(call: NodeCall) {
     return (await this.at(call)).confirmLeader(call)
   }

@@ -100,6 +100,14 @@ export interface ChangeProgress {
   readonly gates: readonly PlanGate[]
 }
 
+/** How long a durable write takes on the disk of a node. */
+export interface DiskFigures {
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly freeBytes: number
+  readonly totalBytes: number
+}
+
 /** Which entries of a node's log. */
 export interface LogCall extends NodeCall {
   readonly from: number
@@ -153,6 +161,8 @@ export interface ClusterEngine extends Disposable {
   transferLeader(call: TransferCall): Promise<TransferAnswer>
   /** The settings a node runs with, by flag; empty where it does not say. */
   settings(call: NodeCall): Promise<Readonly<Record<string, string>>>
+  /** Has the node make so many durable writes of 4 KiB beside its data, one after another. */
+  checkDisk(call: NodeCall & { readonly samples: number }): Promise<DiskFigures>
   /** How long the members take to answer the node, in milliseconds by PeerId; those that do not are left out. */
   roundTrips(call: NodeCall, timeoutMs: number): Promise<ReadonlyMap<string, number>>
   /** Asks the leader to change the members and follows it; the last thing it says is the answer. */

@@ -10,6 +10,7 @@ import type {
   ChangeMembersCall,
   ChangeProgress,
   ClusterEngine,
+  DiskFigures,
   LeaderReport,
   LogCall,
   LogCount,
@@ -26,6 +27,8 @@ type Int64 = Parameters<typeof fromInt64>[0]
 
 /** Before a node sets its members by hand it asks every voter, and makes it durable. */
 const RESET_TIMEOUT_MS = 15_000
+/** A disk of which a hundred writes take longer is told as one that does not answer. */
+const DISK_TIMEOUT_MS = 30_000
 
 /** Clusters of raftctl nodes, asked over raftctl.v1.Control. Owns its channels. */
 export class RaftctlEngine implements ClusterEngine {
@@ -50,6 +53,12 @@ export class RaftctlEngine implements ClusterEngine {
     const request = { group, from, follow, committed_only: committedOnly, with_data: withData, ...(to === null ? {} : { to }) }
     const records = this.calls.stream(endpoint, (client, options) => client.serverStream('ReadLog', request, options), signal)
     for await (const record of records) yield sentEntry(record)
+  }
+
+  async checkDisk({ endpoint, samples }: NodeCall & { readonly samples: number }): Promise<DiskFigures> {
+    const send = (client: ControlClient, options: CallOptions) => client.call('CheckDisk', { samples }, options)
+    const { p50_ms, p99_ms, free_bytes, total_bytes } = await this.calls.read(endpoint, send, { timeoutMs: DISK_TIMEOUT_MS })
+    return { p50Ms: p50_ms, p99Ms: p99_ms, freeBytes: fromInt64(free_bytes), totalBytes: fromInt64(total_bytes) }
   }
 
   async countLog({ endpoint, group }: NodeCall): Promise<LogCount> {
