@@ -1,5 +1,5 @@
 import { type LogIndex, logIndex, plus, type Term } from '../raft/types.js'
-import { findHole, whyBraftRefuses, whyNotTorn } from '../storage/log-recovery.js'
+import { findHole, ifSyncedLate, whyBraftRefuses, whyNotTorn } from '../storage/log-recovery.js'
 import type { SegmentFile } from '../storage/segment-file.js'
 import { filesOf, type GroupContents } from './data-contents.js'
 import type { Finding } from './data-findings.js'
@@ -107,16 +107,17 @@ function checkSegment(file: SegmentFile, contents: GroupContents, report: Report
         meaning: 'A sealed segment is never written again, so this is no torn write: its bytes changed on the disk.',
       }),
     ]
-  const why =
-    contents.identity.state === 'missing'
-      ? whyBraftRefuses(result)
-      : whyNotTorn({ segment, result, fileBytes: file.fileBytes, mark: markOf(contents) })
-  if (why !== null) return [report.damage({ ...at, problem, meaning: `Not the torn end of the last write: ${why}.` })]
+  const found = { segment, result, fileBytes: file.fileBytes, mark: markOf(contents) }
+  const isBraft = contents.identity.state === 'missing'
+  const why = isBraft ? whyBraftRefuses(result) : whyNotTorn(found)
+  const late = isBraft ? '' : ifSyncedLate(found)
+  if (why !== null) return [report.damage({ ...at, problem, meaning: `Not the torn end of the last write: ${why}${late}.` })]
   return [{ ...at, group: report.group, severity: 'torn', problem, meaning: tornMeaning(contents), command: remedy.torn(report) }]
 }
 
 function tornMeaning({ identity }: GroupContents): string {
-  const lost = 'The half-written end of the last write: it was not synced yet, so nothing in it was ever acknowledged. A start cuts it.'
+  const lost =
+    'The half-written end of the last write: it was not synced yet, so nothing in it was ever acknowledged, unless the node ran with --unsafe-sync. A start cuts it.'
   return identity.state === 'missing' ? 'The half-written end of the last write. braft cuts it when it starts.' : lost
 }
 

@@ -81,6 +81,12 @@ export function whyNotTorn(found: {
   return tail <= tailMax ? null : `${tail} bytes follow, more than one write`
 }
 
+/** What is to be added where only its length keeps a bad end from being a torn one; '' where it is bad for another reason. */
+export function ifSyncedLate(found: Parameters<typeof whyNotTorn>[0]): string {
+  if (whyNotTorn(found) === null || whyNotTorn({ ...found, dsync: false }) !== null) return ''
+  return '. Where it ran with --unsafe-sync a loss of power leaves such an end: start it once more with that flag, which cuts it'
+}
+
 /** The same for a log that braft wrote last: it has no bound of its own, and cuts what is too short and nothing else. */
 export function whyBraftRefuses({ problem }: ScanResult): string | null {
   if (problem === 'short header' || problem === 'short data') return null
@@ -244,7 +250,9 @@ export class LogRecoveryRun {
   private judge(segment: Segment, name: string, result: ScanResult, fileBytes: number): Status | null {
     const { mark, adopt, dsync } = this.options
     const why = adopt ? whyBraftRefuses(result) : whyNotTorn({ segment, result, fileBytes, mark, dsync })
-    return why === null ? null : this.corrupt(`${this.describe(segment, name, result)}: ${why}`)
+    if (why === null) return null
+    const late = adopt ? '' : ifSyncedLate({ segment, result, fileBytes, mark, dsync })
+    return this.corrupt(`${this.describe(segment, name, result)}: ${why}${late}`)
   }
 
   private describe(segment: Segment, name: string, result: ScanResult): string {

@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert'
 import { Status } from '../../src/raft/errors.js'
 import { type Iterator, StateMachine } from '../../src/raft/raft.js'
 import type { SyncPolicy } from '../../src/storage/log-sync.js'
+import type { GroupMember } from '../../src/testing/group-member.js'
 import { TestCluster } from '../../src/testing/test-cluster.js'
 
 /** Remembers what it applied. */
@@ -16,6 +17,8 @@ class Words extends StateMachine {
     }
   }
 }
+
+type Member = GroupMember<Words>
 
 const SEEDS = 5
 
@@ -58,6 +61,43 @@ test('one member that loses power gets back what it lost from the others', () =>
   cluster.start(follower)
   cluster.awaitConverged()
   assert.is(follower!.machine!.words.length, 20)
+})
+
+/** Two members with data and a witness, n3, which holds no data and never leads; n1 leads. */
+function witnessed() {
+  const createMachine = () => new Words()
+  const cluster = new TestCluster({ size: 3, witnesses: [3], createMachine, sync: { when: 'never' } }).start()
+  const [n1, n2, n3] = ['n1', 'n2', 'n3'].map((name) => cluster.member(name)) as [Member, Member, Member]
+  if (cluster.awaitLeader() !== n1) cluster.transfer(n1)
+  return { cluster, n1, n2, n3 }
+}
+
+test('beside a witness a member that loses power gets back what it lost from the other', () => {
+  const { cluster, n1, n2 } = witnessed()
+  for (let i = 0; i < 20; i++) cluster.apply(Buffer.from(`word ${i}`))
+  cluster.crash(n1, { keep: 0 })
+  cluster.start(n1)
+  cluster.awaitConverged()
+  assert.equal([n1.machine!.words.length, n2.machine!.words.length], [20, 20])
+})
+
+test('a power loss while the other member is away costs what a witness cannot give back; it stops, and once restarted goes along', () => {
+  const { cluster, n1, n2, n3 } = witnessed()
+  cluster.kill(n2)
+  cluster.run(cluster.electionTimeoutMs)
+  for (let i = 0; i < 20; i++) cluster.apply(Buffer.from(`word ${i}`), n1)
+  cluster.crash(n1, { keep: 0 })
+  cluster.start(n1)
+  cluster.start(n2)
+  cluster.awaitLeader()
+  cluster.apply(Buffer.from('after'))
+  cluster.await('n3 stops', () => n3.failed !== null)
+  assert.match(String(n3.failed), /ECORRUPT: the leader sent entry \d+ of term \d+, but \d+ of term \d+ is committed here/)
+
+  cluster.kill(n3)
+  cluster.start(n3)
+  cluster.apply(Buffer.from('and on')).awaitConverged()
+  for (const { machine } of [n1, n2]) assert.equal(machine!.words, ['after', 'and on'])
 })
 
 test.run()

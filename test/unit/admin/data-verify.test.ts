@@ -165,6 +165,19 @@ test('the half-written end of a write is a torn tail, not damage; a start would 
   assert.equal([log.lastIndex, log.entries.length, log.findings.length], [LAST_INDEX, 2, 1])
 })
 
+test('more behind a bad entry than a synchronous write leaves is damage, and says what a log that was synced late needs', async () => {
+  const path = directories.raftctl()
+  appendFileSync(join(path, openOf(path)), Buffer.alloc(3 * 1024 * 1024))
+  const { verdict, findings } = await verify(path)
+  assert.is(verdict, 'damaged')
+  assert.match(findings[0]!.meaning, 'more than one write. Where it ran with --unsafe-sync')
+  const rotten = directories.raftctl()
+  flip(join(rotten, openOf(rotten)), 12)
+  const [finding] = (await verify(rotten)).findings
+  assert.is(finding!.severity, 'damage')
+  assert.not.match(finding!.meaning, 'unsafe-sync')
+})
+
 test('a zero tail is said to be one: ours cuts it, braft does not start on it', async () => {
   const ours = directories.raftctl()
   appendFileSync(join(ours, openOf(ours)), Buffer.alloc(100))
