@@ -299,4 +299,21 @@ scenario(
   },
 )
 
+scenario('of two members the one that is left gives up and campaigns in vain; both go on once the other is back', { size: 2 }, (story) => {
+  const { cluster } = story
+  const [n1, n2] = story.start('n1').members as [SimMember, SimMember]
+  story.write(3)
+  cluster.kill(n2)
+  story.await('n1 steps down', () => n1.node!.status().state === 'FOLLOWER', 2 * story.T)
+  const { term } = n1.node!.status()
+  n1.run('story:vote', (node) => node.vote(() => {}))
+  story.wait(5 * story.T)
+  assert.is(cluster.leader(), null)
+  assert.is(n1.node!.status().term, term, 'asking in vain raises no term')
+
+  story.restart(n2).awaitLeader(4 * story.T)
+  story.write(3)
+  story.expectConverged()
+})
+
 test.run()

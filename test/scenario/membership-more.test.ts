@@ -2,8 +2,11 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Counter, encodeAmount } from '../../examples/counter-machine.js'
 import { Configuration } from '../../src/raft/configuration.js'
+import { ErrorCode, Status } from '../../src/raft/errors.js'
+import type { NodeImpl } from '../../src/raft/node-impl.js'
 import { type GroupMember, TestCluster } from '../../src/testing/index.js'
 import type { SimMember } from '../simulation/member.js'
+import { RegisterMachine } from '../simulation/register-machine.js'
 import { change, changed, expectVoters } from './changes.js'
 import { scenario } from './scenario.js'
 
@@ -87,6 +90,33 @@ scenario('a member that was removed and runs on does not raise the term, nor doe
   story.write(2)
   story.expectConverged()
 })
+
+scenario(
+  'a leader that steps down while the added member copies a snapshot says that it leads no more; asked again, the next one adds it',
+  { size: 3, joiners: 1, createMachine: (listener) => new RegisterMachine(listener, 8 * 1024 * 1024) },
+  (story) => {
+    const [n1, n2, n3, n4] = story.start('n1').members as Five
+    story.write(20)
+    for (const member of [n1, n2, n3]) for (let i = 0; i < 2; i++) story.snapshot(member)
+    assert.ok(n1.node!.status().firstIndex > 20, 'n4 is sent a snapshot')
+    const record = change(story, [n1, n2, n3, n4], n1, { catchupTimeoutMs: 20 * story.T })
+    story.await('n4 copies it', () => n4.node!.status().snapshot.state === 'downloading')
+
+    n1.run('story:transfer', (node) =>
+      (node.handler as NodeImpl).stepDown(node.status().term, Status.error(ErrorCode.ERAFTTIMEDOUT, 'a test')),
+    )
+    story.await('its administrator is told', () => record.outcome !== 'pending', 10)
+    assert.is(record.outcome, 'EPERM')
+    assert.is(n4.node!.status().snapshotId.index, 0, 'it was not done yet')
+
+    story.awaitLeader()
+    changed(story, [n1, n2, n3, n4])
+    story.write(3)
+    story.expectConverged()
+    assert.ok(n4.node!.status().snapshotId.index > 0)
+    expectVoters(story, story.members)
+  },
+)
 
 // Members set by hand are past every quorum, which the invariants of a story rightly take for a fault.
 test('two of three lose their disks: the third goes on by hand, and both are added again, empty', () => {
