@@ -143,7 +143,10 @@ export class Election {
 
   private onVoteTimeout(): void {
     // Another term would have to be saved as well, behind this one.
-    if (!this.node.meta.isDurable) return this.arm('vote', this.voteTimeout())
+    if (!this.node.meta.isDurable) {
+      this.leavePass()
+      return this.arm('vote', this.voteTimeout())
+    }
     this.undecided++
     this.node.stepDown(this.node.meta.term, Status.error(ErrorCode.ERAFTTIMEDOUT, 'the vote was not decided in time'))
     this.arm('election', this.retryDelay())
@@ -385,7 +388,8 @@ export class Election {
       const why = Status.error(ErrorCode.EHIGHERTERMREQUEST, `${request.serverId} asks for votes in a higher term`)
       // With the vote in it: one save is waited for, not two.
       node.stepDown(request.term, why, votes ? request.serverId : PeerId.EMPTY)
-      if (node.meta.votedFor.equals(request.serverId))
+      // A closure that was told may have stopped this node: then no term was raised.
+      if (node.meta.term === request.term && node.meta.votedFor.equals(request.serverId))
         node.observe({ name: 'vote.granted', term: request.term, candidate: request.serverId })
     } else if (votes && node.meta.votedFor.isEmpty && node.state === 'FOLLOWER') {
       node.stepDown(request.term, Status.error(ErrorCode.EVOTEFORCANDIDATE, `votes for ${request.serverId}`))

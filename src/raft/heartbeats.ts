@@ -31,8 +31,11 @@ class Rhythm {
 
   private readonly tick = (): void => {
     this.timer = null
-    for (const beat of this.members) beat()
-    if (this.members.size > 0 && !this.timer) this.schedule()
+    try {
+      for (const beat of this.members) beat()
+    } finally {
+      if (this.members.size > 0 && !this.timer) this.schedule()
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 import { InvariantViolation, type SimCluster } from './cluster.js'
+import { HELD_MS } from './fault-budget.js'
 import type { SimMember } from './member.js'
 
 /** What must become so of a group once the faults stop: one leader, equal logs and machines, and it serves. */
@@ -25,11 +26,18 @@ export class AtRest {
     const { cluster } = this
     const leader = cluster.leader()!
     const { life } = leader
+    const mayBeTold = cluster.now - cluster.handedOverAt < HELD_MS
     const { term } = leader.node!.progress()
     cluster.run(cluster.electionTimeoutMs * 4)
     if (leader.life !== life) {
       // Damage that it found only now, in this group or in another of its process, had its disk replaced: nobody disturbed it.
       if (!cluster.runUntil(() => this.converged(), withinMs)) stuck(`not converged after ${leader.name} was replaced: ${this.describe()}`)
+      return this.undisturbed(withinMs)
+    }
+    if (cluster.leader() !== leader && mayBeTold) {
+      // A leader's word that was held by a cut link may still tell another one to take over: once it is through, nobody is.
+      cluster.run(HELD_MS)
+      if (!cluster.runUntil(() => this.converged(), withinMs)) stuck(`not converged after a late hand-over: ${this.describe()}`)
       return this.undisturbed(withinMs)
     }
     if (cluster.leader() !== leader || leader.node!.progress().term !== term) stuck(`${leader.name} was disturbed: ${this.describe()}`)

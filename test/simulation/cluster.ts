@@ -92,6 +92,8 @@ export class SimCluster extends SimGroup<SimMember> {
     /** Leaders that handed over because their disk ran short. */
     shortLeaders: 0,
   }
+  /** When a leader last began to hand over. */
+  handedOverAt = Number.NEGATIVE_INFINITY
   /** Hooks of whoever drives the cluster. */
   onEvent: (member: SimMember, event: RaftEvent) => void = () => {}
   onStarted: (member: SimMember, status: Status) => void = () => {}
@@ -131,6 +133,7 @@ export class SimCluster extends SimGroup<SimMember> {
           this.invariants.observed(member, event)
           const count = COUNTED[event.name]
           if (count) this.counts[count]++
+          if (event.name === 'leader.handover') this.handedOverAt = this.scheduler.now
           if (event.name === 'leader.handover' && event.reason.startsWith('its disk runs short')) this.counts.shortLeaders++
           this.onEvent(member, event)
         },

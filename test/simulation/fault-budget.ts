@@ -7,7 +7,7 @@ import { halvesOf } from './committed-log.js'
 import type { SimMember } from './member.js'
 
 /** A message that was held by a cut link may still arrive this much later. */
-const GRACE_MS = 10_000
+export const HELD_MS = 10_000
 
 /** Of each group in a world: a machine is lost only within the budget of all. */
 const BUDGETS = new WeakMap<SimWorld, readonly FaultBudget[]>()
@@ -98,7 +98,7 @@ export class FaultBudget {
       const believed = member.isUp ? member.node!.status().configuration : null
       if (believed && believed.id.index >= configuration.id.index) found.push(...halvesOf(believed))
     }
-    this.asked = this.asked.filter((asked) => asked.endedAt + GRACE_MS > now)
+    this.asked = this.asked.filter((asked) => asked.endedAt + HELD_MS > now)
     found.push(...this.asked.map((asked) => asked.target))
     return found.filter((conf) => !conf.isEmpty)
   }

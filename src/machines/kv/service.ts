@@ -26,6 +26,7 @@ export interface KvServiceOptions extends WriteRouterOptions {
  */
 export class KvService {
   readonly router: WriteRouter
+  private readonly closeListeners = new Set<() => void>()
   private ids: { clusterId: string; cluster: Header['cluster_id']; member: Header['member_id'] } | null = null
 
   constructor(private readonly options: KvServiceOptions) {
@@ -75,6 +76,13 @@ export class KvService {
   /** Answers what is under way and takes nothing more. */
   close(): void {
     this.router.close()
+    for (const listener of [...this.closeListeners]) listener()
+  }
+
+  /** `listener` runs when all is answered and nothing is taken any more; answers how to take that back. */
+  onClose(listener: () => void): () => void {
+    this.closeListeners.add(listener)
+    return () => void this.closeListeners.delete(listener)
   }
 
   private write<K extends 'put' | 'delete_range' | 'txn' | 'compact'>(

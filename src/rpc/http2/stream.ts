@@ -81,7 +81,8 @@ export class Stream {
     this.queue.push(bytes)
     this.queuedBytes += bytes.length
     this.flush()
-    this.isFull = this.queuedBytes >= HIGH_WATER_BYTES
+    // Until all of it has left: who was told to wait and writes on is still told when there is room.
+    if (this.queuedBytes >= HIGH_WATER_BYTES) this.isFull = true
     return !this.isFull
   }
 

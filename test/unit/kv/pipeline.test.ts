@@ -95,7 +95,7 @@ function open(metadata: Readonly<Record<string, string>> = {}) {
   const stream = new FakeStream(metadata)
   const { Run } = pipelineHandlers({ serviceOf: (group) => (group === 'kv' ? service : null), executor })
   Run!(stream as unknown as DuplexCall<raftctl.kv.PipelineRequest, Response>)
-  return { stream, node, executor, machine }
+  return { stream, node, executor, machine, service }
 }
 
 const put = (id: number, key: string, value = 'v', rest: Call = {}): Call => ({ id, put: { key: b(key), value: b(value) }, ...rest })
@@ -166,6 +166,43 @@ test('a client with too many calls in flight is held until some are answered', (
   node.commit(node.tasks[0]!)
   executor.run()
   assert.equal(stream.states, ['reads', 'paused', 'reads'])
+})
+
+test('of a message with more calls than may be in flight the rest waits; a read counts for many', () => {
+  const { stream, node, executor } = open()
+  node.applies = 'holds'
+  stream.send(Array.from({ length: 2 * IN_FLIGHT_MAX }, (_, i) => put(i, `k${i}`)))
+  assert.equal([node.tasks.length, stream.states.at(-1)], [IN_FLIGHT_MAX, 'paused'])
+  for (let i = 0; i < 5; i++) node.commit(node.tasks[i]!)
+  executor.run()
+  assert.is(node.tasks.length, IN_FLIGHT_MAX + 5)
+  const reading = open()
+  reading.node.reads = 'holds'
+  reading.stream.send(Array.from({ length: 300 }, (_, id) => ({ id, range: { key: b('a') } })))
+  assert.equal([reading.node.heldReads.length, reading.stream.states.at(-1)], [IN_FLIGHT_MAX / 32, 'paused'])
+})
+
+test('nothing that waits is begun for a client that does not read, or has gone', () => {
+  const { stream, node, executor } = open()
+  stream.hasRoom = false
+  stream.send([put(1, 'a'), { id: 2, range: { key: b('a') } }])
+  executor.run()
+  const { length } = node.tasks
+  stream.send([put(3, 'b')])
+  assert.is(node.tasks.length, length)
+  stream.emit('close')
+  stream.emit('drain')
+  assert.is(node.tasks.length, length)
+})
+
+test('a stream ends when its group stops here: what was in flight is answered first', () => {
+  const { stream, node, service } = open()
+  node.applies = 'holds'
+  stream.send([put(1, 'a')])
+  service.close()
+  assert.is(stream.answers.length, 1)
+  assert.is(stream.answers[0]!.failure!.applied, 'unknown')
+  assert.is(stream.failure?.code, grpc.status.UNAVAILABLE)
 })
 
 test('a client that does not read its answers is held until it does', () => {

@@ -1,8 +1,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Status } from '../../../src/raft/errors.js'
-import { WRITE_LATENCY_BOUNDS_MS, type WriteStage } from '../../../src/raft/write-latency.js'
-import { members } from '../../support/entries.js'
+import { type LogIndex, logIndex } from '../../../src/raft/types.js'
+import { WRITE_LATENCY_BOUNDS_MS, WriteLatency, type WriteStage } from '../../../src/raft/write-latency.js'
+import { configurationAt, members, peer } from '../../support/entries.js'
 import { NodeBench } from '../../support/node-bench.js'
 
 const test = suite('WriteLatency')
@@ -35,6 +36,23 @@ test('a slow follower is replication: the leader has it on disk at once, and wai
   bench.advance(50)
   bench.take(3)
   assert.is(took(bench, 'replicate'), 30, 'whoever comes later was not waited for')
+})
+
+test('what a later configuration committed is waited for no more from those whom its own one counts', () => {
+  const clock = { now: () => 0, schedule: () => ({ cancel: () => {} }) }
+  const held = new Map<string, LogIndex>([[peer(4).key, logIndex(1000)]])
+  const latency = new WriteLatency(clock, peer(1), { matchIndex: (key) => held.get(key) })
+  const joint = configurationAt(1, members(1, 4, 5), members(1, 2, 3))
+  for (let index = 1; index <= 1000; index++) latency.onProposed(logIndex(index), 0, joint)
+  latency.onDurable(logIndex(1000))
+  latency.onCommitted(logIndex(1000))
+  latency.onApplied(logIndex(1000))
+  const { replicate, apply } = latency.status()!
+  assert.equal([replicate?.count, apply?.count], [1000, 1000])
+  latency.onProposed(logIndex(1001), 0, configurationAt(1, members(1, 4, 5)))
+  held.set(peer(4).key, logIndex(1001))
+  latency.onAcknowledged()
+  assert.is(latency.status()!.replicate?.count, 1001, 'later ones are timed again')
 })
 
 test('a slow disk of the leader is its append: what two others hold is committed without it', () => {

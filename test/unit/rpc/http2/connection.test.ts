@@ -5,7 +5,7 @@ import { Connection } from '../../../../src/rpc/http2/connection.js'
 import { ErrorCode } from '../../../../src/rpc/http2/error.js'
 import { Flag, FrameType, frame, numberFrame, PREFACE, Setting, settingsFrame } from '../../../../src/rpc/http2/frames.js'
 import { HeaderEncoder } from '../../../../src/rpc/http2/header-encoder.js'
-import type { Stream } from '../../../../src/rpc/http2/stream.js'
+import { Stream } from '../../../../src/rpc/http2/stream.js'
 import { FakeSocket } from '../../../support/fake-socket.js'
 
 const test = suite('HTTP/2 connection')
@@ -266,6 +266,24 @@ test('a body waits for both windows, of the stream and of the connection, and le
   await client.settled()
   assert.ok(client.body(1).equals(answer))
   assert.ok(Math.max(...client.of(FrameType.DATA).map(({ payload }) => payload.length)) <= 16_384)
+})
+
+test('who writes on though it was told to wait is told when all has left', () => {
+  let drained = 0
+  const host = {
+    ...{ encoder: new HeaderEncoder(), frameBytesMax: 16_384, sendWindow: 10_000_000, isFull: false },
+    ...{ write: () => {}, wait: () => {}, release: () => {}, credit: () => {}, reset: () => {} },
+  }
+  const stream = new Stream(host, 1, 0)
+  stream.reader = { onData: () => {}, onEnd: () => {}, onDrain: () => drained++, onClose: () => {} }
+  assert.is(stream.body(Buffer.alloc(300_000)), false)
+  stream.sendWindow += 100_000
+  stream.flush()
+  assert.is(stream.body(Buffer.alloc(10)), false, 'most of it has not left')
+  assert.is(drained, 0)
+  stream.sendWindow += 1_000_000
+  stream.flush()
+  assert.equal([drained, stream.body(Buffer.alloc(10))], [1, true])
 })
 
 test('windows that were used are given back, and what does not keep to them is refused', async () => {
