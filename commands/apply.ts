@@ -10,7 +10,7 @@ export default class Apply extends MembershipCommand {
   static override description =
     'One person plans, another looks at the file and executes it. A plan lives for five minutes and only while the members are those that it was made upon: after that it is exit 8, as it is on another cluster. It carries its own answers to the gates: what it was not forced to override stays refused.'
   static override schema = 'raftctl.apply/1'
-  static override exitCodes = [4, 5, 6, 7, 8, 10, 11, 12, 13, 124]
+  static override exitCodes = [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 124]
   static override examples = [
     {
       description: 'Plan, then execute',

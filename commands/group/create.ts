@@ -10,7 +10,7 @@ export default class GroupCreate extends ClusterCommand {
     'The members found the group together and elect a leader; it takes no writes before all of them host it. The same command again changes nothing, or finishes what was half created: a member whose disk was lost is rebuilt from the others. Members are those of the group of the context unless --members says which.'
   static override schema = 'raftctl.group.create/1'
   static override impact = 'membership' as const
-  static override exitCodes = [5, 6, 7, 8, 11, 12, 13, 124]
+  static override exitCodes = [5, 6, 7, 8, 9, 10, 11, 12, 13, 124]
   static override seeAlso = ['group list', 'group remove', 'member add', 'apply']
   static override args = { name: Args.string({ required: true, ignoreStdin: true, description: 'of the new group' }) }
   static override examples = [
@@ -52,8 +52,10 @@ export default class GroupCreate extends ClusterCommand {
     const { clusterId, steps, group, uid, members, found } = create
     const nodes = steps.map((step) => ({ ...step, created: false, error: null }))
     const planned = { group, uid, members, found, executed: false, nodes, leader: null }
-    if (flags['dry-run'] || (flags['plan-out'] !== undefined && found === 'there'))
-      return this.result(planned, (out) => printCreated(out, planned), { clusterId })
+    if (flags['dry-run'] || (flags['plan-out'] !== undefined && found === 'there')) {
+      const warnings = flags['plan-out'] === undefined ? [] : [`${flags['plan-out']} was not written: there is nothing to be done`]
+      return this.result(planned, (out) => printCreated(out, planned), { clusterId, warnings })
+    }
     // What is there already needs no agreement and no line in the history.
     const agreed = found === 'there' ? { plan: drafted.plan, answer: null } : await this.agreed(drafted, flags, planned)
     if (agreed.answer) return agreed.answer

@@ -101,15 +101,20 @@ export async function recheckGroup<P extends GroupCreation | GroupRemoval>(
 ): Promise<DraftedPlan<P['action']>> {
   const { action } = plan as GroupCreation | GroupRemoval
   const isCreation = action.kind === 'group.create'
-  const { clusterId, ...now } = isCreation
-    ? await planCreate(client, calls, action.request)
-    : await planRemove(client, calls, action.request)
+  // Its age before anybody is asked: who asks for what is over would be told of something else.
+  checkPlan(plan, { clusterId: plan.clusterId })
+  const stale = new CliError('E_PLAN_STALE', `who hosts group ${action.request.group} is not what plan ${plan.id} was made upon`, {
+    hint: `Plan it anew:  raftctl ${plan.command} ${action.request.group} --plan-out FILE`,
+  })
+  const look = isCreation ? planCreate(client, calls, action.request) : planRemove(client, calls, action.request)
+  const { clusterId, ...now } = await look.catch((thrown: unknown) => {
+    // Executed before, or by somebody else.
+    throw !isCreation && thrown instanceof CliError && thrown.code === 'E_NO_GROUP' ? stale : thrown
+  })
   checkPlan(plan, { clusterId })
   const same = isCreation ? sameCreation(action.create, now as CreatePlan) : sameRemoval(action.remove, now as RemovePlan)
   if (same) return { plan: plan as Plan<P['action']>, refusal: null, awaited: null }
-  throw new CliError('E_PLAN_STALE', `who hosts group ${action.request.group} is not what plan ${plan.id} was made upon`, {
-    hint: `Plan it anew:  raftctl ${plan.command} ${action.request.group} --plan-out FILE`,
-  })
+  throw stale
 }
 
 /** An id of its own is made up for a new group each time. */
