@@ -25,7 +25,8 @@ const allowed = {
     'src/terminal/errors.ts',
     'src/terminal/connection.ts',
   ],
-  'src/local': ['src/generated', 'src/rpc', 'src/admin', 'src/terminal', 'src/machines/machine.ts'],
+  // Of the storage only what the system says of a process.
+  'src/local': ['src/storage/process-stat.ts', 'src/generated', 'src/rpc', 'src/admin', 'src/terminal', 'src/machines/machine.ts'],
   'src/terminal': ['src/generated'],
   commands: ['src/terminal', 'src/admin', 'src/local'],
   // The test kit: a second entry of the package, which nothing of the product imports.

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
+import { type ProcessStat, processStat } from '../storage/process-stat.js'
 import type { LocalNode } from './state-file.js'
 
 /** What the process of a node is doing. `stale`: the state file names a process that is gone. */
@@ -31,21 +32,14 @@ async function isPaused(pid: number): Promise<boolean> {
   return stdout.trim().startsWith('T')
 }
 
-/** Field 3 (state) and 22 (start time in ticks since boot) of /proc/PID/stat; a zombie is no process. */
-function procStat(pid: number): { state: string; start: string } | null {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-    const [state] = fields
-    return state === 'Z' || state === 'X' ? null : { state: state!, start: `${bootId()}:${fields[19]!}` }
-  } catch {
-    return null
-  }
+/** With the start in ticks since boot, which repeat after the next boot, told apart by the boot. */
+function procStat(pid: number): ProcessStat | null {
+  const stat = processStat(pid)
+  return stat && { ...stat, start: `${bootId()}:${stat.start}` }
 }
 
 let knownBootId: string | null = null
 
-/** Ticks since boot repeat after the next boot. */
 function bootId(): string {
   knownBootId ??= readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').slice(0, 8)
   return knownBootId

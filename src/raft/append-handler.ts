@@ -27,7 +27,10 @@ export class AppendHandler {
   handle(request: AppendEntriesRequest, answer: Answer<AppendEntriesResponse>, from: 'network' | 'cache' = 'network'): void {
     const { node } = this
     const refuse = node.refusal() ?? roleMismatch(node, request.peerId)
-    if (refuse) return answer(refuse)
+    if (refuse) {
+      node.founding?.onLeaderHeard()
+      return answer(refuse)
+    }
     if (!isFollowed(node, request)) {
       // A closure that was told of a lost leadership may have stopped this node.
       const stopped = node.refusal()

@@ -25,6 +25,8 @@ export type RaftEvent = EventOrigin &
     | { readonly name: 'node.founded'; readonly founders: number }
     /** A new group does not begin: these founders were not heard. */
     | { readonly name: 'founding.waiting'; readonly missing: string }
+    /** The group began without this member, and these founders cannot be asked any more: it is rebuilt. */
+    | { readonly name: 'founding.missed'; readonly missing: string }
     | { readonly name: 'node.rebuild-needed'; readonly reason: string }
     /** This member is no longer in the configuration of its group, and will not be again with this directory. */
     | { readonly name: 'node.removed'; readonly reason: string }

@@ -11,6 +11,8 @@ const ASK_AGAIN_MS = 100
 const ASK_TIMEOUT_MS = 1000
 /** Founders are started by hand, one after the other: who is missing is said this late, and this often. */
 const SAY_AFTER_MS = 5000
+/** How long a founder that cannot be reached is waited for where the group has begun. It may come back. */
+const PATIENCE_MS = 10_000
 
 /** A founder of braft's: it has no incarnation. */
 const BRAFT = 'braft'
@@ -26,6 +28,10 @@ const BRAFT = 'braft'
  *
  * A braft founder waits for nobody and tells no lives apart. It is as empty when nobody has voted there and nothing was written.
  * Where it is not, the group began without this directory, or with an earlier life of it: it is rebuilt (survey.ts).
+ *
+ * A founder may be gone for good by the time that this directory, late, asks it. Where a record names this very incarnation and
+ * a leader is heard of, the group has begun without its vote, and needs none of it: after a while it is rebuilt too. It may not
+ * just take over the record: the founder that is gone may have known an earlier life, and have led by its vote.
  */
 export class Founding {
   private readonly known = new Map<string, string>()
@@ -34,18 +40,28 @@ export class Founding {
   private stopped = false
   private readonly problems = new Map<string, string>()
   private saidAt: number
+  private readonly startedAt: number
+  /** A member's record has this very incarnation: it is the directory that it was when the group was founded. */
+  private isNamed = false
+  private hasHeardLeader = false
 
   constructor(
     private readonly node: NodeImpl,
     private readonly identity: NodeIdentity,
     private readonly done: (status: Status, identity?: NodeIdentity) => void,
   ) {
-    this.saidAt = node.env.clock.now()
+    this.startedAt = node.env.clock.now()
+    this.saidAt = this.startedAt
   }
 
   start(): void {
     this.known.set(this.node.serverId.key, this.identity.incarnation)
     this.ask()
+  }
+
+  /** Somebody leads: a quorum of the founders has begun. */
+  onLeaderHeard(): void {
+    this.hasHeardLeader = true
   }
 
   /** Gives up for `reason`. A record that is being written is awaited first. */
@@ -69,18 +85,39 @@ export class Founding {
     if (this.stopped) return
     const missing = this.missing()
     if (missing.length === 0) return this.found()
-    for (const peer of missing) if (!this.calls.has(peer.key)) this.askPeer(peer)
+    if (this.isTooLate()) return this.miss(missing)
+    for (const peer of [...missing, ...this.foundSince()]) if (!this.calls.has(peer.key)) this.askPeer(peer)
     this.sayWhoIsMissing(missing)
     const { clock, random } = this.node.env
     this.timer = clock.schedule(ASK_AGAIN_MS / 2 + random.unit() * ASK_AGAIN_MS, () => this.ask(), 'founding')
+  }
+
+  /** Who said that it was founding, and may have a record by now: asked again once a leader is heard of, until one names this directory. */
+  private foundSince(): PeerId[] {
+    if (!this.hasHeardLeader || this.isNamed) return []
+    const { serverId, configuration } = this.node
+    const isAsked = (peer: PeerId) => !peer.equals(serverId) && (this.known.get(peer.key) ?? BRAFT) !== BRAFT
+    return configuration.conf.peers.filter(isAsked)
+  }
+
+  private isTooLate(): boolean {
+    return this.isNamed && this.hasHeardLeader && this.node.env.clock.now() - this.startedAt >= PATIENCE_MS
+  }
+
+  private miss(missing: readonly PeerId[]): void {
+    this.node.observe({ name: 'founding.missed', missing: this.reasons(missing) })
+    this.beRebuilt()
   }
 
   private sayWhoIsMissing(missing: readonly PeerId[]): void {
     const now = this.node.env.clock.now()
     if (now - this.saidAt < SAY_AFTER_MS) return
     this.saidAt = now
-    const said = missing.map((peer) => `${peer.address}: ${this.problems.get(peer.key) ?? 'no answer yet'}`)
-    this.node.observe({ name: 'founding.waiting', missing: said.join('; ') })
+    this.node.observe({ name: 'founding.waiting', missing: this.reasons(missing) })
+  }
+
+  private reasons(missing: readonly PeerId[]): string {
+    return missing.map((peer) => `${peer.address}: ${this.problems.get(peer.key) ?? 'no answer yet'}`).join('; ')
   }
 
   private askPeer(peer: PeerId): void {
@@ -99,7 +136,12 @@ export class Founding {
   private hear(peer: PeerId, answer: HelloResponse): void {
     const { incarnation } = this.identity
     const namesUs = answer.founders?.get(this.node.serverId.key) === incarnation
+    if (namesUs) this.isNamed = true
+    // The first answer stands: a later life of that directory is not the one that may have founded already.
+    if (this.known.has(peer.key)) return
     if (answer.standing !== 'founding' && !namesUs) {
+      // It was rebuilt, and has no record any more: another's says that this directory is the one that it was.
+      if (this.isNamed && answer.founders === null) return void this.problems.set(peer.key, 'it was rebuilt, and does not know who founded')
       if (this.node.options.askStanding) return this.beRebuilt()
       return this.finish(Status.error(ErrorCode.EREBUILD, `${peer} belongs to a group that knew an earlier life of this directory`))
     }

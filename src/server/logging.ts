@@ -37,6 +37,7 @@ const LEVELS: Partial<Record<RaftEvent['name'], 'info' | 'warn' | 'error'>> = {
   'node.started': 'info',
   'node.founded': 'info',
   'founding.waiting': 'warn',
+  'founding.missed': 'warn',
   'node.rebuild-needed': 'error',
   'node.removed': 'error',
   'node.error': 'error',

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { mkdir, open, readFile, rename, stat, unlink } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
+import { processStat } from './process-stat.js'
 
 const LOCK_FILE = 'LOCK'
 /** How often a stale lock file is taken away before giving up; each try means that another process came in between. */
@@ -47,7 +48,7 @@ export class DirectoryLock {
     await mkdir(home, { recursive: true })
     const path = join(home, LOCK_FILE)
     const socket = process.platform === 'linux' ? await listenAbstract(directory, path) : null
-    const self: LockOwner = { pid: process.pid, startTime: processStat(process.pid)?.startTime ?? null, bootId: currentBootId() }
+    const self: LockOwner = { pid: process.pid, startTime: processStat(process.pid)?.start ?? null, bootId: currentBootId() }
     const content = `${JSON.stringify(self)}\n`
     try {
       await createLockFile({ directory, path, content, socketHeld: socket !== null })
@@ -144,10 +145,9 @@ function isGone(owner: LockOwner): boolean {
   const bootId = currentBootId()
   if (owner.bootId !== null && bootId !== null && owner.bootId !== bootId) return true
   if (!isAlive(owner.pid)) return true
+  if (process.platform !== 'linux') return false
   const stat = processStat(owner.pid)
-  // A process that was killed and not yet reaped still has its pid, but nothing else.
-  if (stat?.state === 'Z' || stat?.state === 'X') return true
-  return owner.startTime !== null && stat !== null && owner.startTime !== stat.startTime
+  return stat === null || (owner.startTime !== null && owner.startTime !== stat.start)
 }
 
 function isAlive(pid: number): boolean {
@@ -156,17 +156,6 @@ function isAlive(pid: number): boolean {
     return true
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
-}
-
-/** Fields 3 and 22 of /proc/PID/stat, counted behind the name in parentheses, which may hold anything; null elsewhere. */
-function processStat(pid: number): { state: string; startTime: string } | null {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-    return { state: fields[0]!, startTime: fields[19]! }
-  } catch {
-    return null
   }
 }
 

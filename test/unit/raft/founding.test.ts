@@ -211,4 +211,67 @@ test('stopped before its identity is read, it does not begin to found', () => {
   assert.equal(bench.told.sort(), ['init ESHUTDOWN', 'shutdown OK'])
 })
 
+test('a group that began without it, and a founder that is gone for good: after a while it is rebuilt, and counts for nothing', () => {
+  const bench = founding()
+  answers(bench, 2, { standing: 'member', founders: record })
+  assert.is(bench.append(2, 2).status!.code, ErrorCode.EAGAIN)
+  bench.advance(9500)
+  assert.equal([bench.state, bench.identity!.saved], ['UNINITIALIZED', []])
+  bench.advance(1000)
+  assert.equal(bench.told, ['init OK'])
+  assert.equal(bench.identity!.saved, [{ standing: 'rebuilding', incarnation: 'one', founders: null }])
+  assert.equal(bench.events('founding.missed'), ['founding.missed'])
+  assert.equal([bench.impl.configuration.isEmpty, bench.node.status().standing], [true, 'rebuilding'])
+  assert.is(bench.vote('requestVote', 2, 2).response!.granted, false)
+})
+
+test('who was founding like it is asked again once a leader is heard of, and may name it then', () => {
+  const bench = founding()
+  answers(bench, 2)
+  bench.advance(9500)
+  assert.is(bench.transport.open('hello', peer(2)).length, 0)
+  bench.append(2, 2)
+  bench.until('it asks', () => bench.transport.open('hello', peer(2)).length === 1, 200)
+  // Another life of that directory would be no proof of anything, and is not what was heard first.
+  answers(bench, 2, { standing: 'member', founders: record, incarnation: 'a later life' })
+  answers(bench, 3)
+  assert.equal(bench.identity!.saved, [{ standing: 'member', incarnation: 'one', founders: record }])
+
+  const missed = founding()
+  answers(missed, 2)
+  missed.append(2, 2)
+  missed.until('it asks', () => missed.transport.open('hello', peer(2)).length === 1, 200)
+  answers(missed, 2, { standing: 'member', founders: record })
+  missed.advance(11_000)
+  assert.equal([missed.told, missed.node.status().standing], [['init OK'], 'rebuilding'])
+})
+
+test('without a leader the group may need its vote, and without a record it may be another directory: it waits', () => {
+  const leaderless = founding()
+  answers(leaderless, 2, { standing: 'member', founders: record })
+  const unnamed = founding()
+  assert.is(unnamed.append(2, 2).status!.code, ErrorCode.EAGAIN)
+  for (const bench of [leaderless, unnamed]) {
+    bench.advance(12_000)
+    assert.equal([bench.state, bench.identity!.saved], ['UNINITIALIZED', []])
+    assert.equal(bench.events('founding.missed'), [])
+  }
+  answers(leaderless, 3)
+  assert.equal(leaderless.told, ['init OK'])
+  assert.is(leaderless.node.status().standing, 'member')
+})
+
+test('a founder that was rebuilt knows no founders: beside a record of this directory that is no earlier life', () => {
+  const bench = founding()
+  answers(bench, 2, { standing: 'member', founders: record })
+  answers(bench, 3, { standing: 'member', founders: null })
+  assert.equal([bench.state, bench.told], ['UNINITIALIZED', []])
+  assert.is(bench.append(2, 2).status!.code, ErrorCode.EAGAIN)
+  for (let second = 0; second < 12; second++) {
+    bench.advance(1000)
+    if (bench.state === 'UNINITIALIZED') answers(bench, 3, { standing: 'member', founders: null })
+  }
+  assert.equal([bench.told, bench.node.status().standing], [['init OK'], 'rebuilding'])
+})
+
 test.run()
