@@ -1,6 +1,9 @@
-// What the disk does by itself: one durable write after another at the end of a growing file.
-import { closeSync, constants, openSync, rmSync, writeSync } from 'node:fs'
+// What the disk does by itself: one durable write after another at the end of a growing file, and files read from start to end.
+import { closeSync, constants, openSync, readdirSync, readSync, rmSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
 import { percentile } from './turns.mjs'
+
+const READ_BYTES = 1024 * 1024
 
 /** `bytes` at a time; answers writes a second and latencies in ms. The file is gone afterwards. */
 export async function syncedWrites({ file, bytes, seconds }) {
@@ -18,4 +21,17 @@ export async function syncedWrites({ file, bytes, seconds }) {
   closeSync(fd)
   rmSync(file)
   return { perSecond: latencies.length / seconds, p50Ms: percentile(latencies, 0.5), p99Ms: percentile(latencies, 0.99) }
+}
+
+/** Every file of a directory, one after the other; answers how long that took. */
+export async function plainReads(directory) {
+  const piece = Buffer.allocUnsafe(READ_BYTES)
+  const startedAt = performance.now()
+  let bytes = 0
+  for (const name of readdirSync(directory)) {
+    const fd = openSync(join(directory, name), 'r')
+    for (let count = -1; count !== 0; bytes += count) count = readSync(fd, piece, 0, READ_BYTES, null)
+    closeSync(fd)
+  }
+  return { ms: performance.now() - startedAt, bytes }
 }
