@@ -13,6 +13,7 @@ import { type NodeFlags, parseConfiguration } from '../../src/server/configurati
 import { MemberNames } from '../../src/server/member-names.js'
 import { StartError } from '../../src/server/start-error.js'
 import { parseMixedPath } from '../../src/storage/merged-meta.js'
+import { parseStat } from '../../src/storage/process-stat.js'
 import { parseSegmentName } from '../../src/storage/segment.js'
 import { problemOfName } from '../../src/storage/snapshot-list.js'
 import { parseStorageUri } from '../../src/storage/uri.js'
@@ -85,6 +86,7 @@ const PARSERS: readonly ((text: string) => unknown)[] = [
   (text) => parseNewMember(text),
   (text) => (problemOfName(text) === null ? text : null),
   (text) => parseMixedPath(text),
+  (text) => parseStat(text),
 ]
 
 const words: Decoder = {
@@ -96,6 +98,7 @@ const words: Decoder = {
       'src/storage/snapshot-list.ts problemOfName',
       'src/admin/membership-plan.ts parseNewMember',
       'src/storage/merged-meta.ts parseMixedPath',
+      'src/storage/process-stat.ts parseStat',
     ],
   ],
   samples: () =>
@@ -108,6 +111,7 @@ const words: Decoder = {
       'n4=127.0.0.1:1',
       'a/b',
       'merged_path=a&&single_path=b',
+      '1 (node) S 6168 6164 3789 0 -1 4227084 3006 6541 6 1 8 6 15 14 20 0 11 0 5976846 0',
     ].map((text, i) => Buffer.concat([Buffer.from([i]), Buffer.from(text)])),
   run: (bytes) =>
     refusedBy([CliError], () => {
