@@ -44,6 +44,8 @@ export class Founding {
   /** A member's record has this very incarnation: it is the directory that it was when the group was founded. */
   private isNamed = false
   private hasHeardLeader = false
+  /** When a member first answered that has no record, because it was rebuilt: it cannot tell whether it knew this directory. */
+  private unsureSince: number | null = null
 
   constructor(
     private readonly node: NodeImpl,
@@ -86,15 +88,26 @@ export class Founding {
     const missing = this.missing()
     if (missing.length === 0) return this.found()
     if (this.isTooLate()) return this.miss(missing)
+    if (this.isUnknown()) return this.belongElsewhere(missing[0]!)
     for (const peer of [...missing, ...this.foundSince()]) if (!this.calls.has(peer.key)) this.askPeer(peer)
     this.sayWhoIsMissing(missing)
     const { clock, random } = this.node.env
     this.timer = clock.schedule(ASK_AGAIN_MS / 2 + random.unit() * ASK_AGAIN_MS, () => this.ask(), 'founding')
   }
 
-  /** Who said that it was founding, and may have a record by now: asked again once a leader is heard of, until one names this directory. */
+  /** Nobody has named this directory for long, and somebody that was rebuilt takes part: the group has a past. */
+  private isUnknown(): boolean {
+    return !this.isNamed && this.unsureSince !== null && this.node.env.clock.now() - this.unsureSince >= PATIENCE_MS
+  }
+
+  private belongElsewhere(peer: PeerId): void {
+    if (this.node.options.askStanding) return this.beRebuilt()
+    this.finish(Status.error(ErrorCode.EREBUILD, `${peer} belongs to a group that knew an earlier life of this directory`))
+  }
+
+  /** Who said that it was founding, and may have a record by now: asked again once the group has begun, until one names this directory. */
   private foundSince(): PeerId[] {
-    if (!this.hasHeardLeader || this.isNamed) return []
+    if ((!this.hasHeardLeader && this.unsureSince === null) || this.isNamed) return []
     const { serverId, configuration } = this.node
     const isAsked = (peer: PeerId) => !peer.equals(serverId) && (this.known.get(peer.key) ?? BRAFT) !== BRAFT
     return configuration.conf.peers.filter(isAsked)
@@ -140,10 +153,9 @@ export class Founding {
     // The first answer stands: a later life of that directory is not the one that may have founded already.
     if (this.known.has(peer.key)) return
     if (answer.standing !== 'founding' && !namesUs) {
-      // It was rebuilt, and has no record any more: another's says that this directory is the one that it was.
-      if (this.isNamed && answer.founders === null) return void this.problems.set(peer.key, 'it was rebuilt, and does not know who founded')
-      if (this.node.options.askStanding) return this.beRebuilt()
-      return this.finish(Status.error(ErrorCode.EREBUILD, `${peer} belongs to a group that knew an earlier life of this directory`))
+      if (answer.founders !== null) return this.belongElsewhere(peer)
+      this.unsureSince ??= this.node.env.clock.now()
+      return void this.problems.set(peer.key, 'it was rebuilt, and does not know who founded')
     }
     this.known.set(peer.key, answer.incarnation)
     if (this.missing().length === 0) this.found()
