@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { Flags } from '@oclif/core'
-import type { BenchProgressPicture } from './bench-progress.js'
 import type { BenchPicture, HistogramPicture } from './bench-view.js'
-import { ClusterCommand } from './cluster-command.js'
+import type { ClusterCommand } from './cluster-command.js'
 import type { Connection } from './connection.js'
-import { CliError } from './errors.js'
+import type { CliError } from './errors.js'
 import { bytesFlag, durationFlagOf, numberFlag, wholeNumberFlag } from './flags.js'
+import { LoadCommand, type LoadWatch } from './load-command.js'
 import type { Result } from './result.js'
 
 const DURATION_MS = 10_000
@@ -117,9 +117,7 @@ export type RunBench<W> = (
     readonly baseline: string | null
     readonly tolerance: number
     readonly percentileFile: string | null
-    readonly signal: AbortSignal
-    readonly onProgress: (progress: BenchProgressPicture) => void
-  },
+  } & LoadWatch,
 ) => Promise<{
   readonly report: BenchPicture
   readonly error: CliError | null
@@ -127,19 +125,10 @@ export type RunBench<W> = (
   readonly histograms: readonly HistogramPicture[]
 }>
 
-/** The base of `raftctl bench …`. SIGINT ends the measuring: what was measured is printed, and the keys are removed. */
-export abstract class BenchCommand extends ClusterCommand {
+/** The base of `raftctl bench …`. */
+export abstract class BenchCommand extends LoadCommand {
   static override schema = 'raftctl.bench/1'
-  static override impact = 'data' as const
-  static override exitCodes: readonly number[] = [3, 4, 5, 6, 7, 8, 11, 12, 13, 130, 143]
   static override seeAlso = ['status', 'kv del']
-
-  private readonly ending = new AbortController()
-  private ended: 'SIGINT' | 'SIGTERM' | null = null
-
-  protected override get endsOnSignal(): boolean {
-    return false
-  }
 
   protected async measure<W extends string>(
     flags: FlagValues & Parameters<ClusterCommand['connection']>[0],
@@ -147,58 +136,18 @@ export abstract class BenchCommand extends ClusterCommand {
     run: RunBench<W>,
     own: Partial<Options> = {},
   ): Promise<Result> {
-    const connection = this.connection(flags)
-    if (this.production && !flags.yes) {
-      const message = `${connection.context?.name} is marked as production, and a benchmark slows it for everybody. Run it there?`
-      await this.confirmed({ message, flag: '--yes' })
+    const options = { ...optionsOf(flags), ...own, workload }
+    const request = {
+      assertions: flags.assert ?? [],
+      baseline: flags.compare ?? null,
+      tolerance: flags.tolerance / 100,
+      percentileFile: flags['hdr-out'] ?? null,
     }
-    this.listenForEnd()
-    const { BenchProgressView } = await import('./bench-progress.js')
     const { printBench } = await import('./bench-view.js')
-    const progress = new BenchProgressView(this.out, this.jsonEnabled())
-    try {
-      const { report, error, clusterId, histograms } = await run(
-        connection,
-        { ...optionsOf(flags), ...own, workload },
-        {
-          assertions: flags.assert ?? [],
-          baseline: flags.compare ?? null,
-          tolerance: flags.tolerance / 100,
-          percentileFile: flags['hdr-out'] ?? null,
-          signal: this.ending.signal,
-          onProgress: (now) => progress.update(now),
-        },
-      )
-      progress.end()
-      return this.result(report, (out) => printBench(out, report, flags.histogram ? histograms : []), {
-        clusterId,
-        error: this.endedBy ?? error,
-      })
-    } catch (error) {
-      throw this.endedBy ? this.endedWith(error) : error
-    } finally {
-      progress.end()
-    }
-  }
-
-  private listenForEnd(): void {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const)
-      process.on(signal, () => {
-        if (this.ended !== null) process.exit(signal === 'SIGINT' ? 130 : 143)
-        this.ended = signal
-        if (process.stderr.isTTY) process.stderr.write('\n')
-        this.ending.abort()
-      })
-  }
-
-  /** Whoever ended it knows why it did not come to its end; what is left behind is still said. */
-  private endedWith(error: unknown): unknown {
-    const hint = error instanceof CliError ? error.hint : ''
-    return new CliError(this.endedBy!.code, 'ended early', { hint, cause: error })
-  }
-
-  private get endedBy(): CliError | null {
-    if (this.ended === null) return null
-    return new CliError(this.ended === 'SIGINT' ? 'E_INTERRUPTED' : 'E_TERMINATED', 'ended early', { hint: '' })
+    return this.underLoad(
+      flags,
+      (connection, watch) => run(connection, options, { ...request, ...watch }),
+      (out, { report, histograms }) => printBench(out, report, flags.histogram ? histograms : []),
+    )
   }
 }

@@ -1,4 +1,5 @@
 import * as format from './format.js'
+import { printFailures, printLimits } from './load-view.js'
 import type { Output } from './output.js'
 
 /** A result as far as it is printed. */
@@ -59,8 +60,6 @@ export interface HistogramPicture {
 
 const HUES = { better: 'green', same: null, worse: 'red' } as const
 const BAR_WIDTH = 40
-/** Above this share of a core the client is what was measured. */
-const CLIENT_BOUND = 0.9
 
 export function printBench(out: Output, report: BenchPicture, histograms: readonly HistogramPicture[]): void {
   const { measured, elapsedMs, errors } = report
@@ -100,8 +99,7 @@ export function printBench(out: Output, report: BenchPicture, histograms: readon
     report.results,
   )
   for (const histogram of histograms) printHistogram(out, histogram)
-  for (const { code, count, message } of report.failures)
-    out.line(`${out.paint('red', out.symbol('failed'))} ${format.count(count)} × ${code}  ${message}`)
+  printFailures(out, report.failures)
   out.line()
   out.line(around(report))
   for (const { assertion, operation, value, holds } of report.assertions)
@@ -109,14 +107,7 @@ export function printBench(out: Output, report: BenchPicture, histograms: readon
       `${holds ? out.paint('green', out.symbol('ok')) : out.paint('red', out.symbol('failed'))} ${operation} ${assertion}  (${figure(assertion.includes('ops'), value)})`,
     )
   if (report.comparison.length > 0) printComparison(out, report)
-  if (report.clientCpu > CLIENT_BOUND)
-    out.line(
-      `${out.paint('yellow', out.symbol('warning'))} this client used ${Math.round(report.clientCpu * 100)}% of a core: it is what was measured, not the cluster`,
-    )
-  if (report.notSent > 0)
-    out.line(
-      `${out.paint('yellow', out.symbol('warning'))} ${format.many(report.notSent, 'operation')} ${report.notSent === 1 ? 'was' : 'were'} due and not sent: ${format.many(measured.clients, 'client')} cannot hold ${measured.rate?.toLocaleString('en-US')}/s here`,
-    )
+  printLimits(out, { ...report, clients: measured.clients, rate: measured.rate })
   if (report.kept) out.line(`the keys are still there; remove them:  raftctl kv del ${report.prefix} --prefix`)
 }
 

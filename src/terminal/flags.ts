@@ -1,7 +1,7 @@
 import { Flags } from '@oclif/core'
 import { ENGINE_CHOICES } from './connection.js'
 import { CliError } from './errors.js'
-import { parseDuration } from './format.js'
+import { parseDuration, parseLatency } from './format.js'
 
 /** What a command may change; shown in help and prompts, and what read-only mode goes by. */
 export type Impact = 'read' | 'leadership' | 'membership' | 'data' | 'unsafe'
@@ -17,6 +17,16 @@ export function durationMs(input: string): number {
   if (parsed !== null) return parsed
   throw new CliError('E_USAGE', `${JSON.stringify(input)} is not a duration`, { hint: 'Write a number with its unit: 500ms, 5s, 2m.' })
 }
+
+/** How long one operation takes, in milliseconds; written `300us`, `20ms`, `1.5s`. */
+export const latencyFlag = Flags.custom<number>({
+  helpValue: '<latency>',
+  parse: async (input) => {
+    const value = parseLatency(input)
+    if (value !== null) return value
+    throw new CliError('E_USAGE', `${JSON.stringify(input)} is not a latency`, { hint: 'Write a number with its unit: 300us, 20ms, 1.5s.' })
+  },
+})
 
 /** A whole number, not below `min`. */
 export const wholeNumberFlag = Flags.custom<number, { min?: number }>({

@@ -47,6 +47,12 @@ export function milliseconds(valueMs: number | null): string {
   return valueMs >= 10 ? count(Math.round(valueMs)) : valueMs >= 1 ? valueMs.toFixed(1) : valueMs.toFixed(2)
 }
 
+/** Of a latency that missed a limit: with all its digits where fewer would look like the limit itself. */
+export function millisecondsBeside(valueMs: number, limitMs: number): string {
+  const short = milliseconds(valueMs)
+  return short === milliseconds(limitMs) ? String(valueMs) : short
+}
+
 const UNIT_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
 /** Reads `500ms`, `5s`, `1.5m`, `2h`, `1m30s`; null when it is not a duration. A bare number is refused: it has no unit. */
@@ -55,6 +61,14 @@ export function parseDuration(text: string): number | null {
   let total = 0
   for (const [, value, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)) total += Number(value) * (UNIT_MS[unit as string] as number)
   return total
+}
+
+const LATENCY_UNIT_MS: Readonly<Record<string, number>> = { us: 0.001, ms: 1, s: 1000 }
+
+/** Reads `300us`, `20ms`, `1.5s` as milliseconds; null when it is none of these. */
+export function parseLatency(text: string): number | null {
+  const [, value, unit = ''] = /^(\d+(?:\.\d+)?)(us|ms|s)$/.exec(text) ?? []
+  return value === undefined ? null : Number(value) * LATENCY_UNIT_MS[unit]!
 }
 
 /** A duration as a flag would take it: `5s`, `1500ms`. */

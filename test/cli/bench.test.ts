@@ -4,7 +4,7 @@ import { status } from '@grpc/grpc-js'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { toGrpcError } from '../../src/rpc/error-detail.js'
-import { type FakeNode, fakeCluster, type KvHandlers } from '../support/fake-control.js'
+import { agree, type FakeNode, fakeCluster, type KvHandlers } from '../support/fake-control.js'
 import type { Document } from '../support/local-clusters.js'
 import { CliHome } from '../support/run-cli.js'
 import { problemsOf } from '../support/schemas.js'
@@ -18,28 +18,35 @@ let store = new Set<string>()
 let refuseEach = 0
 let puts = 0
 let prefixesDeleted: string[] = []
-let keepsAll = false
+/** What the fake cannot do once something was put. */
+let cannot: 'remove' | 'remove or count' | null = null
+/** The put at which another member leads. */
+let changesAt = 0
+
+const busy = () => toGrpcError(status.RESOURCE_EXHAUSTED, { code: 'E_BUSY', retryable: false, applied: 'no' }, 'too much is proposed')
 
 const kv: KvHandlers = {
   Range: (call, done) => {
     const key = Buffer.from(call.request.key).toString()
+    if (cannot === 'remove or count' && puts > 0) return done(busy())
+    if (call.request.range_end.length > 0) return done(null, { header, count: [...store].filter((one) => one.startsWith(key)).length })
     const kvs = store.has(key) ? [{ key: call.request.key, value: Buffer.alloc(8), create_revision: 1, mod_revision: 1, version: 1 }] : []
     done(null, { header, kvs, count: kvs.length })
   },
   Put: (call, done) => {
     puts++
-    if (refuseEach > 0 && puts % refuseEach === 0)
-      return done(toGrpcError(status.RESOURCE_EXHAUSTED, { code: 'E_BUSY', retryable: false, applied: 'no' }, 'too much is proposed'))
+    if (puts === changesAt) agree(nodes, { leader: 1, term: 9 })
+    if (refuseEach > 0 && puts % refuseEach === 0) return done(busy())
     store.add(Buffer.from(call.request.key).toString())
     done(null, { header })
   },
   DeleteRange: (call, done) => {
     const prefix = Buffer.from(call.request.key).toString()
     prefixesDeleted.push(prefix)
-    if (keepsAll)
-      return done(toGrpcError(status.RESOURCE_EXHAUSTED, { code: 'E_BUSY', retryable: false, applied: 'no' }, 'too much is proposed'))
+    if (cannot !== null) return done(busy())
+    const before = store.size
     store = new Set([...store].filter((key) => !key.startsWith(prefix)))
-    done(null, { header, deleted: 1 })
+    done(null, { header, deleted: before - store.size })
   },
 }
 
@@ -51,7 +58,9 @@ test.before.each(() => {
   refuseEach = 0
   puts = 0
   prefixesDeleted = []
-  keepsAll = false
+  cannot = null
+  changesAt = 0
+  agree(nodes, { leader: 0, term: 8 })
 })
 test.after(() => {
   for (const node of nodes) node.close()
@@ -150,9 +159,11 @@ test('a result is compared with one of the same work, and with no other', async 
 })
 
 test('keys that could not be removed are named, also when the bench failed', async () => {
-  keepsAll = true
+  cannot = 'remove'
   const { data, exitCode } = await bench('put', ...small())
   assert.equal([exitCode, data.kept], [0, true])
+  puts = 0
+  cannot = 'remove or count'
   refuseEach = 1
   const run = await home.run(['bench', 'put', '-e', nodes[0]!.address, ...small(), '--prefix', 'left/'])
   assert.is(run.exitCode, 6)
@@ -203,6 +214,85 @@ test('what cannot be run is exit 2 and writes nothing', async () => {
     assert.match(run.stderr, why)
   }
   assert.is(puts, 0)
+})
+
+/** Of a fake that answers at once, on a machine that may do anything else meanwhile. */
+function patient(own: Record<string, string> = {}): string[] {
+  const flags = { '--duration': '200ms', '--min-throughput': '1', '--max-p99': '30s', '--max-latency': '30s', ...own }
+  return Object.entries(flags).flat()
+}
+
+async function perf(own: Record<string, string> = {}) {
+  const run = await home.run(['check', 'perf', '-e', nodes[0]!.address, ...patient(own), '--json'])
+  const document = JSON.parse(run.stdout) as Document
+  assert.equal(problemsOf(document), [])
+  assert.is(document.exitCode, run.exitCode)
+  const verdicts = (document.data?.checks ?? []) as { check: string; verdict: string; measured: number }[]
+  return { ...document, bad: verdicts.filter(({ verdict }) => verdict !== 'pass').map(({ check, measured }) => [check, measured]) }
+}
+
+test('check perf judges a load at its rate, prints a line for each threshold, and takes its keys away', async () => {
+  const passed = await perf()
+  assert.equal([passed.exitCode, passed.data.verdict, passed.bad], [0, 'pass', []])
+  assert.equal([passed.data.load, passed.data.rate, passed.data.writes <= 30], ['s', 150, true])
+  assert.equal([passed.data.keys.left, prefixesDeleted, [...store]], [0, [passed.data.keys.prefix], ['mine']])
+  assert.ok(passed.data.keys.removed > 0)
+  const { stdout, stderr, exitCode } = await home.run(['check', 'perf', '-e', nodes[0]!.address, ...patient({ '--max-p99': '0.1us' })])
+  assert.is(exitCode, 3)
+  assert.match(stdout, /^✗ FAIL {2}load s, 150 writes\/s: \d+ writes in /)
+  assert.match(stdout, /^PASS +throughput +[\d.]+% +≥ 1% +--min-throughput$/m)
+  assert.match(stdout, /^FAIL +p99 +[\d.,]+ ms +≤ 0\.00 ms +--max-p99$/m)
+  assert.match(stdout, /^PASS +failed writes +0 +≤ 0 +--max-failed$/m)
+  assert.match(stdout, /keys removed, 0 left$/m)
+  assert.match(stderr, /E_UNHEALTHY {2}p99 [\d.,]+ ms, above /)
+})
+
+test('check perf: writes that fail and a leader that changes fail it, unless as many may', async () => {
+  refuseEach = 10
+  changesAt = 3
+  const failed = await perf()
+  assert.equal([failed.exitCode, failed.bad.map(([check]) => check)], [3, ['failed-writes', 'leader-changes']])
+  assert.equal([failed.data.failures[0].code, failed.bad[1]![1]], ['E_BUSY', 1])
+  agree(nodes, { leader: 0, term: 8 })
+  puts = 0
+  assert.equal((await perf({ '--max-failed': '1000', '--max-leader-changes': '1' })).bad, [])
+})
+
+test('check perf: keys that cannot be removed are exit 11 and named', async () => {
+  cannot = 'remove'
+  const { exitCode, error, data, bad } = await perf()
+  assert.equal([exitCode, error.code, bad, data.keys.removed], [11, 'E_PARTIAL', [], null])
+  assert.is(data.keys.left, store.size - 1)
+  assert.match(error.hint, `raftctl kv del ${data.keys.prefix} --prefix`)
+  puts = 0
+  cannot = 'remove or count'
+  const blind = await perf()
+  assert.equal([blind.exitCode, blind.error.code, blind.data.keys.left], [11, 'E_PARTIAL', null])
+})
+
+test('check perf writes: a read-only context refuses it, and one of production asks', async () => {
+  const add = (...args: string[]) => home.run(['context', 'add', ...args, '-e', nodes[0]!.address])
+  await add('looked-at', '--read-only')
+  await add('sold', '--env', 'production')
+  const refused = await home.run(['check', 'perf', '--context', 'looked-at'])
+  assert.equal([refused.exitCode, /looked-at is read-only/.test(refused.stderr)], [6, true], refused.stderr)
+  assert.is((await home.run(['check', 'perf', '-e', nodes[0]!.address], { env: { RAFTCTL_READ_ONLY: '1' } })).exitCode, 6)
+  const asked = await home.run(['check', 'perf', '--context', 'sold'])
+  assert.equal([asked.exitCode, /sold is marked as production/.test(asked.stderr)], [12, true], asked.stderr)
+  assert.is(puts, 0)
+  assert.is((await home.run(['check', 'perf', '--context', 'sold', '--yes', ...patient()])).exitCode, 0)
+})
+
+test('check perf: interrupted it judges what was measured, takes its keys away and is exit 130', async () => {
+  const running = home.start(['check', 'perf', '-e', nodes[0]!.address, ...patient({ '--duration': '1h' }), '--json'])
+  // Of an hour only the first tenth begins: one line.
+  for await (const line of running.iterable({ from: 'stderr' })) if (line.includes('"measuring"')) running.kill('SIGINT')
+  const { stdout, exitCode } = await running
+  const document = JSON.parse(stdout) as Document
+  assert.equal(problemsOf(document), [])
+  assert.equal([exitCode, document.exitCode, document.error.code, document.data.endedEarly], [130, 130, 'E_INTERRUPTED', true])
+  assert.ok(document.data.elapsedMs < 3_600_000 && document.data.writes > 0)
+  assert.equal([document.data.keys.removed > 0, document.data.keys.left, [...store]], [true, 0, ['mine']])
 })
 
 test.run()

@@ -24,6 +24,7 @@ const commands = [
   ['snapshot', 'verify'],
   ['check', 'consistency'],
   ['check', 'disk'],
+  ['check', 'perf'],
   ['chaos', 'kill'],
   ['chaos', 'pause'],
   ['chaos', 'partition'],

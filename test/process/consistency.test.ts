@@ -88,6 +88,28 @@ test('all members of a healthy cluster are equal, while it is written to', async
   assert.equal([exitCode, data.equal], [0, 3])
 })
 
+interface Judged {
+  readonly writes: number
+  readonly checks: readonly { readonly check: string; readonly verdict: string }[]
+  readonly keys: { readonly prefix: string; readonly removed: number; readonly left: number }
+}
+
+test('check perf passes what may take any time, fails what may take none, and takes its keys away', async () => {
+  const patient = ['--duration', '1s', '--min-throughput', '1', '--max-latency', '60s', '--max-leader-changes', '100', ...endpoints()]
+  const passed = await run<Judged>(['check', 'perf', '--max-p99', '60s', ...patient])
+  assert.is(passed.exitCode, 0)
+  assert.equal([passed.data.checks.map(({ verdict }) => verdict).join(), passed.data.keys.left], ['pass,pass,pass,pass,pass', 0])
+  assert.ok(passed.data.writes > 0 && passed.data.keys.removed > 0)
+  const failed = await run<Judged>(['check', 'perf', '--max-p99', '1us', ...patient])
+  assert.equal([failed.exitCode, failed.error?.code], [3, 'E_UNHEALTHY'])
+  assert.equal(
+    failed.data.checks.filter(({ verdict }) => verdict === 'fail').map(({ check }) => check),
+    ['p99'],
+  )
+  const left = await run<{ count: number }>(['kv', 'list', 'raftctl-check/', ...endpoints()])
+  assert.is(left.data.count, 0)
+})
+
 test('a stopped member is unknown, never equal: exit 11', async () => {
   const leader = await cluster.leader()
   const stopped = cluster.others(leader)[0]!

@@ -17,6 +17,14 @@ export interface BenchProgress {
   readonly errors: number
 }
 
+/** What became of the keys that were written. */
+export interface KeysAfter {
+  /** Null when their removal was not answered. */
+  readonly removed: number | null
+  /** Null when nobody could be asked. */
+  readonly left: number | null
+}
+
 /** Whoever waits for the end of it. */
 export interface BenchWatch {
   /** Ends it early. */
@@ -30,12 +38,12 @@ const FILL_CLIENTS = 32
 /** The clients of a benchmark, and what each of them sends next. Owns its connections; dispose of it. */
 export class Bench implements Disposable {
   private readonly clients: KvClient[]
-  private readonly keys: KeySpace
+  private readonly space: KeySpace
   private readonly value: Buffer
   private readonly meter = new Meter()
   private filled = 0
   private written = false
-  kept = false
+  keys: KeysAfter = { removed: 0, left: 0 }
 
   constructor(
     connection: Connection,
@@ -44,7 +52,7 @@ export class Bench implements Disposable {
     private readonly watch: BenchWatch,
   ) {
     const { timeoutMs, connectTimeoutMs, clusterId, group, direct } = connection
-    this.keys = new KeySpace(options)
+    this.space = new KeySpace(options)
     this.value = Buffer.alloc(options.valueBytes, 'v')
     this.clients = Array.from({ length: options.connections }, (_, i) => {
       const first = options.spread ? i % endpoints.length : 0
@@ -83,7 +91,7 @@ export class Bench implements Disposable {
     const load = await this.perform(
       'filling',
       { clients: Math.min(FILL_CLIENTS, keys), rate: null, durationMs: null, operations: keys },
-      (client) => this.put(client, this.keys.at(this.filled++)),
+      (client) => this.put(client, this.space.at(this.filled++)),
     )
     if (load.lastError instanceof KvClientError) throw kvError(load.lastError)
   }
@@ -110,9 +118,9 @@ export class Bench implements Disposable {
 
   private next(client: number): Operation {
     const { workload, readShare } = this.options
-    if (workload === 'fill') return this.put(client, this.keys.at(this.filled++))
+    if (workload === 'fill') return this.put(client, this.space.at(this.filled++))
     const reads = workload === 'get' || (workload === 'mixed' && Math.random() < readShare)
-    return reads ? this.get(client, this.keys.next()) : this.put(client, this.keys.next())
+    return reads ? this.get(client, this.space.next()) : this.put(client, this.space.next())
   }
 
   private put(client: number, key: Buffer): Operation {
@@ -129,11 +137,17 @@ export class Bench implements Disposable {
   }
 
   private async cleanUp(): Promise<void> {
+    if (!this.written) return
     const { keep, prefix } = this.options
-    this.kept = this.written && keep
-    if (!this.written || keep) return
+    if (keep) {
+      this.keys = { removed: 0, left: null }
+      return
+    }
     this.watch.onProgress({ phase: 'cleaning up', share: 0, perSecond: 0, p99Ms: null, errors: 0 })
-    // A cluster that is away when the end comes keeps them; the report says so.
-    await this.clients[0]!.delPrefix(Buffer.from(prefix)).catch(() => (this.kept = true))
+    const client = this.clients[0]!
+    // A cluster that is away when the end comes keeps them; whoever reports says so.
+    const removal = await client.delPrefix(prefix).catch(() => null)
+    const rest = await client.list(prefix, { limit: 1, keysOnly: true }).catch(() => null)
+    this.keys = { removed: removal?.deleted ?? null, left: rest?.count ?? null }
   }
 }

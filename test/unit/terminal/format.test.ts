@@ -2,7 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { paint, styleOf, visibleWidth } from '../../../src/terminal/colour.js'
 import { didYouMean, editDistance } from '../../../src/terminal/did-you-mean.js'
-import { bytes, count, duration, parseDuration } from '../../../src/terminal/format.js'
+import { bytes, count, duration, millisecondsBeside, parseDuration, parseLatency } from '../../../src/terminal/format.js'
 import { type Column, renderTable } from '../../../src/terminal/table.js'
 
 test('numbers are grouped by thousands, and unknown is a dash', () => {
@@ -31,6 +31,16 @@ test('durations are read with units, and refused without', () => {
   assert.is(parseDuration('5s later'), null)
   assert.is(parseDuration(''), null)
   assert.is(parseDuration('-5s'), null)
+})
+
+test('latencies are read down to a microsecond, and refused without a unit', () => {
+  assert.equal([parseLatency('1us'), parseLatency('0.5ms'), parseLatency('20ms'), parseLatency('1.5s')], [0.001, 0.5, 20, 1500])
+  for (const wrong of ['20', '', 'ms', '-1ms', '1m', '1s200ms', '20ms ']) assert.is(parseLatency(wrong), null, wrong)
+})
+
+test('a latency above its limit never looks like the limit', () => {
+  assert.is(millisecondsBeside(130.2, 100), '130')
+  assert.is(millisecondsBeside(100.4, 100), '100.4')
 })
 
 test('a swap of neighbours counts as one edit', () => {
