@@ -3,7 +3,7 @@ import { BenchCommand, drawFlags, loadFlags } from '../../src/terminal/bench-com
 export default class BenchPut extends BenchCommand {
   static override summary = 'Measure writes, each durable on a majority before it counts.'
   static override description =
-    'As many clients as --clients write keys of their own prefix as fast as they are answered, or at --rate. The keys are removed at the end. The result of --json is what --compare reads.'
+    'As many clients as --clients write keys of their own prefix as fast as they are answered, or at --rate. The keys are removed at the end, also after Ctrl-C, which prints what was measured until then: exit 130. Exit 3 is an --assert that does not hold or a --compare that is worse; exit 11 some operations that failed, or keys that could not be removed. The result of --json is what --compare reads.'
   static override examples = [
     '<%= config.bin %> bench put',
     { description: 'One client: the latency of a write', command: '<%= config.bin %> bench put --clients 1' },

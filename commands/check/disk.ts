@@ -1,5 +1,5 @@
 import { ClusterCommand } from '../../src/terminal/cluster-command.js'
-import { durationFlagOf, wholeNumberFlag } from '../../src/terminal/flags.js'
+import { latencyFlag, wholeNumberFlag } from '../../src/terminal/flags.js'
 
 export default class CheckDisk extends ClusterCommand {
   static override summary = 'Measure how long a durable write takes on the disk of every member.'
@@ -7,7 +7,7 @@ export default class CheckDisk extends ClusterCommand {
     'Each member writes blocks of 4 KiB to a file of its own beside its data, one after another, makes each durable, and removes the file; its log goes on meanwhile. Members are measured one after another. A member whose p99 is above the limit is slow: exit 3. One that cannot be asked is unknown: exit 11.'
   static override schema = 'raftctl.check.disk/1'
   static override exitCodes = [3, 5, 6, 7, 8, 11]
-  static override seeAlso = ['status', 'leader transfer', 'bench put']
+  static override seeAlso = ['status', 'leader transfer', 'check perf']
   static override outputColumns = {
     NODE: 'name of the member, or its address',
     DISK: 'fast, SLOW or UNKNOWN',
@@ -24,7 +24,7 @@ export default class CheckDisk extends ClusterCommand {
   ]
   static override flags = {
     samples: wholeNumberFlag({ min: 1, default: 100, description: 'writes at each member, at most 100 (default 100)' }),
-    limit: durationFlagOf({ description: 'what p99 may be (default: a tenth of the election timeout)' }),
+    limit: latencyFlag({ description: 'what p99 may be (default: a tenth of the election timeout)' }),
   }
 
   async run() {

@@ -1,7 +1,7 @@
 import { Flags } from '@oclif/core'
 import { PERF_LOADS } from '../../src/admin/perf-loads.js'
 import { durationFlagOf, latencyFlag, numberFlag, wholeNumberFlag } from '../../src/terminal/flags.js'
-import { LoadCommand } from '../../src/terminal/load-command.js'
+import { LoadCommand, ownPrefix } from '../../src/terminal/load-command.js'
 
 const loads = Object.entries(PERF_LOADS).map(([name, { rate, clients }]) => `${name} ${rate} of ${clients}`)
 
@@ -58,9 +58,11 @@ export default class CheckPerf extends LoadCommand {
       maxFailed: flags['max-failed'],
       maxLeaderChanges: flags['max-leader-changes'],
     }
+    const options = { load: flags.load, durationMs: flags.duration, prefix: ownPrefix('check'), thresholds }
     return this.underLoad(
       flags,
-      (connection, watch) => checkPerf(connection, { load: flags.load, durationMs: flags.duration, thresholds }, watch),
+      options.prefix,
+      (connection, watch) => checkPerf(connection, options, watch),
       (out, { report }) => printPerfCheck(out, report),
     )
   }

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import type { Connection } from '../terminal/connection.js'
 import type { CliError } from '../terminal/errors.js'
 import type { BenchWatch, KeysAfter } from './bench/bench.js'
@@ -42,6 +41,14 @@ export interface PerfReading {
   readonly error: CliError | null
 }
 
+export interface PerfOptions {
+  readonly load: PerfLoadName
+  readonly durationMs: number
+  /** What the keys begin with. */
+  readonly prefix: string
+  readonly thresholds: PerfThresholds
+}
+
 const VALUE_BYTES = 128
 /** That the writes are spread over. */
 const KEYS = 10_000
@@ -52,11 +59,10 @@ const WARMUP_MS = 1000
 /** Puts a load on the cluster that is due at a rate, removes what it wrote, and holds what was seen against the thresholds. */
 export async function checkPerf(
   connection: Connection,
-  { load, durationMs, thresholds }: { readonly load: PerfLoadName; readonly durationMs: number; readonly thresholds: PerfThresholds },
+  { load, durationMs, prefix, thresholds }: PerfOptions,
   watch: BenchWatch,
 ): Promise<PerfReading> {
   const { rate, clients, connections } = PERF_LOADS[load]
-  const prefix = `raftctl-check/${randomBytes(3).toString('hex')}/`
   const measured = await measureLoad(
     connection,
     {

@@ -65,7 +65,7 @@ export function perfError(checks: readonly PerfCheck[], keys: { readonly prefix:
   const failed = named('fail')
   if (failed.length > 0)
     return new CliError('E_UNHEALTHY', failed.map(missed).join(' · '), {
-      hint: ['Find out what is slow:  raftctl check disk  and, at the leader,  raftctl node status', ...leftBehind].join('\n'),
+      hint: ['Is a disk slow?  raftctl check disk', 'Where does a write spend its time?  raftctl node status', ...leftBehind].join('\n'),
       details,
     })
   if (keys.left !== 0) {

@@ -1,11 +1,10 @@
-import { randomBytes } from 'node:crypto'
 import { Flags } from '@oclif/core'
 import type { BenchPicture, HistogramPicture } from './bench-view.js'
 import type { ClusterCommand } from './cluster-command.js'
 import type { Connection } from './connection.js'
 import type { CliError } from './errors.js'
 import { bytesFlag, durationFlagOf, numberFlag, wholeNumberFlag } from './flags.js'
-import { LoadCommand, type LoadWatch } from './load-command.js'
+import { LoadCommand, type LoadWatch, ownPrefix } from './load-command.js'
 import type { Result } from './result.js'
 
 const DURATION_MS = 10_000
@@ -23,7 +22,7 @@ export const loadFlags = {
   }),
   clients: wholeNumberFlag({ min: 1, default: 64, description: 'operations in flight at most (default 64)' }),
   conns: wholeNumberFlag({ min: 1, default: 4, description: 'connections that they share (default 4)' }),
-  spread: Flags.boolean({ description: 'connect to all members, not to the leader' }),
+  spread: Flags.boolean({ description: 'connect to all members, not to the leader alone' }),
   'key-size': bytesFlag({ default: 32, description: 'bytes of a key (default 32B)' }),
   'value-size': bytesFlag({ default: 128, description: 'bytes of a value (default 128B)' }),
   prefix: Flags.string({ helpValue: '<text>', description: 'what every key begins with (default: one that nobody has)' }),
@@ -34,13 +33,13 @@ export const loadFlags = {
     helpValue: '<what>',
     description: "exit 3 unless it holds: 'p99<20ms', 'ops>5000', 'get.p99.9<50ms'; may be repeated",
   }),
-  compare: Flags.string({ helpValue: '<file>', description: 'exit 3 if it is worse than this result of --json' }),
+  compare: Flags.string({ helpValue: '<file>', description: 'exit 3 if ops, p50 or p99 are worse than in this result of --json' }),
   tolerance: numberFlag({
     least: 0,
     most: 100,
     default: 10,
     helpValue: '<percent>',
-    description: 'what is the same for --compare (default 10)',
+    description: 'how much worse is still the same for --compare (default 10)',
   }),
   histogram: Flags.boolean({ description: 'draw how the latencies are spread' }),
   'hdr-out': Flags.string({ helpValue: '<file>', description: 'write all percentiles, as plotters of HdrHistogram read them' }),
@@ -50,9 +49,9 @@ export const loadFlags = {
 export const drawFlags = {
   keys: wholeNumberFlag({ min: 1, default: 10_000, description: 'how many keys there are (default 10000)' }),
   dist: Flags.option({ options: ['uniform', 'zipf'] as const, default: 'uniform', helpValue: 'uniform|zipf' })({
-    description: 'whether all keys are as popular, or few are far more so',
+    description: 'whether all keys are as popular (default), or few are far more so',
   }),
-  warmup: durationFlagOf({ description: 'before it is measured (default 1s)' }),
+  warmup: durationFlagOf({ description: 'how long the same load runs before it is measured (default 1s)' }),
 }
 
 export const readFlags = {
@@ -60,7 +59,7 @@ export const readFlags = {
     options: ['linearizable', 'lease', 'stale'] as const,
     default: 'linearizable',
     helpValue: 'linearizable|lease|stale',
-  })({ description: 'how fresh a read is (see `kv get`)' }),
+  })({ description: 'how fresh a read is (default linearizable); see `kv get`' }),
 }
 
 type FlagValues = {
@@ -102,7 +101,7 @@ function optionsOf(flags: FlagValues) {
     read: flags.read ?? ('linearizable' as const),
     readShare: 0,
     warmupMs: flags.warmup ?? WARMUP_MS,
-    prefix: flags.prefix ?? `raftctl-bench/${randomBytes(3).toString('hex')}/`,
+    prefix: flags.prefix ?? ownPrefix('bench'),
     keep: flags.keep === true,
   }
 }
@@ -128,7 +127,13 @@ export type RunBench<W> = (
 /** The base of `raftctl bench …`. */
 export abstract class BenchCommand extends LoadCommand {
   static override schema = 'raftctl.bench/1'
-  static override seeAlso = ['status', 'kv del']
+  static override seeAlso = ['check perf', 'status', 'kv del']
+  static override outputColumns = {
+    OPERATION: 'put or get',
+    COUNT: 'how many were answered',
+    'OPS/S': 'how many a second',
+    'MEAN, P50 … MAX': 'how long they took, in ms; with --rate from when each was due',
+  }
 
   protected async measure<W extends string>(
     flags: FlagValues & Parameters<ClusterCommand['connection']>[0],
@@ -146,6 +151,7 @@ export abstract class BenchCommand extends LoadCommand {
     const { printBench } = await import('./bench-view.js')
     return this.underLoad(
       flags,
+      options.prefix,
       (connection, watch) => run(connection, options, { ...request, ...watch }),
       (out, { report, histograms }) => printBench(out, report, flags.histogram ? histograms : []),
     )

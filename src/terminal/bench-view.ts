@@ -37,6 +37,7 @@ export interface BenchPicture {
   readonly environment: { readonly node: string; readonly cpus: number; readonly voters: number | null }
   readonly prefix: string
   readonly kept: boolean
+  readonly removed: number | null
   readonly assertions: readonly {
     readonly assertion: string
     readonly operation: string
@@ -74,7 +75,7 @@ export function printBench(out: Output, report: BenchPicture, histograms: readon
   out.line(
     `${format.count(report.operations)} in ${format.duration(elapsedMs)}  ${out.paint('bold', `${format.count(report.operationsPerSecond)} ops/s`)}  ${
       errors === 0 ? 'no errors' : out.paint('red', format.many(errors, 'error'))
-    }`,
+    }  latencies in ms`,
   )
   out.line()
   const latency = (name: string, of: (row: BenchPicture['results'][number]) => number | null, priority = 0) => ({
@@ -109,6 +110,7 @@ export function printBench(out: Output, report: BenchPicture, histograms: readon
   if (report.comparison.length > 0) printComparison(out, report)
   printLimits(out, { ...report, clients: measured.clients, rate: measured.rate })
   if (report.kept) out.line(`the keys are still there; remove them:  raftctl kv del ${report.prefix} --prefix`)
+  else out.line(`${format.many(report.removed ?? 0, 'key')} removed`)
 }
 
 function around({ elections, longestGapMs, environment: { voters, node, cpus } }: BenchPicture): string {

@@ -22,6 +22,8 @@ let prefixesDeleted: string[] = []
 let cannot: 'remove' | 'remove or count' | null = null
 /** The put at which another member leads. */
 let changesAt = 0
+/** The first put without an answer, as all that follow. */
+let silentFrom = Number.POSITIVE_INFINITY
 
 const busy = () => toGrpcError(status.RESOURCE_EXHAUSTED, { code: 'E_BUSY', retryable: false, applied: 'no' }, 'too much is proposed')
 
@@ -36,6 +38,7 @@ const kv: KvHandlers = {
   Put: (call, done) => {
     puts++
     if (puts === changesAt) agree(nodes, { leader: 1, term: 9 })
+    if (puts >= silentFrom) return
     if (refuseEach > 0 && puts % refuseEach === 0) return done(busy())
     store.add(Buffer.from(call.request.key).toString())
     done(null, { header })
@@ -60,6 +63,7 @@ test.before.each(() => {
   prefixesDeleted = []
   cannot = null
   changesAt = 0
+  silentFrom = Number.POSITIVE_INFINITY
   agree(nodes, { leader: 0, term: 8 })
 })
 test.after(() => {
@@ -88,6 +92,7 @@ test('put counts what was answered, and takes its keys away again', async () => 
   assert.equal([data.operations, data.results.length, data.results[0].operation, data.errors, data.kept], [40, 1, 'put', 0, false])
   assert.equal([data.measured.clients, data.measured.connections, data.measured.valueBytes], [4, 2, 1000])
   assert.equal([prefixesDeleted, [...store]], [[data.prefix], ['mine']])
+  assert.ok(data.removed > 0 && data.removed <= 20, `${data.removed}`)
 })
 
 test('get writes its keys before it reads them; mixed does both; each operation has a row', async () => {
@@ -161,7 +166,8 @@ test('a result is compared with one of the same work, and with no other', async 
 test('keys that could not be removed are named, also when the bench failed', async () => {
   cannot = 'remove'
   const { data, exitCode } = await bench('put', ...small())
-  assert.equal([exitCode, data.kept], [0, true])
+  assert.equal([exitCode, data.kept, data.removed, data.errors], [11, true, null, 0])
+  assert.is((await bench('put', ...small(), '--keep')).exitCode, 0, 'they were to stay')
   puts = 0
   cannot = 'remove or count'
   refuseEach = 1
@@ -185,6 +191,8 @@ test('the spread is drawn, and written for plotters', async () => {
   const file = join(home.directory, 'put.hgrm')
   const { stdout, exitCode } = await home.run(['bench', 'put', '-e', nodes[0]!.address, ...small(), '--histogram', '--hdr-out', file])
   assert.is(exitCode, 0, stdout)
+  assert.match(stdout, /no errors {2}latencies in ms$/m)
+  assert.match(stdout, /^\d+ keys? removed$/m)
   assert.match(stdout, /^put, up to ms\n +[\d.]+ {2}▇/m)
   assert.match(readFileSync(file, 'utf8'), /^# put, milliseconds\n +Value +Percentile/)
 })
@@ -293,6 +301,19 @@ test('check perf: interrupted it judges what was measured, takes its keys away a
   assert.equal([exitCode, document.exitCode, document.error.code, document.data.endedEarly], [130, 130, 'E_INTERRUPTED', true])
   assert.ok(document.data.elapsedMs < 3_600_000 && document.data.writes > 0)
   assert.equal([document.data.keys.removed > 0, document.data.keys.left, [...store]], [true, 0, ['mine']])
+})
+
+test('interrupted twice it does not wait for what is on its way, and says which keys may stay: exit 130', async () => {
+  silentFrom = 1
+  const running = home.start(['bench', 'put', '-e', nodes[0]!.address, ...small({ '--prefix': 'twice/', '--timeout': '1h' })])
+  for await (const line of running.iterable({ from: 'stderr' })) if (/^(warming up|ending:)/.test(line)) running.kill('SIGINT')
+  const { exitCode, stderr } = await running
+  assert.is(exitCode, 130, stderr)
+  assert.match(
+    stderr,
+    /once more to leave them there\nKeys of this load may still be there; remove them: {2}raftctl kv del twice\/ --prefix$/m,
+  )
+  assert.equal(prefixesDeleted, [])
 })
 
 test.run()

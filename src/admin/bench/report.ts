@@ -31,12 +31,17 @@ export interface BenchReport {
   /** What all keys begin with, and whether they are still there. */
   readonly prefix: string
   readonly kept: boolean
+  /** How many were removed; null when that was not answered. */
+  readonly removed: number | null
   readonly assertions: readonly AssertionRow[]
   readonly comparison: readonly ComparisonRow[]
 }
 
-/** What the figures say against what was asked of them; null when all is as demanded. */
-export function verdictOf({ assertions, comparison, errors, operations, failures }: BenchReport): CliError | null {
+/** What the figures say against what was asked of them, then whether the keys are where they should be; null when all is as demanded. */
+export function verdictOf(
+  { assertions, comparison, errors, operations, failures, kept, prefix }: BenchReport,
+  keep: boolean,
+): CliError | null {
   const missed = assertions.filter(({ holds }) => !holds)
   const worse = comparison.filter(({ verdict }) => verdict === 'worse')
   const parts = [
@@ -45,11 +50,13 @@ export function verdictOf({ assertions, comparison, errors, operations, failures
   ]
   if (parts.length > 0)
     return new CliError('E_UNHEALTHY', parts.join(' · '), { hint: 'Run it again on a quiet machine before you believe it.' })
-  if (errors === 0) return null
   const [first] = failures
-  return new CliError('E_PARTIAL', `${errors} of ${operations + errors} operations failed: ${first?.code} ${first?.message}`, {
-    hint: 'Look at the members:  raftctl status',
-  })
+  if (first !== undefined)
+    return new CliError('E_PARTIAL', `${errors} of ${operations + errors} operations failed: ${first.code} ${first.message}`, {
+      hint: 'Look at the members:  raftctl status',
+    })
+  if (keep || !kept) return null
+  return new CliError('E_PARTIAL', 'the keys could not be removed', { hint: `Remove them:  raftctl kv del ${prefix} --prefix` })
 }
 
 export function measuredWith(options: BenchOptions): MeasuredWith {

@@ -55,11 +55,12 @@ export async function runBench(connection: Connection, options: BenchOptions, re
     environment: { node: process.version, cpus: availableParallelism(), voters: found.voters },
     prefix: options.prefix,
     kept: keys.left !== 0,
+    removed: keys.removed,
     assertions: judge(assertions, results),
     comparison: baseline ? compare(baseline.results, results, request.tolerance) : [],
   }
   const histograms = results.map(({ operation }) => ({ operation, bars: meter.bars(operation) }))
-  return { report, error: verdictOf(report), clusterId: found.clusterId, histograms }
+  return { report, error: verdictOf(report, options.keep), clusterId: found.clusterId, histograms }
 }
 
 function savePercentiles(file: string, meter: Meter): void {
