@@ -1,5 +1,6 @@
 import type { Closure } from './closure.js'
 import { ErrorCode, Status } from './errors.js'
+import { Gathering } from './gathering.js'
 import { EntryBatch } from './log-entry.js'
 import type { NodeImpl } from './node-impl.js'
 import type { Task } from './raft.js'
@@ -12,20 +13,35 @@ const ENTRY_BYTES_MAX = 1.5 * 1024 * 1024
 const PENDING_TASKS_MAX = 65_536
 const PENDING_BYTES_MAX = 64 * 1024 * 1024
 
+/** A batch that is not committed yet. */
+interface Proposed {
+  readonly last: LogIndex
+  readonly bytes: number
+  readonly count: number
+  readonly at: number
+  /** Until it was durable here; null before. */
+  durableMs: number | null
+}
+
 /**
  * Tasks on their way into the leader's log: everything queued in one turn becomes one batch, one disk write and one
- * request per follower. No timer: a batch is what came while the last one was written.
+ * request per follower. A batch is what came while the last one was on its way, and those who were answered by it (gathering.ts).
  */
 export class ApplyQueue {
   private tasks: Task[] = []
   /** Data of all tasks that are not committed yet, queued here or already in the log. */
   private bytes = 0
-  private readonly proposed: { last: LogIndex; bytes: number }[] = []
+  private readonly proposed: Proposed[] = []
+  private readonly gathering: Gathering
+  /** Of the tasks that are queued here. */
+  private queuedBytes = 0
   private posted = false
   /** When the oldest of them came. */
   private queuedAt = 0
 
-  constructor(private readonly node: NodeImpl) {}
+  constructor(private readonly node: NodeImpl) {
+    this.gathering = new Gathering(node.env.clock, () => this.drain())
+  }
 
   get length(): number {
     return this.tasks.length
@@ -41,22 +57,49 @@ export class ApplyQueue {
     if (pending >= (options.pendingTasksMax ?? PENDING_TASKS_MAX) || this.bytes >= (options.pendingBytesMax ?? PENDING_BYTES_MAX)) {
       return this.refuse(task, Status.error(ErrorCode.EBUSY, `${pending} tasks are waiting to be committed`))
     }
+    if (this.tasks.length === 0) this.queuedAt = this.node.env.clock.now()
     this.tasks.push(task)
+    this.queuedBytes += task.data.length
     this.bytes += task.data.length
+    this.gathering.onTask()
+    this.postDrain()
+  }
+
+  private postDrain(): void {
     if (this.posted) return
     this.posted = true
-    this.queuedAt = this.node.env.clock.now()
-    this.node.env.executor.post(() => this.drain(), 'apply')
+    this.node.env.executor.post(() => {
+      this.posted = false
+      this.drain()
+    }, 'apply')
   }
 
   /** Everything up to `index` is committed and no longer held for its proposers. */
   onCommitted(index: LogIndex): void {
-    while (this.proposed.length > 0 && this.proposed[0]!.last <= index) this.bytes -= this.proposed.shift()!.bytes
+    let newest: Proposed | null = null
+    let count = 0
+    while (this.proposed.length > 0 && this.proposed[0]!.last <= index) {
+      newest = this.proposed.shift()!
+      this.bytes -= newest.bytes
+      count += newest.count
+    }
+    if (!newest) return
+    this.gathering.onCommitted(count, this.node.env.clock.now() - newest.at, newest.durableMs)
+    if (this.tasks.length > 0) this.postDrain()
+  }
+
+  /** Everything up to `index` is durable here. */
+  onDurable(index: LogIndex): void {
+    for (const batch of this.proposed) {
+      if (batch.last > index) return
+      batch.durableMs ??= this.node.env.clock.now() - batch.at
+    }
   }
 
   /** Leadership is gone or never was: refuses what is queued and forgets what was proposed. */
   rejectAll(status: Status): void {
     this.proposed.length = 0
+    this.gathering.reset()
     this.rejectQueued(status)
     this.bytes = this.tasks.reduce((sum, task) => sum + task.data.length, 0)
   }
@@ -64,6 +107,7 @@ export class ApplyQueue {
   private rejectQueued(status: Status): void {
     const tasks = this.tasks
     this.tasks = []
+    this.queuedBytes = 0
     for (const task of tasks) this.bytes -= task.data.length
     for (const task of tasks) task.done?.run(status)
   }
@@ -74,10 +118,11 @@ export class ApplyQueue {
   }
 
   private drain(): void {
-    this.posted = false
     const refusal = this.refusal()
     if (refusal) return this.rejectQueued(refusal)
+    if (this.tasks.length === 0 || (!this.isFull && this.gathering.waits())) return
     while (this.tasks.length > 0) this.proposeBatch()
+    this.queuedBytes = 0
     this.node.replicators.replicate()
   }
 
@@ -89,6 +134,10 @@ export class ApplyQueue {
     if (state === 'LEADER') return this.node.readOnly.refusal
     if (state === 'TRANSFERRING') return Status.error(ErrorCode.EBUSY, 'is transferring leadership')
     return Status.error(ErrorCode.EPERM, this.node.isActive() ? 'is not leader' : `node is in state ${state}`)
+  }
+
+  private get isFull(): boolean {
+    return this.tasks.length >= BATCH_ENTRIES_MAX || this.queuedBytes >= BATCH_BYTES_MAX
   }
 
   private proposeBatch(): void {
@@ -111,7 +160,8 @@ export class ApplyQueue {
     this.tasks = taken === this.tasks.length ? [] : this.tasks.slice(taken)
     if (entries.length === 0) return
     const batch = EntryBatch.encodeData(plus(node.log.lastIndex, 1), node.meta.term, entries, node.env.checksum)
-    this.proposed.push({ last: batch.lastIndex, bytes })
+    this.proposed.push({ last: batch.lastIndex, bytes, count: entries.length, at: node.env.clock.now(), durableMs: null })
+    this.gathering.onProposed(entries.length)
     node.writeLatency.onProposed(batch.lastIndex, this.queuedAt, node.configuration)
     node.propose(batch)
     node.closures.push(closures)

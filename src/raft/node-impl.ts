@@ -293,6 +293,7 @@ export class NodeImpl implements m.PeerHandler {
     this.log.append(batch, (status) => {
       if (!status.ok || this.leadership !== leadership || !this.leads()) return
       this.writeLatency.onDurable(batch.lastIndex)
+      this.applyQueue.onDurable(batch.lastIndex)
       this.ballotBox.commitAt(batch.lastIndex, this.serverId)
       this.replicators.replicateToWitnesses()
     })
