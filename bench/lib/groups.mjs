@@ -29,9 +29,9 @@ class Group {
     await Promise.all(this.members.map((member) => member.end()))
   }
 
-  /** Starts a member that has ended once more, as it was started. */
-  restart(at) {
-    this.members[at] = this.startMember(at)
+  /** Starts a member that has ended once more, as it was started and with further arguments. */
+  restart(at, args = []) {
+    this.members[at] = this.startMember(at, args)
   }
 
   get cpuMs() {
@@ -41,25 +41,34 @@ class Group {
 }
 
 /** `machine` is kv or counter, `args` are further ones of `node start`; `profile` is where each member leaves its processor profile. */
-export async function raftctlGroup({ size = 3, directory, machine = 'kv', args = [], profile, electionTimeoutMs = ELECTION_TIMEOUT_MS }) {
+export async function raftctlGroup({
+  size = 3,
+  directory,
+  machine = 'kv',
+  args = [],
+  profile,
+  electionTimeoutMs = ELECTION_TIMEOUT_MS,
+  snapshotInterval = '1h',
+}) {
   const addresses = (await freePorts(size)).map((port) => `127.0.0.1:${port}`)
   const node = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]
   const group = machine === 'counter' ? ['--group', 'Counter=counter'] : []
-  const startMember = (i) => {
-    const data = join(directory, `raftctl-${i + 1}`)
+  const directories = addresses.map((_, i) => join(directory, `raftctl-${i + 1}`))
+  const startMember = (i, more = []) => {
+    const data = directories[i]
     mkdirSync(data, { recursive: true })
     const where = ['--listen', addresses[i], '--peers', addresses.join(','), '--data', data]
-    const timing = ['--election-timeout', `${electionTimeoutMs}ms`, '--snapshot-interval', '1h']
+    const timing = ['--election-timeout', `${electionTimeoutMs}ms`, '--snapshot-interval', snapshotInterval]
     return new Member(
       `raftctl-${i + 1}`,
       process.execPath,
-      [...node, raftctl, 'node', 'start', ...where, ...timing, ...group, ...args],
+      [...node, raftctl, 'node', 'start', ...where, ...timing, ...group, ...args, ...more],
       directory,
     )
   }
   const members = addresses.map((_, i) => startMember(i))
   await Promise.all(addresses.map((address) => listening(address, members)))
-  return Object.assign(new Group('raftctl', addresses, members), { startMember })
+  return Object.assign(new Group('raftctl', addresses, members), { startMember, directories })
 }
 
 /** braft's own counter; `bin` is a directory with counter_server. */

@@ -86,15 +86,15 @@ export async function freePorts(count) {
   return ports
 }
 
-/** Asks again every so often until it answers something that is not null; fails after a minute, or when a member has ended. */
-export async function until(what, members, ask) {
-  const deadline = Date.now() + 60_000
+/** Asks again every so often until it answers something that is not null; fails after a while, or when a member has ended. */
+export async function until(what, members, ask, withinMs = 60_000) {
+  const deadline = Date.now() + withinMs
   for (;;) {
     const problem = members.find((member) => member.problem)?.problem
     if (problem) throw new Error(problem)
     const answer = await ask().catch(() => null)
     if (answer !== null) return answer
-    if (Date.now() > deadline) throw new Error(`${what}: not within a minute`)
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${withinMs / 1000} s`)
     await new Promise((done) => setTimeout(done, 50))
   }
 }
