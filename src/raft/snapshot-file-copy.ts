@@ -2,6 +2,7 @@ import type { File, FileSystem } from './environment.js'
 import { ErrorCode, Status } from './errors.js'
 import type { GetFileResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
+import { PacedSync } from './paced-sync.js'
 import { formatChecksum, parseChecksum } from './snapshot-checksum.js'
 import type { CopyFailure } from './snapshot-copier.js'
 import type { SnapshotFetcher } from './snapshot-fetcher.js'
@@ -39,6 +40,7 @@ export class SnapshotFileCopy {
   private readonly expectedCrc32c: number | null
   private crc32c = 0
   private file: File | null = null
+  private output: PacedSync | null = null
   private resumedFrom = 0
   /** The next offset to ask for. */
   private asked = 0
@@ -76,6 +78,7 @@ export class SnapshotFileCopy {
   private open(options: { exclusive: boolean }, done: (status: Status) => void): void {
     this.options.fileSystem.open(this.path, { write: true, create: true, ...options }, (status, file) => {
       this.file = file ?? null
+      this.output = file ? new PacedSync(file) : null
       done(status)
     })
   }
@@ -151,7 +154,7 @@ export class SnapshotFileCopy {
     if (this.options.node.space.isShort) return this.end({ status: Status.error(ErrorCode.ENOSPC, 'the disk runs short'), isLocal: true })
     const { data } = piece
     this.disk<undefined>(
-      (next) => this.file!.write([data], this.position, next),
+      (next) => this.output!.write([data], this.position, next),
       () => {
         this.crc32c = this.options.node.env.checksum.crc32c(data, this.crc32c)
         this.position += data.length

@@ -1,6 +1,7 @@
 import type { Done } from '../../raft/closure.js'
 import type { File } from '../../raft/environment.js'
 import type { Status } from '../../raft/errors.js'
+import { PacedSync } from '../../raft/paced-sync.js'
 import type { SnapshotWriter } from '../../raft/storage.js'
 import { canonicalRecords, type FrozenState, type StateRecord } from './canonical.js'
 import { type Pace, runSliced } from './slices.js'
@@ -18,6 +19,7 @@ export class SnapshotSave {
   private readonly encoder = new SnapshotEncoder()
   private readonly records: Iterator<StateRecord | null>
   private file: File | null = null
+  private output: PacedSync | null = null
   private position = 0
   private stopped: Status | null = null
 
@@ -35,6 +37,7 @@ export class SnapshotSave {
     this.writer.fileSystem.open(path, { write: true, create: true, truncate: true }, (status, file) => {
       if (!file) return this.done(status)
       this.file = file
+      this.output = new PacedSync(file)
       this.write([this.encoder.header()], () => this.next())
     })
   }
@@ -72,7 +75,7 @@ export class SnapshotSave {
   private write(buffers: readonly Buffer[], then: () => void): void {
     const position = this.position
     for (const buffer of buffers) this.position += buffer.length
-    this.file!.write(buffers, position, (status) => {
+    this.output!.write(buffers, position, (status) => {
       const failed = status.ok ? this.stopped : status
       if (failed) this.end(failed)
       else then()

@@ -10,6 +10,7 @@ import { KvStateMachine } from '../../../src/machines/kv/state-machine.js'
 import type { StateHash } from '../../../src/machines/machine.js'
 import { Configuration, ConfigurationEntry } from '../../../src/raft/configuration.js'
 import { ErrorCode, Status } from '../../../src/raft/errors.js'
+import { UNSYNCED_BYTES_MAX } from '../../../src/raft/paced-sync.js'
 import type { SnapshotFileMeta, SnapshotReader, SnapshotWriter } from '../../../src/raft/storage.js'
 import { asTerm, type LogIndex, logIndex } from '../../../src/raft/types.js'
 import { crc32c } from '../../../src/storage/checksum.js'
@@ -134,6 +135,21 @@ test('a save lists its file with the checksum of all its bytes', () => {
   const bytes = place.disk.bytesOf(place.file)
   assert.equal([...place.listed], [['data', { checksum: `crc32c:${crc32c(bytes).toString(16).padStart(8, '0')}` }]])
   assert.equal(bytes, snapshotOf(place.machine).bytes)
+})
+
+test('a large file is synced on the way: never does the disk have to take in more at its end', () => {
+  const place = new Place()
+  const valueBytes = 512 * 1024
+  for (let i = 0; i < 19; i++) place.put(`k${i}`, 'v'.repeat(valueBytes))
+  place.save()
+  const changes = place.disk.operations.filter((operation) => /^(write|datasync) /.test(operation)).map(([letter]) => letter)
+  const writes = changes
+    .join('')
+    .split('d')
+    .map((between) => between.length)
+  // Besides the values a header, the records before them and a footer.
+  assert.is(writes.length, 2)
+  assert.ok(Math.max(...writes) <= UNSYNCED_BYTES_MAX / valueBytes + 2, `${writes}`)
 })
 
 test('after a load the machine stands at the snapshot: index, term, and what its readers see', () => {

@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert'
 import { ErrorCode, errorName, Status } from '../../../src/raft/errors.js'
 import type { GetFileRequest } from '../../../src/raft/messages.js'
 import type { NodeImpl } from '../../../src/raft/node-impl.js'
+import { UNSYNCED_BYTES_MAX } from '../../../src/raft/paced-sync.js'
 import { formatChecksum } from '../../../src/raft/snapshot-checksum.js'
 import { SnapshotFetcher } from '../../../src/raft/snapshot-fetcher.js'
 import { PIECE_BYTES, SnapshotFileCopy } from '../../../src/raft/snapshot-file-copy.js'
@@ -90,6 +91,21 @@ class Bench {
     return this.disk.bytesOf(PATH)
   }
 }
+
+test('a large file is synced on the way: never does the disk have to take in more at its end', () => {
+  const bench = new Bench(content(UNSYNCED_BYTES_MAX + 3 * PIECE_BYTES))
+  bench.giveAll()
+  assert.is(bench.outcome, 'OK')
+  const parts = bench.disk.operations.filter((operation) => /^(write|datasync) /.test(operation)).map(([letter]) => letter)
+  const most = UNSYNCED_BYTES_MAX / PIECE_BYTES
+  assert.equal(
+    parts
+      .join('')
+      .split('d')
+      .map((writes) => writes.length),
+    [most, 3, 0],
+  )
+})
 
 test('pieces are asked for a few ahead and may arrive in any order', () => {
   const bench = new Bench(content(6 * PIECE_BYTES + 5))
