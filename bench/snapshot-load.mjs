@@ -4,7 +4,7 @@
 //                                [--profile DIR]
 // Puts are timed from when they were due. Room for the log, two snapshots and a copy on the way of each member is needed: five times
 // the state for each.
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { control } from './lib/control.mjs'
 import { raftctlGroup } from './lib/groups.mjs'
@@ -13,7 +13,9 @@ import { until, workDirectory } from './lib/members.mjs'
 import { Report, ratio } from './lib/report.mjs'
 import { SteadyLoad } from './lib/steady-load.mjs'
 
-const FILL_CLIENTS = 256
+const FILL_CLIENTS = 32
+/** Written again when the leader was lost meanwhile. */
+const FILL_AT_ONCE = 5000
 const INSTALL_MS_MAX = 600_000
 const { values } = parseArgs({
   options: {
@@ -37,20 +39,22 @@ const [stateMb, valueBytes, rate, seconds, size] = [
 const keys = Math.ceil((stateMb * 1e6) / valueBytes)
 const report = new Report('puts beside snapshots of a large state', { stateMb, valueBytes, keys, rate, size })
 const group = await raftctlGroup({ size, directory: workDirectory(values.dir), profile: values.profile })
-const leader = await group.leader()
-const follower = group.addresses.findIndex((address) => address !== leader)
+let leader = await group.leader()
 const value = Buffer.alloc(valueBytes, 'v')
 // Keys in an order that is not theirs: a large step that has no factor in common with their number.
 const step = 7919
 const put = (i) => [PUT, putMessage(Buffer.from(`bench/${String((i * step) % keys).padStart(10, '0')}`), value)]
 
-const filledIn = await timed(() => closedLoop({ address: leader, clients: FILL_CLIENTS, operations: keys, next: put }))
+const filledIn = await timed(fill)
 console.error(`${keys} keys written in ${(filledIn / 1000).toFixed(0)} s`)
+const follower = group.addresses.findIndex((address) => address !== leader)
 // What was written is on its way to the disk still, and followers apply it.
 await applied(group.addresses)
 const load = new SteadyLoad({ address: leader, perSecond: rate, next: put })
 await pause(2000)
 
+/** How much of each log was read. */
+const heard = new Map()
 let idle = null
 idle = await measured('none', () => pause(seconds * 1000))
 await measured('the leader saves', () => control(leader, 'TriggerSnapshot'))
@@ -68,11 +72,27 @@ await load.end()
 report.print(values.json)
 await group.end()
 
+async function fill() {
+  for (let from = 0; from < keys; ) {
+    const operations = Math.min(FILL_AT_ONCE, keys - from)
+    try {
+      await closedLoop({ address: leader, clients: FILL_CLIENTS, operations, next: (i) => put(from + i) })
+      from += operations
+    } catch (error) {
+      console.error(`written again from ${from}: ${error.message.slice(0, 500)}`)
+      leader = await group.leader()
+    }
+  }
+}
+
 /** Runs something long, and tells how the puts fared meanwhile. */
 async function measured(snapshot, run) {
   const before = await control(leader, 'GetNodeStatus')
+  stalls()
   const from = performance.now()
-  const tookMs = await timed(run)
+  const tookMs = await timed(run).catch((error) => {
+    throw new Error(group.members.find((member) => member.problem)?.problem ?? error.message)
+  })
   const puts = await load.between(from, from + tookMs)
   const after = await control(leader, 'GetNodeStatus')
   const problem = group.members.find((member) => member.problem)?.problem
@@ -87,6 +107,7 @@ async function measured(snapshot, run) {
     'longest ms': puts.maxMs,
     'p99 to none': ratio(puts.p99Ms, idle?.p99Ms ?? puts.p99Ms),
     elections: Number(after.term) - Number(before.term),
+    stalls: stalls() || 'none',
   })
   console.error(`${snapshot}  ${(tookMs / 1000).toFixed(1)} s  p50 ${puts.p50Ms?.toFixed(2)} p99 ${puts.p99Ms?.toFixed(2)} ms`)
   return puts
@@ -100,6 +121,17 @@ async function applied(addresses) {
     return standing !== 'rebuilding' && Number(index) >= Number(target) ? true : null
   }
   for (const address of addresses) await until(`${address} has applied ${target}`, group.members, () => done(address), INSTALL_MS_MAX)
+}
+
+/** What members have said since it was asked last of their event loops standing still for half an election timeout and more, in ms. */
+function stalls() {
+  return group.members
+    .flatMap((member) => {
+      const said = readFileSync(member.logFile, 'utf8').slice(heard.get(member.logFile) ?? 0)
+      heard.set(member.logFile, (heard.get(member.logFile) ?? 0) + said.length)
+      return [...said.matchAll(/"gapMs":(\d+)[^\n]*"process\.stalled"/g)].map(([, ms]) => ms)
+    })
+    .join(' ')
 }
 
 async function timed(run) {

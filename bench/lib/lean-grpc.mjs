@@ -14,9 +14,10 @@ const FIRST_WINDOW = 65_535
 const CREDIT_BYTES = 1 << 24
 const FRAME_BYTES_MAX = 16_384
 
-/** One connection. `call` answers its callback once, with an error or with the bytes of the message. */
+/** One connection, of which every call carries `metadata`. `call` answers its callback once, with an error or with the bytes of the message. */
 export class LeanGrpc {
-  constructor(address) {
+  constructor(address, metadata = {}) {
+    this.metadata = Object.entries(metadata)
     const [host, port] = address.split(':')
     this.authority = address
     this.calls = new Map()
@@ -95,6 +96,7 @@ export class LeanGrpc {
         Buffer.from([0x00]),
         text('te'),
         text('trailers'),
+        ...this.metadata.flatMap(([name, value]) => [Buffer.from([0x00]), text(name), text(value)]),
       ])
       this.headers.set(path, block)
     }
@@ -136,7 +138,7 @@ export class LeanGrpc {
       if (call?.onMessage) this.messages(call)
       if (flags & END_STREAM) this.end(id)
     } else if (type === Type.HEADERS) {
-      if (flags & END_STREAM) this.end(id)
+      if (flags & END_STREAM) this.end(id, payload)
     } else if (type === Type.RST_STREAM) {
       this.answer(id, new Error(`reset (${payload.readUInt32BE(0)})`))
     } else if (type === Type.SETTINGS) {
@@ -177,11 +179,11 @@ export class LeanGrpc {
     for (const outgoing of this.blocked.splice(0)) this.send(outgoing)
   }
 
-  /** Whoever refuses sends trailers and no message. */
-  end(id) {
+  /** Whoever refuses sends trailers and no message; what can be read of them says why. */
+  end(id, trailers = Buffer.alloc(0)) {
     const parts = this.calls.get(id)?.parts
     if (parts) this.answer(id, null, parts.subarray(5))
-    else this.answer(id, new Error('refused'))
+    else this.answer(id, new Error(`refused: ${trailers.toString('latin1').replace(/[^ -~]+/g, ' ')}`))
   }
 
   answer(id, error, message) {
