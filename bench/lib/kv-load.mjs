@@ -7,21 +7,42 @@ import { percentile } from './turns.mjs'
 
 export const PUT = '/etcdserverpb.KV/Put'
 export const RANGE = '/etcdserverpb.KV/Range'
+const COMPACT = '/etcdserverpb.KV/Compact'
 const STATUS = '/etcdserverpb.Maintenance/Status'
 const CONNECTIONS_MAX = 8
 
-/** `read` is linearizable or serializable. */
 export function putMessage(key, value) {
   return framed(Buffer.concat([field(1, key), field(2, value)]))
 }
 
-export function rangeMessage(key, read = 'linearizable') {
-  return framed(read === 'serializable' ? Buffer.concat([field(1, key), Buffer.from([7 << 3, 1])]) : field(1, key))
+export function rangeMessage(key) {
+  return framed(field(1, key))
 }
 
-/** `next(i)` is the i-th call as [path, message]. Answers operations a second, and latencies in ms. */
-export async function closedLoop({ address, clients, seconds = 0, warmupSeconds = 1, operations = Number.POSITIVE_INFINITY, next }) {
-  const connections = Array.from({ length: Math.min(clients, CONNECTIONS_MAX) }, () => new LeanGrpc(address))
+/** Has what can only be read at older revisions than the newest forgotten: puts to the same keys would fill memory otherwise. */
+export async function compact(address) {
+  const connection = new LeanGrpc(address)
+  const call = (path, message) =>
+    new Promise((done, fail) => connection.call(path, message, (error, answer) => (error ? fail(error) : done(answer))))
+  try {
+    const header = fieldsOf(fieldsOf(await call(RANGE, rangeMessage(Buffer.from('bench')))).get(1))
+    await call(COMPACT, framed(Buffer.concat([Buffer.from([1 << 3]), varint(Number(header.get(3)))])))
+  } finally {
+    connection.close()
+  }
+}
+
+/** `next(i)` is the i-th call as [path, message], sent with `metadata`. Answers operations a second, and latencies in ms. */
+export async function closedLoop({
+  address,
+  clients,
+  seconds = 0,
+  warmupSeconds = 1,
+  operations = Number.POSITIVE_INFINITY,
+  metadata,
+  next,
+}) {
+  const connections = Array.from({ length: Math.min(clients, CONNECTIONS_MAX) }, () => new LeanGrpc(address, metadata))
   const latencies = []
   let measuring = false
   let ending = false

@@ -46,14 +46,16 @@ export class Member {
   get cpuMs() {
     return processCpuMs(this.child.pid)
   }
+}
 
-  /** Resident memory in bytes; null where the system does not say. */
-  get residentBytes() {
-    try {
-      return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${this.child.pid}/status`, 'utf8'))[1]) * 1024
-    } catch {
-      return null
-    }
+/** Bytes that one of our members holds, by its own metrics: resident, in the heap, and behind it (buffers). */
+export async function memoryOf(address) {
+  const text = await (await fetch(`http://${address}/metrics`)).text()
+  const gauge = (name) => Number(new RegExp(`^raftctl_${name} (\\S+)$`, 'm').exec(text)[1])
+  return {
+    resident: gauge('process_resident_memory_bytes'),
+    heap: gauge('nodejs_heap_size_used_bytes'),
+    external: gauge('nodejs_external_memory_bytes'),
   }
 }
 

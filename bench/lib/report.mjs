@@ -39,8 +39,8 @@ export class Report {
     this.rows.push(cells)
   }
 
-  /** Prints the table, and writes the JSON where `file` is given. */
-  print(file) {
+  /** Prints the table, and writes the JSON where `file` is given, with what else is to be kept. */
+  print(file, more = {}) {
     const columns = [...new Set(this.rows.flatMap((row) => Object.keys(row)))]
     const table = new Table({
       head: columns,
@@ -58,7 +58,7 @@ export class Report {
       system: `${process.platform} ${release()}`,
     }
     if (file !== undefined)
-      writeFileSync(file, `${JSON.stringify({ title, at: new Date().toISOString(), machine, settings, rows }, null, 2)}\n`)
+      writeFileSync(file, `${JSON.stringify({ title, at: new Date().toISOString(), machine, settings, rows, ...more }, null, 2)}\n`)
   }
 }
 
