@@ -31,6 +31,8 @@ export interface PerfReport {
   /** Of one core, that this client used: near 1 it is the client that was measured. */
   readonly clientCpu: number
   readonly voters: number | null
+  /** Before or after it, when fewest were. */
+  readonly reachableVoters: number
   readonly keys: KeysAfter & { readonly prefix: string }
 }
 
@@ -86,6 +88,7 @@ export async function checkPerf(
     longestGapMs: Math.round(meter.gapMs),
     clientCpu: measured.clientCpu,
     voters: measured.voters,
+    reachableVoters: measured.reachableVoters,
     keys: { prefix, ...keys },
   }
   return { report, clusterId: measured.clusterId, error: perfError(checks, report.keys) }

@@ -1,5 +1,5 @@
 import * as format from './format.js'
-import { printFailures, printLimits } from './load-view.js'
+import { printFailures, printLimits, votersOf } from './load-view.js'
 import type { Output } from './output.js'
 
 /** A result as far as it is printed. */
@@ -34,7 +34,7 @@ export interface BenchPicture {
   readonly elections: number | null
   readonly longestGapMs: number
   readonly clientCpu: number
-  readonly environment: { readonly node: string; readonly cpus: number; readonly voters: number | null }
+  readonly environment: { readonly node: string; readonly cpus: number; readonly voters: number | null; readonly reachableVoters: number }
   readonly prefix: string
   readonly kept: boolean
   readonly removed: number | null
@@ -102,7 +102,7 @@ export function printBench(out: Output, report: BenchPicture, histograms: readon
   for (const histogram of histograms) printHistogram(out, histogram)
   printFailures(out, report.failures)
   out.line()
-  out.line(around(report))
+  out.line(around(out, report))
   for (const { assertion, operation, value, holds } of report.assertions)
     out.line(
       `${holds ? out.paint('green', out.symbol('ok')) : out.paint('red', out.symbol('failed'))} ${operation} ${assertion}  (${figure(assertion.includes('ops'), value)})`,
@@ -113,10 +113,16 @@ export function printBench(out: Output, report: BenchPicture, histograms: readon
   else out.line(`${format.many(report.removed ?? 0, 'key')} removed`)
 }
 
-function around({ elections, longestGapMs, environment: { voters, node, cpus } }: BenchPicture): string {
+function around(out: Output, { elections, longestGapMs, environment }: BenchPicture): string {
+  const { voters, reachableVoters, node, cpus } = environment
   const terms = elections === null ? 'elections unknown' : format.many(elections, 'election')
-  const members = voters === null ? [] : [format.many(voters, 'voter')]
-  return [terms, `longest gap ${format.duration(longestGapMs)}`, ...members, `node ${node.slice(1)}`, format.many(cpus, 'cpu')].join(' · ')
+  return [
+    terms,
+    `longest gap ${format.duration(longestGapMs)}`,
+    ...votersOf(out, voters, reachableVoters),
+    `node ${node.slice(1)}`,
+    format.many(cpus, 'cpu'),
+  ].join(' · ')
 }
 
 function printComparison(out: Output, { comparison }: BenchPicture): void {

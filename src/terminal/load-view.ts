@@ -13,6 +13,12 @@ export function printFailures(
     out.line(`${out.paint('red', out.symbol('failed'))} ${format.count(count)} × ${code}  ${message}`)
 }
 
+/** A cluster that lacks a member is faster or slower than it will be. */
+export function votersOf(out: Output, voters: number | null, reachable: number): string[] {
+  if (voters === null) return []
+  return [reachable < voters ? out.paint('yellow', `${reachable} of ${voters} voters reachable`) : format.many(voters, 'voter')]
+}
+
 /** What of the figures is not the cluster's fault. */
 export function printLimits(
   out: Output,

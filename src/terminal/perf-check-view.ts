@@ -1,5 +1,5 @@
 import * as format from './format.js'
-import { printFailures, printLimits } from './load-view.js'
+import { printFailures, printLimits, votersOf } from './load-view.js'
 import type { Output } from './output.js'
 
 interface PerfPicture {
@@ -19,6 +19,7 @@ interface PerfPicture {
   readonly longestGapMs: number
   readonly clientCpu: number
   readonly voters: number | null
+  readonly reachableVoters: number
   readonly keys: { readonly prefix: string; readonly removed: number | null; readonly left: number | null }
 }
 
@@ -59,7 +60,7 @@ export function printPerfCheck(out: Output, report: PerfPicture): void {
   )
   printFailures(out, report.failures)
   printLimits(out, report)
-  out.line(around(report))
+  out.line(around(out, report))
   out.line(keysAfter(report.keys))
 }
 
@@ -78,10 +79,9 @@ function figure(unit: Check['unit'], value: number | null): string {
   return { percent: `${value}%`, ms: `${format.milliseconds(value)} ms`, count: format.count(value) }[unit]
 }
 
-function around({ clients, connections, valueBytes, voters, longestGapMs }: PerfPicture): string {
+function around(out: Output, { clients, connections, valueBytes, voters, reachableVoters, longestGapMs }: PerfPicture): string {
   const load = `${format.many(clients, 'client')} on ${format.many(connections, 'connection')} · values of ${format.bytes(valueBytes)}`
-  const members = voters === null ? [] : [format.many(voters, 'voter')]
-  return [load, ...members, `longest gap ${format.duration(longestGapMs)}`].join(' · ')
+  return [load, ...votersOf(out, voters, reachableVoters), `longest gap ${format.duration(longestGapMs)}`].join(' · ')
 }
 
 function keysAfter({ removed, left }: PerfPicture['keys']): string {

@@ -303,6 +303,16 @@ test('check perf: interrupted it judges what was measured, takes its keys away a
   assert.equal([document.data.keys.removed > 0, document.data.keys.left, [...store]], [true, 0, ['mine']])
 })
 
+test('a member that its leader does not hear is told of: the figures are not those of the whole cluster', async () => {
+  for (const peer of nodes[0]!.status.progress!.slice(1)) peer.last_contact_ms = 10_000
+  const { data } = await perf()
+  assert.equal([data.voters, data.reachableVoters], [3, 2])
+  const { stdout } = await home.run(['check', 'perf', '-e', nodes[0]!.address, ...patient()])
+  assert.match(stdout, / · 2 of 3 voters reachable · /)
+  const { data: measured } = await bench('put', ...small())
+  assert.equal([measured.environment.voters, measured.environment.reachableVoters], [3, 2])
+})
+
 test('interrupted twice it does not wait for what is on its way, and says which keys may stay: exit 130', async () => {
   silentFrom = 1
   const running = home.start(['bench', 'put', '-e', nodes[0]!.address, ...small({ '--prefix': 'twice/', '--timeout': '1h' })])

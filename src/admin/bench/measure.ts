@@ -13,6 +13,8 @@ export interface Measured {
   readonly group: string
   readonly clusterId: string | null
   readonly voters: number | null
+  /** Before or after it, when fewest were. */
+  readonly reachableVoters: number
   readonly meter: Meter
   /** With a rate: operations that were due and never sent, since all clients were busy with others. */
   readonly notSent: number
@@ -39,6 +41,7 @@ export async function measureLoad(connection: Connection, options: BenchOptions,
     group: cluster.group,
     clusterId: before.clusterId,
     voters: before.voters,
+    reachableVoters: Math.min(before.reachableVoters, after?.reachableVoters ?? before.reachableVoters),
     meter,
     notSent,
     clientCpu: Math.round(cpu * 100) / 100,
@@ -51,7 +54,8 @@ export async function measureLoad(connection: Connection, options: BenchOptions,
 async function look(cluster: ClusterClient) {
   const { status, clusterId, error } = statusOf(await survey(cluster))
   const nodes = [...status.nodes].filter((node) => node.reachable).sort((a, b) => Number(b.leader) - Number(a.leader))
-  return { endpoints: nodes.map((node) => node.address), term: status.term, voters: status.voters, clusterId, error }
+  const { term, voters, reachableVoters } = status
+  return { endpoints: nodes.map((node) => node.address), term, voters, reachableVoters, clusterId, error }
 }
 
 /** What is under the prefix would be written over and removed. */

@@ -27,7 +27,13 @@ export interface BenchReport {
   readonly longestGapMs: number
   /** Of one core, that this client used: near 1 it is the client that was measured. */
   readonly clientCpu: number
-  readonly environment: { readonly node: string; readonly cpus: number; readonly voters: number | null }
+  readonly environment: {
+    readonly node: string
+    readonly cpus: number
+    readonly voters: number | null
+    /** Before or after it, when fewest were. */
+    readonly reachableVoters: number
+  }
   /** What all keys begin with, and whether they are still there. */
   readonly prefix: string
   readonly kept: boolean

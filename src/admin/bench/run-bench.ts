@@ -52,7 +52,7 @@ export async function runBench(connection: Connection, options: BenchOptions, re
     elections: found.elections,
     longestGapMs: Math.round(meter.gapMs),
     clientCpu: found.clientCpu,
-    environment: { node: process.version, cpus: availableParallelism(), voters: found.voters },
+    environment: { node: process.version, cpus: availableParallelism(), voters: found.voters, reachableVoters: found.reachableVoters },
     prefix: options.prefix,
     kept: keys.left !== 0,
     removed: keys.removed,
