@@ -1,19 +1,25 @@
 // Durable puts and linearizable reads: etcd against raftctl, one and the same client for both, which is asked for its own limit too.
 //   node bench/kv.mjs --etcd PATH [--work put,get] [--clients 1,16,64,256,1024] [--value-bytes 16] [--size 3] [--reader leader]
 //                     [--seconds 10] [--rounds 5] [--dir .] [--json FILE] [--profile DIR]
-// --reader follower reads at a member that does not lead. The work "pipeline" is puts: etcd's a call each, raftctl's on one stream with
-// as many in flight.
+// What is separated by commas is measured in turns: 16 to 65536 bytes, 3,5,7 members, readers leader,follower,lease. A follower is a member
+// that does not lead; lease reads the leader by its clock, where etcd, which has no such reads, is asked as ever. The work "pipeline" is
+// puts: etcd's a call each, raftctl's on one stream with as many in flight.
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { etcdGroup, raftctlGroup } from './lib/groups.mjs'
-import { ceiling, closedLoop, PUT, putMessage, RANGE, rangeMessage } from './lib/kv-load.mjs'
+import { ceiling, closedLoop, compact, PUT, putMessage, RANGE, rangeMessage } from './lib/kv-load.mjs'
 import { workDirectory } from './lib/members.mjs'
 import { pipelinedPuts } from './lib/pipeline-load.mjs'
 import { Report, ratio } from './lib/report.mjs'
 import { inTurns } from './lib/turns.mjs'
 
-const KEYS = 10_000
+const KEYS_MAX = 10_000
+/** Of all values of one size: what the client and every member keep at the least. */
+const STATE_BYTES_MAX = 64 * 1024 * 1024
 /** Of gRPC, before a message. */
 const PREFIX_BYTES = 5
+const BY_LEASE = { 'raftctl-read': 'lease' }
 const { values } = parseArgs({
   options: {
     etcd: { type: 'string' },
@@ -29,72 +35,97 @@ const { values } = parseArgs({
     profile: { type: 'string' },
   },
 })
-const [seconds, rounds, size] = [values.seconds, values.rounds, values.size].map(Number)
-const directory = workDirectory(values.dir)
-const report = new Report('key-value calls a second', { seconds, rounds, size, reader: values.reader })
-// Without etcd raftctl is measured alone.
-const groups = {
-  ...(values.etcd === undefined ? {} : { etcd: await etcdGroup({ size, directory, bin: values.etcd }) }),
-  raftctl: await raftctlGroup({ size, directory, profile: values.profile }),
+const [seconds, rounds] = [values.seconds, values.rounds].map(Number)
+const [works, readers] = [values.work, values.reader].map((words) => words.split(','))
+const [sizes, clientCounts, valueSizes] = [values.size, values.clients, values['value-bytes']].map((numbers) =>
+  numbers.split(',').map(Number),
+)
+const unknown = readers.find((reader) => !['leader', 'follower', 'lease'].includes(reader))
+if (unknown !== undefined) {
+  console.error(`--reader ${unknown}: leader, follower or lease`)
+  process.exit(2)
 }
-const keys = Array.from({ length: KEYS }, (_, i) => Buffer.from(`bench/${String(i).padStart(10, '0')}`))
+const directory = workDirectory(values.dir)
+const report = new Report('key-value calls a second', { seconds, rounds })
+for (const size of sizes) await measureSize(size)
+report.print(values.json)
 
-for (const valueBytes of values['value-bytes'].split(',').map(Number)) {
-  const puts = keys.map((key) => [PUT, putMessage(key, Buffer.alloc(valueBytes, 'v'))])
-  const messages = puts.map(([, message]) => message.subarray(PREFIX_BYTES))
-  const calls = { put: puts, get: keys.map((key) => [RANGE, rangeMessage(key)]) }
-  for (const work of values.work.split(',')) {
-    if (work === 'get') for (const group of Object.values(groups)) await fill(group, puts)
-    for (const clients of values.clients.split(',').map(Number)) {
-      const next = (i) => (calls[work] ?? puts)[i % KEYS]
-      const sides = Object.fromEntries(
-        Object.entries(groups).map(([name, group]) => [name, () => measure(group, { work, clients, next, messages })]),
-      )
-      const { etcd = {}, raftctl } = await inTurns(sides, {
-        rounds,
-        onMeasured: (name, { perSecond, p50Ms, p99Ms }) =>
-          console.error(
-            `${work} ${valueBytes} B  ${clients} clients  ${name}  ${Math.round(perSecond)}/s  p50 ${p50Ms.toFixed(2)} p99 ${p99Ms.toFixed(2)} ms`,
-          ),
-      })
-      const most = await ceiling({ clients, seconds: Math.min(seconds, 3), next })
-      report.row({
-        work,
-        bytes: valueBytes,
-        clients,
-        etcd: etcd.perSecond,
-        raftctl: raftctl.perSecond,
-        ratio: ratio(raftctl.perSecond, etcd.perSecond ?? null),
-        'etcd p50': etcd.p50Ms,
-        'raftctl p50': raftctl.p50Ms,
-        'etcd p99': etcd.p99Ms,
-        'raftctl p99': raftctl.p99Ms,
-        'etcd cpu us/op': etcd.cpuUs,
-        'raftctl cpu us/op': raftctl.cpuUs,
-        'client cpu us/op': raftctl.clientCpuUs,
-        'echo limit': most.perSecond,
-      })
+/** Groups of so many members, with everything that is asked of them. */
+async function measureSize(size) {
+  const args = readers.includes('lease') ? ['--leader-lease'] : []
+  const home = join(directory, `of-${size}`)
+  mkdirSync(home)
+  // Without etcd raftctl is measured alone.
+  const groups = {
+    ...(values.etcd === undefined ? {} : { etcd: await etcdGroup({ size, directory: home, bin: values.etcd }) }),
+    raftctl: await raftctlGroup({ size, directory: home, args, profile: values.profile }),
+  }
+  for (const bytes of valueSizes) {
+    const keyCount = Math.min(KEYS_MAX, Math.ceil(STATE_BYTES_MAX / bytes))
+    const keys = Array.from({ length: keyCount }, (_, i) => Buffer.from(`bench/${String(i).padStart(10, '0')}`))
+    const value = Buffer.alloc(bytes, 'v')
+    const puts = keys.map((key) => [PUT, putMessage(key, value)])
+    for (const work of works) {
+      if (work === 'get') for (const group of Object.values(groups)) await fill(group, puts)
+      const calls = work === 'get' ? keys.map((key) => [RANGE, rangeMessage(key)]) : puts
+      for (const reader of work === 'get' ? readers : ['-'])
+        for (const clients of clientCounts) await compare(groups, { work, size, bytes, reader, clients, calls })
     }
   }
+  await Promise.all(Object.values(groups).map((group) => group.end()))
+  rmSync(home, { recursive: true })
 }
-report.print(values.json)
-await Promise.all(Object.values(groups).map((group) => group.end()))
 
-async function measure(group, { work, clients, next, messages }) {
+async function compare(groups, load) {
+  const { work, size, bytes, reader, clients, calls } = load
+  const sides = Object.fromEntries(Object.entries(groups).map(([name, group]) => [name, () => measure(group, load)]))
+  const { etcd = {}, raftctl } = await inTurns(sides, {
+    rounds,
+    onMeasured: (name, { perSecond, p50Ms, p99Ms }) =>
+      console.error(
+        `${work} ${bytes} B  ${size} members  ${reader}  ${clients} clients  ${name}  ${Math.round(perSecond)}/s  p50 ${p50Ms.toFixed(2)} p99 ${p99Ms.toFixed(2)} ms`,
+      ),
+  })
+  const most = await ceiling({ clients, seconds: Math.min(seconds, 3), next: (i) => calls[i % calls.length] })
+  report.row({
+    work,
+    size,
+    bytes,
+    reader,
+    clients,
+    etcd: etcd.perSecond,
+    raftctl: raftctl.perSecond,
+    ratio: ratio(raftctl.perSecond, etcd.perSecond ?? null),
+    'etcd p50': etcd.p50Ms,
+    'raftctl p50': raftctl.p50Ms,
+    'etcd p99': etcd.p99Ms,
+    'raftctl p99': raftctl.p99Ms,
+    'etcd cpu us/op': etcd.cpuUs,
+    'raftctl cpu us/op': raftctl.cpuUs,
+    'client cpu us/op': raftctl.clientCpuUs,
+    'echo limit': most.perSecond,
+  })
+}
+
+async function measure(group, { work, reader, clients, calls }) {
   const leader = await group.leader()
-  const address = work === 'get' && values.reader === 'follower' ? group.addresses.find((other) => other !== leader) : leader
+  const address = reader === 'follower' ? group.addresses.find((other) => other !== leader) : leader
+  const metadata = reader === 'lease' && group.name === 'raftctl' ? BY_LEASE : {}
   const before = group.cpuMs
   const startedAt = performance.now()
   const figures =
     work === 'pipeline' && group.name === 'raftctl'
-      ? await pipelinedPuts({ address, inFlight: clients, seconds, puts: messages })
-      : await closedLoop({ address, clients, seconds, next })
+      ? await pipelinedPuts({ address, inFlight: clients, seconds, puts: calls.map(([, message]) => message.subarray(PREFIX_BYTES)) })
+      : await closedLoop({ address, clients, seconds, metadata, next: (i) => calls[i % calls.length] })
   const tookS = (performance.now() - startedAt) / 1000
   // Of the warm-up too: by the rate that was measured.
-  return { ...figures, cpuUs: before === null ? null : ((group.cpuMs - before) * 1000) / (figures.perSecond * tookS) }
+  const cpuUs = before === null ? null : ((group.cpuMs - before) * 1000) / (figures.perSecond * tookS)
+  // Outside of what is measured: every version of every put would stay in memory.
+  if (work !== 'get') await compact(leader)
+  return { ...figures, cpuUs }
 }
 
 /** Every key once, so that reads find something. */
 async function fill(group, puts) {
-  await closedLoop({ address: await group.leader(), clients: 64, operations: KEYS, next: (i) => puts[i] })
+  await closedLoop({ address: await group.leader(), clients: 64, operations: puts.length, next: (i) => puts[i] })
 }
