@@ -3,10 +3,10 @@ import { ErrorCode, Status } from '../raft/errors.js'
 import { encodeFrame, type Frame, FrameReader, requestMeta, splitBody } from './baidu-std.js'
 import { BrpcCode } from './braft-error.js'
 import { ConnectBackoff } from './connect-backoff.js'
-import { CorkedWriter } from './corked-writer.js'
 import { dial, dialProblem, isRefused, type Lookup, NameCheck, type Target } from './dial.js'
 import type { Codec } from './grpc.js'
 import { FrameError } from './rpc-meta.js'
+import { TurnWriter } from './turn-writer.js'
 
 export interface BaiduStdClientOptions {
   /** braft's default for its own channels is 200 ms. */
@@ -65,7 +65,7 @@ interface Pending {
  */
 export class BaiduStdClient {
   private socket: net.Socket | null = null
-  private writer: CorkedWriter | null = null
+  private writer: TurnWriter | null = null
   private connectTimer: NodeJS.Timeout | null = null
   private readonly pending = new Map<bigint, Pending>()
   private readonly backoff = new ConnectBackoff()
@@ -90,7 +90,7 @@ export class BaiduStdClient {
 
   /** Bytes that wait in this process. */
   get unsentBytes(): number {
-    return this.socket?.writableLength ?? 0
+    return this.writer?.unsentBytes ?? 0
   }
 
   get isConnected(): boolean {
@@ -152,7 +152,7 @@ export class BaiduStdClient {
   }
 
   /** The writer of the connection, opened when there is none; the socket keeps what is written before it is connected. */
-  private connected(): CorkedWriter {
+  private connected(): TurnWriter {
     if (this.writer) return this.writer
     const { connectTimeoutMs = 200 } = this.options
     const socket = dial(this.target)
@@ -192,7 +192,7 @@ export class BaiduStdClient {
       this.disconnect(status)
     })
     this.socket = socket
-    this.writer = new CorkedWriter(socket)
+    this.writer = new TurnWriter(socket)
     return this.writer
   }
 

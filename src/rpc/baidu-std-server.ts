@@ -2,10 +2,10 @@ import type * as net from 'node:net'
 import { Status } from '../raft/errors.js'
 import { encodeFrame, type Frame, FrameReader, responseMeta, splitBody } from './baidu-std.js'
 import { BrpcCode, decorate } from './braft-error.js'
-import { CorkedWriter } from './corked-writer.js'
 import { MAX_MESSAGE_BYTES } from './grpc.js'
 import { FrameError } from './rpc-meta.js'
 import { type CallConnection, dispatch, type RpcMethod, type ServiceRegistry } from './service.js'
+import { TurnWriter } from './turn-writer.js'
 
 export interface BaiduStdServerOptions {
   /** How long a begun frame may take to arrive. */
@@ -49,7 +49,7 @@ export class BaiduStdServer {
 
 class Connection implements CallConnection {
   private readonly reader = new FrameReader()
-  private readonly writer: CorkedWriter
+  private readonly writer: TurnWriter
   private readonly serverAddress: string
   private readonly peerAddress: string
   private readonly pendingCallsMax: number
@@ -63,7 +63,7 @@ class Connection implements CallConnection {
     private readonly registry: ServiceRegistry,
     private readonly options: BaiduStdServerOptions,
   ) {
-    this.writer = new CorkedWriter(socket)
+    this.writer = new TurnWriter(socket)
     this.serverAddress = `${socket.localAddress}:${socket.localPort}`
     this.peerAddress = `${socket.remoteAddress}:${socket.remotePort}`
     this.pendingCallsMax = options.pendingCallsMax ?? 8192
@@ -94,6 +94,8 @@ class Connection implements CallConnection {
       return
     }
     if (this.reader.isMidFrame) this.frameTimer ??= setTimeout(() => this.socket.destroy(), this.options.frameTimeoutMs)
+    if (this.writer.unsentBytes <= this.unsentBytesMax) return
+    this.writer.flush()
     if (this.socket.writableLength > this.unsentBytesMax) this.socket.pause()
   }
 
@@ -126,8 +128,8 @@ class Connection implements CallConnection {
     const found = this.registry.find(serviceName, methodName)
     if ('problem' in found) return this.fail(correlationId, found.problem.code, found.problem.message)
     const { method } = found
-    if (this.socket.writableLength > (this.options.overcrowdedBytes ?? MAX_MESSAGE_BYTES))
-      return this.fail(correlationId, BrpcCode.EOVERCROWDED, `${this.socket.writableLength} bytes wait to be sent`, method)
+    if (this.writer.unsentBytes > (this.options.overcrowdedBytes ?? MAX_MESSAGE_BYTES))
+      return this.fail(correlationId, BrpcCode.EOVERCROWDED, `${this.writer.unsentBytes} bytes wait to be sent`, method)
     if (meta.compressType !== 0) {
       const text = `Fail to parse request, compress_type=${meta.compressType} is not spoken here`
       return this.fail(correlationId, BrpcCode.EREQUEST, text, method)
