@@ -35,7 +35,8 @@ async function isPaused(pid: number): Promise<boolean> {
 /** With the start in ticks since boot, which repeat after the next boot, told apart by the boot. */
 function procStat(pid: number): ProcessStat | null {
   const stat = processStat(pid)
-  return stat && { ...stat, start: `${bootId()}:${stat.start}` }
+  if (stat === null || stat === 'gone') return null
+  return { ...stat, start: `${bootId()}:${stat.start}` }
 }
 
 let knownBootId: string | null = null

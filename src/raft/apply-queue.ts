@@ -19,6 +19,8 @@ interface Proposed {
   readonly bytes: number
   readonly count: number
   readonly at: number
+  /** When its tasks came, on average. */
+  readonly cameAt: number
   /** Until it was durable here; null before. */
   durableMs: number | null
 }
@@ -32,12 +34,15 @@ export class ApplyQueue {
   /** Data of all tasks that are not committed yet, queued here or already in the log. */
   private bytes = 0
   private readonly proposed: Proposed[] = []
+  /** So many of the oldest of them are durable here. */
+  private durableBatches = 0
   private readonly gathering: Gathering
   /** Of the tasks that are queued here. */
   private queuedBytes = 0
   private posted = false
-  /** When the oldest of them came. */
+  /** When the oldest of them came, and when all came, added up. */
   private queuedAt = 0
+  private cameAtSum = 0
 
   constructor(private readonly node: NodeImpl) {
     this.gathering = new Gathering(node.env.clock, () => this.drain())
@@ -57,8 +62,10 @@ export class ApplyQueue {
     if (pending >= (options.pendingTasksMax ?? PENDING_TASKS_MAX) || this.bytes >= (options.pendingBytesMax ?? PENDING_BYTES_MAX)) {
       return this.refuse(task, Status.error(ErrorCode.EBUSY, `${pending} tasks are waiting to be committed`))
     }
-    if (this.tasks.length === 0) this.queuedAt = this.node.env.clock.now()
+    const now = this.node.env.clock.now()
+    if (this.tasks.length === 0) this.queuedAt = now
     this.tasks.push(task)
+    this.cameAtSum += now
     this.queuedBytes += task.data.length
     this.bytes += task.data.length
     this.gathering.onTask()
@@ -78,27 +85,30 @@ export class ApplyQueue {
   onCommitted(index: LogIndex): void {
     let newest: Proposed | null = null
     let count = 0
+    let batches = 0
     while (this.proposed.length > 0 && this.proposed[0]!.last <= index) {
       newest = this.proposed.shift()!
       this.bytes -= newest.bytes
       count += newest.count
+      batches++
     }
     if (!newest) return
-    this.gathering.onCommitted(count, this.node.env.clock.now() - newest.at, newest.durableMs)
+    this.durableBatches = Math.max(0, this.durableBatches - batches)
+    const now = this.node.env.clock.now()
+    this.gathering.onCommitted(count, now - newest.at, newest.durableMs, now - newest.cameAt)
     if (this.tasks.length > 0) this.postDrain()
   }
 
   /** Everything up to `index` is durable here. */
   onDurable(index: LogIndex): void {
-    for (const batch of this.proposed) {
-      if (batch.last > index) return
-      batch.durableMs ??= this.node.env.clock.now() - batch.at
-    }
+    for (let batch = this.proposed[this.durableBatches]; batch && batch.last <= index; batch = this.proposed[++this.durableBatches])
+      batch.durableMs = this.node.env.clock.now() - batch.at
   }
 
   /** Leadership is gone or never was: refuses what is queued and forgets what was proposed. */
   rejectAll(status: Status): void {
     this.proposed.length = 0
+    this.durableBatches = 0
     this.gathering.reset()
     this.rejectQueued(status)
     this.bytes = this.tasks.reduce((sum, task) => sum + task.data.length, 0)
@@ -108,6 +118,8 @@ export class ApplyQueue {
     const tasks = this.tasks
     this.tasks = []
     this.queuedBytes = 0
+    this.cameAtSum = 0
+    this.gathering.letGo()
     for (const task of tasks) this.bytes -= task.data.length
     for (const task of tasks) task.done?.run(status)
   }
@@ -121,8 +133,10 @@ export class ApplyQueue {
     const refusal = this.refusal()
     if (refusal) return this.rejectQueued(refusal)
     if (this.tasks.length === 0 || (!this.isFull && this.gathering.waits())) return
-    while (this.tasks.length > 0) this.proposeBatch()
+    const cameAt = this.cameAtSum / this.tasks.length
+    while (this.tasks.length > 0) this.proposeBatch(cameAt)
     this.queuedBytes = 0
+    this.cameAtSum = 0
     this.node.replicators.replicate()
   }
 
@@ -140,7 +154,7 @@ export class ApplyQueue {
     return this.tasks.length >= BATCH_ENTRIES_MAX || this.queuedBytes >= BATCH_BYTES_MAX
   }
 
-  private proposeBatch(): void {
+  private proposeBatch(cameAt: number): void {
     const { node } = this
     const entries: Task[] = []
     const closures: (Closure | null)[] = []
@@ -160,7 +174,7 @@ export class ApplyQueue {
     this.tasks = taken === this.tasks.length ? [] : this.tasks.slice(taken)
     if (entries.length === 0) return
     const batch = EntryBatch.encodeData(plus(node.log.lastIndex, 1), node.meta.term, entries, node.env.checksum)
-    this.proposed.push({ last: batch.lastIndex, bytes, count: entries.length, at: node.env.clock.now(), durableMs: null })
+    this.proposed.push({ last: batch.lastIndex, bytes, count: entries.length, at: node.env.clock.now(), cameAt, durableMs: null })
     this.gathering.onProposed(entries.length)
     node.writeLatency.onProposed(batch.lastIndex, this.queuedAt, node.configuration)
     node.propose(batch)

@@ -13,6 +13,8 @@ const ASK_TIMEOUT_MS = 1000
 const SAY_AFTER_MS = 5000
 /** How long a founder that cannot be reached is waited for where the group has begun. It may come back. */
 const PATIENCE_MS = 10_000
+/** Of so many election timeouts a leader is heard once at least. */
+const LEADER_TIMEOUTS = 2
 
 /** A founder of braft's: it has no incarnation. */
 const BRAFT = 'braft'
@@ -40,10 +42,11 @@ export class Founding {
   private stopped = false
   private readonly problems = new Map<string, string>()
   private saidAt: number
-  private readonly startedAt: number
   /** A member's record has this very incarnation: it is the directory that it was when the group was founded. */
   private isNamed = false
-  private hasHeardLeader = false
+  private leaderHeardAt = Number.NEGATIVE_INFINITY
+  /** Since when the group is led without this directory, which it knows; null: it may not be. */
+  private missedSince: number | null = null
   /** When a member first answered that has no record, because it was rebuilt: it cannot tell whether it knew this directory. */
   private unsureSince: number | null = null
 
@@ -52,8 +55,7 @@ export class Founding {
     private readonly identity: NodeIdentity,
     private readonly done: (status: Status, identity?: NodeIdentity) => void,
   ) {
-    this.startedAt = node.env.clock.now()
-    this.saidAt = this.startedAt
+    this.saidAt = node.env.clock.now()
   }
 
   start(): void {
@@ -63,7 +65,7 @@ export class Founding {
 
   /** Somebody leads: a quorum of the founders has begun. */
   onLeaderHeard(): void {
-    this.hasHeardLeader = true
+    this.leaderHeardAt = this.node.env.clock.now()
   }
 
   /** Gives up for `reason`. A record that is being written is awaited first. */
@@ -107,14 +109,22 @@ export class Founding {
 
   /** Who said that it was founding, and may have a record by now: asked again once the group has begun, until one names this directory. */
   private foundSince(): PeerId[] {
-    if ((!this.hasHeardLeader && this.unsureSince === null) || this.isNamed) return []
+    if ((!this.isLed && this.unsureSince === null) || this.isNamed) return []
     const { serverId, configuration } = this.node
     const isAsked = (peer: PeerId) => !peer.equals(serverId) && (this.known.get(peer.key) ?? BRAFT) !== BRAFT
     return configuration.conf.peers.filter(isAsked)
   }
 
+  /** A leader that is not heard any more may have needed this vote. */
+  private get isLed(): boolean {
+    return this.node.env.clock.now() - this.leaderHeardAt <= LEADER_TIMEOUTS * this.node.electionTimeoutMs
+  }
+
   private isTooLate(): boolean {
-    return this.isNamed && this.hasHeardLeader && this.node.env.clock.now() - this.startedAt >= PATIENCE_MS
+    const now = this.node.env.clock.now()
+    if (!this.isNamed || !this.isLed) this.missedSince = null
+    else this.missedSince ??= now
+    return this.missedSince !== null && now - this.missedSince >= PATIENCE_MS
   }
 
   private miss(missing: readonly PeerId[]): void {

@@ -48,7 +48,7 @@ export class DirectoryLock {
     await mkdir(home, { recursive: true })
     const path = join(home, LOCK_FILE)
     const socket = process.platform === 'linux' ? await listenAbstract(directory, path) : null
-    const self: LockOwner = { pid: process.pid, startTime: processStat(process.pid)?.start ?? null, bootId: currentBootId() }
+    const self: LockOwner = { pid: process.pid, startTime: ownStart(), bootId: currentBootId() }
     const content = `${JSON.stringify(self)}\n`
     try {
       await createLockFile({ directory, path, content, socketHeld: socket !== null })
@@ -145,9 +145,9 @@ function isGone(owner: LockOwner): boolean {
   const bootId = currentBootId()
   if (owner.bootId !== null && bootId !== null && owner.bootId !== bootId) return true
   if (!isAlive(owner.pid)) return true
-  if (process.platform !== 'linux') return false
   const stat = processStat(owner.pid)
-  return stat === null || (owner.startTime !== null && owner.startTime !== stat.start)
+  if (stat === 'gone') return true
+  return owner.startTime !== null && stat !== null && owner.startTime !== stat.start
 }
 
 function isAlive(pid: number): boolean {
@@ -157,6 +157,11 @@ function isAlive(pid: number): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
+}
+
+function ownStart(): string | null {
+  const stat = processStat(process.pid)
+  return stat === null || stat === 'gone' ? null : stat.start
 }
 
 function currentBootId(): string | null {

@@ -12,7 +12,7 @@ function measured(durableMs = 2): { clock: ManualClock; gathering: Gathering; en
   const gathering = new Gathering(clock, () => ends++)
   for (let i = 0; i < 100; i++) {
     gathering.onProposed(1)
-    gathering.onCommitted(1, 2, durableMs)
+    gathering.onCommitted(1, 2, durableMs, 2)
   }
   return { clock, gathering, ends: () => ends }
 }
@@ -21,23 +21,18 @@ function come(gathering: Gathering, count: number): void {
   for (let i = 0; i < count; i++) gathering.onTask()
 }
 
-/** A half waits for one that does not come back; how many batches then go without waiting, with that half. */
-function inVain(gathering: Gathering, clock: ManualClock): number {
-  gathering.onProposed(32)
-  come(gathering, 32)
-  assert.is(gathering.waits(), true)
-  gathering.onCommitted(32, 2, 2)
-  clock.advance(4.1)
-  assert.is(gathering.waits(), false)
-  for (let batches = 1; ; batches++) {
+/** So many commits, for each whether a half that comes while another is under way waits for it; `latency` of either. */
+function commits(gathering: Gathering, count: number, latency: { gathered: number; plain: number }): string {
+  return Array.from({ length: count }, () => {
     gathering.onProposed(32)
     const waits = gathering.waits()
-    if (!waits) gathering.onCommitted(32, 2, 2)
-    else {
-      gathering.reset()
-      return batches
-    }
-  }
+    gathering.onCommitted(32, 2, 2, waits ? latency.gathered : latency.plain)
+    gathering.letGo()
+    return waits ? 'g' : 'p'
+  })
+    .join('')
+    .replace(/(.)\1*/g, (run) => `${run[0]}${run.length} `)
+    .trim()
 }
 
 test('one half waits until the other is committed and has come back', () => {
@@ -47,7 +42,7 @@ test('one half waits until the other is committed and has come back', () => {
   gathering.onProposed(32)
   come(gathering, 32)
   assert.is(gathering.waits(), true)
-  gathering.onCommitted(32, 2, 2)
+  gathering.onCommitted(32, 2, 2, 2)
   assert.is(gathering.waits(), true)
   come(gathering, 28)
   assert.is(gathering.waits(), true)
@@ -60,33 +55,41 @@ test('one half waits until the other is committed and has come back', () => {
 test('those who come back one after the other are waited for', () => {
   const { gathering } = measured()
   gathering.onProposed(64)
-  gathering.onCommitted(64, 2, 2)
+  gathering.onCommitted(64, 2, 2, 2)
   come(gathering, 1)
   assert.is(gathering.waits(), true)
   come(gathering, 57)
   assert.is(gathering.waits(), false)
 })
 
-test('waiting has an end, and comes the more seldom the more often it was in vain', () => {
+test('waiting has an end', () => {
   const { clock, gathering, ends } = measured()
-  assert.equal([inVain(gathering, clock), inVain(gathering, clock), inVain(gathering, clock), inVain(gathering, clock)], [1, 2, 4, 8])
-  assert.is(ends(), 4)
   gathering.onProposed(32)
   come(gathering, 32)
   assert.is(gathering.waits(), true)
-  gathering.onCommitted(32, 2, 2)
-  come(gathering, 32)
-  assert.is(gathering.waits(), false, 'they came back')
-  gathering.onProposed(64)
-  gathering.onCommitted(64, 2, 2)
-  clock.advance(100)
-  assert.is(inVain(gathering, clock), 1)
+  clock.advance(3.9)
+  assert.equal([ends(), gathering.waits()], [0, true])
+  clock.advance(0.2)
+  assert.equal([ends(), gathering.waits()], [1, false])
+  gathering.onProposed(32)
+  assert.is(gathering.waits(), true, 'the next may wait again')
+})
+
+test('both ways are tried, and the one by which tasks are committed sooner goes on; the other is tried ever more seldom', () => {
+  assert.is(commits(measured().gathering, 250, { gathered: 2, plain: 3 }), 'g20 p20 g40 p20 g36 p20 g68 p20 g6')
+  assert.is(commits(measured().gathering, 250, { gathered: 3, plain: 2 }), 'g20 p20 g20 p36 g20 p68 g20 p46')
+})
+
+test('when the other way has become the better one it is found, and tried against soon', () => {
+  const { gathering } = measured()
+  commits(gathering, 120, { gathered: 2, plain: 3 })
+  assert.is(commits(gathering, 400, { gathered: 3, plain: 2 }), 'g16 p40 g20 p36 g20 p68 g20 p132 g20 p28')
 })
 
 test('who came long after the last commit waits for nobody', () => {
   const { clock, gathering } = measured()
   gathering.onProposed(64)
-  gathering.onCommitted(64, 2, 2)
+  gathering.onCommitted(64, 2, 2, 2)
   clock.advance(4.1)
   come(gathering, 1)
   assert.is(gathering.waits(), false)
@@ -97,7 +100,7 @@ test('few tasks wait for nothing, and neither does anybody where the other disks
   few.onProposed(3)
   come(few, 1)
   assert.is(few.waits(), false)
-  few.onCommitted(3, 2, 2)
+  few.onCommitted(3, 2, 2, 2)
   assert.is(few.waits(), false)
 
   const far = measured(0.9).gathering
