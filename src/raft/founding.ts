@@ -47,8 +47,8 @@ export class Founding {
   private leaderHeardAt = Number.NEGATIVE_INFINITY
   /** Since when the group is led without this directory, which it knows; null: it may not be. */
   private missedSince: number | null = null
-  /** When a member first answered that has no record, because it was rebuilt: it cannot tell whether it knew this directory. */
-  private unsureSince: number | null = null
+  /** The first member that answered without a record, because it was rebuilt, and when: it cannot tell whether it knew this directory. */
+  private unsure: { readonly peer: PeerId; readonly since: number } | null = null
 
   constructor(
     private readonly node: NodeImpl,
@@ -90,7 +90,7 @@ export class Founding {
     const missing = this.missing()
     if (missing.length === 0) return this.found()
     if (this.isTooLate()) return this.miss(missing)
-    if (this.isUnknown()) return this.belongElsewhere(missing[0]!)
+    if (this.unsure && this.isUnknownSince(this.unsure.since)) return this.belongElsewhere(this.unsure.peer)
     for (const peer of [...missing, ...this.foundSince()]) if (!this.calls.has(peer.key)) this.askPeer(peer)
     this.sayWhoIsMissing(missing)
     const { clock, random } = this.node.env
@@ -98,8 +98,8 @@ export class Founding {
   }
 
   /** Nobody has named this directory for long, and somebody that was rebuilt takes part: the group has a past. */
-  private isUnknown(): boolean {
-    return !this.isNamed && this.unsureSince !== null && this.node.env.clock.now() - this.unsureSince >= PATIENCE_MS
+  private isUnknownSince(time: number): boolean {
+    return !this.isNamed && this.node.env.clock.now() - time >= PATIENCE_MS
   }
 
   private belongElsewhere(peer: PeerId): void {
@@ -109,7 +109,7 @@ export class Founding {
 
   /** Who said that it was founding, and may have a record by now: asked again once the group has begun, until one names this directory. */
   private foundSince(): PeerId[] {
-    if ((!this.isLed && this.unsureSince === null) || this.isNamed) return []
+    if ((!this.isLed && !this.unsure) || this.isNamed) return []
     const { serverId, configuration } = this.node
     const isAsked = (peer: PeerId) => !peer.equals(serverId) && (this.known.get(peer.key) ?? BRAFT) !== BRAFT
     return configuration.conf.peers.filter(isAsked)
@@ -164,7 +164,7 @@ export class Founding {
     if (this.known.has(peer.key)) return
     if (answer.standing !== 'founding' && !namesUs) {
       if (answer.founders !== null) return this.belongElsewhere(peer)
-      this.unsureSince ??= this.node.env.clock.now()
+      this.unsure ??= { peer, since: this.node.env.clock.now() }
       return void this.problems.set(peer.key, 'it was rebuilt, and does not know who founded')
     }
     this.known.set(peer.key, answer.incarnation)

@@ -136,6 +136,9 @@ export class Membership {
     if (node.state !== 'LEADER') return Status.error(ErrorCode.EPERM, 'Not leader')
     if (node.witness.refusal) return node.witness.refusal
     if (this.busyWith) return this.busyWith
+    // It leads on until another takes over; a change that brought it back would make it follow itself.
+    if (!node.configuration.contains(node.serverId))
+      return Status.error(ErrorCode.EBUSY, 'this leader is no member any more, and hands over')
     const { configIndex } = node.configuration
     if (expectConfigIndex !== undefined && expectConfigIndex !== configIndex) {
       return Status.error(ErrorCode.ESTALE, `the members were last changed by entry ${configIndex}, not ${expectConfigIndex}`)

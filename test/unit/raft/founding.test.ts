@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert'
 import { Configuration } from '../../../src/raft/configuration.js'
 import { ErrorCode, Status } from '../../../src/raft/errors.js'
 import type { HelloResponse, Standing } from '../../../src/raft/messages.js'
+import type { PeerId } from '../../../src/raft/peer-id.js'
 import type { NodeIdentity } from '../../../src/raft/storage.js'
 import { logIndex } from '../../../src/raft/types.js'
 import { batch, configuration, members, peer } from '../../support/entries.js'
@@ -125,21 +126,22 @@ test('a member that knows another incarnation of this directory remembers its pa
   const bench = founding()
   answers(bench, 3)
   answers(bench, 2, { standing: 'member', founders: new Map(record).set(keys[0]!, 'an earlier life') })
-  expectRefused(bench)
+  expectRefused(bench, peer(2))
 })
 
 test('a member that was rebuilt knows no founders: EREBUILD once nobody has named this directory for long', () => {
   const bench = founding()
-  answers(bench, 3)
-  answers(bench, 2, { standing: 'member', founders: null })
+  answers(bench, 3, { standing: 'member', founders: null })
   bench.advance(9000)
   assert.equal(bench.told, [])
   bench.advance(2000)
-  expectRefused(bench)
+  expectRefused(bench, peer(3))
 })
 
-function expectRefused(bench: NodeBench): void {
+function expectRefused(bench: NodeBench, who: PeerId): void {
   assert.equal(bench.told, ['init EREBUILD'])
+  const reasons = bench.environment.observer.events.flatMap((event) => (event.name === 'node.rebuild-needed' ? [event.reason] : []))
+  assert.match(reasons[0]!, `${who} belongs to a group`)
   assert.equal(bench.events('node.rebuild-needed'), ['node.rebuild-needed'])
   assert.is(bench.state, 'ERROR')
   assert.is(bench.identity!.saved.length, 0)

@@ -257,6 +257,24 @@ test('a leader that steps down says what became of the change as far as it knows
   assert.is(appended.told.at(-1), 'remove EOUTCOMEUNKNOWN')
 })
 
+test('a leader that was removed takes no change more while it waits to hand over: one could make it follow itself', () => {
+  const bench = NodeBench.leader(6)
+  bench.node.changePeers(members(2, 3), {}, bench.tell('change'))
+  bench.settle()
+  assert.is(view(bench), 'stable 2,3')
+  // As for a member that is being rebuilt: what is in force is not committed yet when the change is over.
+  bench.impl.proposeConfiguration(bench.impl.configuration, null)
+  bench.settle()
+  for (const port of [2, 3]) bench.stream(port).answerOne()
+  bench.settle()
+  assert.equal([view(bench), bench.told.at(-1), bench.state], ['none 2,3', 'change OK', 'LEADER'])
+  bench.node.addPeer(peer(1), {}, bench.tell('add 1'))
+  bench.settle()
+  assert.equal([view(bench), bench.told.at(-1)], ['none 2,3', 'add 1 EBUSY'])
+  for (const port of [2, 3]) bench.take(port)
+  assert.is(bench.state, 'TRANSFERRING')
+})
+
 test('a removed member is told that this is committed, then left alone', () => {
   const bench = NodeBench.leader(6)
   bench.node.removePeer(peer(3), {}, bench.tell('remove'))
