@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import * as assert from 'uvu/assert'
+import { processStat } from '../../src/storage/process-stat.js'
 import { CliHome, type CliRun, PROJECT } from './run-cli.js'
 import { problemsOf } from './schemas.js'
 
@@ -132,10 +133,10 @@ function isFree(port: number): Promise<boolean> {
   })
 }
 
+/** A process whose threads have not all ended is alive: it holds its port. */
 export function isAlive(pid: number | null): boolean {
-  if (pid === null || !existsSync(`/proc/${pid}/stat`)) return false
-  const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  return !['Z', 'X'].includes(text.slice(text.lastIndexOf(')') + 2)[0]!)
+  const stat = pid === null ? null : processStat(pid)
+  return stat !== null && stat !== 'gone'
 }
 
 /** Looks until `condition` holds; fails when it does not within `timeoutMs`. */
