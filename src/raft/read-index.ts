@@ -1,5 +1,6 @@
-import type { Call, Timer } from './environment.js'
+import type { Timer } from './environment.js'
 import { ErrorCode, Status } from './errors.js'
+import { ForwardedReads } from './forwarded-reads.js'
 import type { Answer, ReadIndexRequest, ReadIndexResponse, ReadMode } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
 import type { Replicator } from './replicator.js'
@@ -32,10 +33,12 @@ export class ReadIndexService {
   /** Carried by every request sent now. */
   currentRound = 0
   private readonly reads: PendingRead[] = []
-  private readonly forwarded = new Map<Call, ReadDone>()
+  private readonly forwarded: ForwardedReads
   private roundPosted = false
 
-  constructor(private readonly node: NodeImpl) {}
+  constructor(private readonly node: NodeImpl) {
+    this.forwarded = new ForwardedReads(node)
+  }
 
   /** Works on any member: finds out up to where to apply, and waits until that is applied here. */
   readApplied(timeoutMs: number, mode: ReadMode, done: ReadDone): void {
@@ -68,12 +71,7 @@ export class ReadIndexService {
   read(timeoutMs: number, mode: ReadMode, done: ReadDone): void {
     if (this.node.state === 'LEADER' || this.node.state === 'TRANSFERRING') return this.readAsLeader(timeoutMs, mode, done)
     if (this.node.state !== 'FOLLOWER' || this.node.leaderId.isEmpty) return done(Status.error(ErrorCode.EAGAIN, 'no leader is known'))
-    const { groupId, serverId, leaderId: peerId, env } = this.node
-    const call = env.transport.call(peerId, 'readIndex', { groupId, serverId, peerId, mode }, timeoutMs, (status, response) => {
-      this.forwarded.delete(call)
-      done(status, response?.index)
-    })
-    this.forwarded.set(call, done)
+    this.forwarded.ask(timeoutMs, mode, done)
   }
 
   /** Its leader sends it nothing before it leaves the mode. */
@@ -118,11 +116,7 @@ export class ReadIndexService {
 
   /** The leader that was asked is followed no more: whoever waits for it should ask the next one, not wait for its deadline. */
   onLeaderLost(status: Status): void {
-    for (const [call, done] of this.forwarded) {
-      call.cancel()
-      this.node.env.executor.post(() => done(status), 'read-index.leader-lost')
-    }
-    this.forwarded.clear()
+    this.forwarded.end(status)
   }
 
   shutdown(status: Status): void {

@@ -145,6 +145,42 @@ test('D09 a follower that never gets that far says so at the deadline, and keeps
   assert.equal(bench.told.slice(1), ['read ETIMEDOUT'])
 })
 
+test('reads of one turn that a follower passes on share a call; one that comes later never joins it', () => {
+  const bench = NodeBench.follower(5)
+  bench.append(2, 5)
+  for (let i = 0; i < 50; i++) bench.node.readIndex(T, bench.tell('first'))
+  bench.node.readIndex(T, bench.tell('by lease'), 'lease')
+  bench.settle()
+  const calls = bench.transport.open('readIndex', peer(2))
+  assert.equal(
+    calls.map(({ request }) => request.mode),
+    ['confirmed', 'lease'],
+  )
+  bench.read('later')
+  const [, , third, ...more] = bench.transport.open('readIndex', peer(2))
+  assert.is(more.length, 0)
+  calls[0]!.finish(Status.OK, { index: logIndex(0) })
+  bench.settle()
+  assert.equal(bench.told.slice(1), Array(50).fill('first OK 0'))
+  calls[1]!.finish(Status.OK, { index: logIndex(0) })
+  third!.finish(Status.OK, { index: logIndex(0) })
+  bench.settle()
+  assert.equal(bench.told.slice(51), ['by lease OK 0', 'later OK 0'])
+})
+
+test('each of the reads that share a call ends at its own deadline', () => {
+  const bench = NodeBench.follower(5)
+  bench.append(2, 5)
+  bench.node.readIndex(50, bench.tell('short'))
+  bench.node.readIndex(200, bench.tell('long'))
+  bench.settle()
+  bench.advance(50)
+  assert.equal(bench.told.slice(1), ['short ETIMEDOUT'])
+  bench.transport.open('readIndex', peer(2))[0]!.finish(Status.OK, { index: logIndex(0) })
+  bench.settle()
+  assert.equal(bench.told.slice(1), ['short ETIMEDOUT', 'long OK 0'])
+})
+
 test('what the leader says of a follower’s read is passed on', () => {
   const bench = NodeBench.follower(5)
   bench.append(2, 5)
