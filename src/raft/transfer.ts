@@ -25,6 +25,9 @@ interface Transfer {
   readonly timer: Timer
   /** Everything up to `lastIndex` was applied here: whoever proposed it has been told. */
   settled: boolean
+  /** The followers are being released, and know it. */
+  releasing: boolean
+  released: boolean
   asked: boolean
   call: Call | null
 }
@@ -159,9 +162,12 @@ export class LeadershipTransfer {
     const { term } = node.meta
     const { lastIndex } = node.log
     const settled = node.fsmCaller.appliedIndex >= lastIndex
-    const transfer: Transfer = { target, term, lastIndex, leaving, done, timer, settled, asked: false, call: null }
+    const state = { settled, releasing: false, released: false, asked: false, call: null }
+    const transfer: Transfer = { target, term, lastIndex, leaving, done, timer, ...state }
     this.current = transfer
     node.env.failpoints.hit('transfer.begun')
+    // Meanwhile the target catches up. A lease that is given up does not come back: that waits until it has.
+    if (!node.lease.isEnabled) this.release(transfer, replicator)
     if (settled) return this.onProgress(replicator)
     node.fsmCaller.whenApplied(lastIndex, (status) => {
       if (!status.ok || this.current !== transfer) return
@@ -175,9 +181,18 @@ export class LeadershipTransfer {
     const transfer = this.current
     if (!transfer?.settled || transfer.asked || !replicator.peerId.equals(transfer.target)) return
     if (replicator.matchIndex < transfer.lastIndex) return
+    if (!transfer.released) return this.release(transfer, replicator)
     transfer.asked = true
+    this.timeoutNow(transfer)
+  }
+
+  private release(transfer: Transfer, replicator: Replicator): void {
+    if (transfer.releasing) return
+    transfer.releasing = true
     this.releaseFollowers(() => {
-      if (this.current === transfer && this.node.state === 'TRANSFERRING') this.timeoutNow(transfer)
+      if (this.current !== transfer || this.node.state !== 'TRANSFERRING') return
+      transfer.released = true
+      this.onProgress(replicator)
     })
   }
 
