@@ -10,7 +10,8 @@ const DATA = hex('000005000000000000', '0000000000')
 const TRAILERS = hex('00000f010500000000', '00', '0b677270632d737461747573', '0130')
 const ANSWER = Buffer.concat([HEADERS, DATA, TRAILERS])
 const IDS = [5, HEADERS.length + 5, HEADERS.length + DATA.length + 5]
-const SETTINGS = hex('000000040000000000')
+// A window for every stream that no message fills: its own is given back for the connection alone.
+const SETTINGS = hex('000006040000000000', '00047fffffff')
 const SETTINGS_ACK = hex('000000040100000000')
 
 const server = createServer((socket) => {

@@ -109,7 +109,7 @@ export class GroupHost {
     )
     if (!status.ok) throw this.startError(status)
     this.refuseOccupied()
-    if (this.options.isHome) await this.learnClusterId()
+    if (this.options.isHome) await this.deriveClusterId()
   }
 
   /** PeerIds of the member that this directory is of, as long as the group does not know it by its present address. */
@@ -213,14 +213,21 @@ export class GroupHost {
   }
 
   /** A cluster that was not given an id derives one from its founders, which are known by now. */
-  private async learnClusterId(): Promise<void> {
-    const { identityStorage } = this.storage
-    const { configuration, identity } = this.options
-    const { founders } = identityStorage.identity
-    if (identityStorage.clusterId || !founders) return
+  private async deriveClusterId(): Promise<void> {
+    const { clusterId, identity } = this.storage.identityStorage
+    const { founders } = identity
+    if (clusterId || !founders) return
     const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
-    const clusterId = manualClusterId({ bootstrapToken: configuration.bootstrapToken, founders, sha256 })
-    const status = await new Promise<Status>((resolve) => identityStorage.update({ clusterId }, resolve))
+    await this.keepClusterId(manualClusterId({ bootstrapToken: this.options.configuration.bootstrapToken, founders, sha256 }))
+  }
+
+  /** The id is durable before it is told. Throws StartError. */
+  async keepClusterId(clusterId: string): Promise<void> {
+    const { environment, identity } = this.options
+    const { identityStorage } = this.storage
+    const status = await new Promise<Status>((resolve) =>
+      environment.executor.post(() => identityStorage.update({ clusterId }, resolve), 'cluster id'),
+    )
     if (!status.ok) throw this.startError(status)
     identity.adoptClusterId(clusterId)
   }

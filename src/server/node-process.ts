@@ -37,6 +37,8 @@ import { timedFileSystem } from './timed-file-system.js'
 
 /** How long running calls may take when the node stops, unless the caller says otherwise. */
 const STOP_DEADLINE_MS = 2000
+/** Who knows the cluster answers soon; where nobody does, as after braft, a member goes on without. */
+const LEARN_MS = 60_000
 
 /** What a node asks of the process around it. */
 export interface ProcessRequests {
@@ -73,6 +75,7 @@ export class NodeProcess {
   private stopWatchingLoop: () => void = () => {}
   private readonly giveUp = new AbortController()
   private stopping: Promise<void> | null = null
+  private learning: Promise<void> = Promise.resolve()
   private removal: Removal | null = null
 
   constructor(
@@ -166,6 +169,7 @@ export class NodeProcess {
       void this.runTimeGroups.openAll()
       log.info({ clusterId: this.identity.clusterId, incarnation: this.identity.incarnation }, 'process.ready')
       this.sayIfMoved()
+      this.learning = settled(this.learnClusterIdOfOthers(this.group), log, 'the cluster id could not be learnt')
       void this.metrics.load()
     } catch (error) {
       await this.stop(0)
@@ -208,6 +212,17 @@ export class NodeProcess {
     return { directory, configuration: configurationFor(configuration, found) }
   }
 
+  /** Whoever is rebuilt has no founders to derive the id from: while it does not know it, it takes part in any cluster. */
+  private async learnClusterIdOfOthers(group: GroupHost): Promise<void> {
+    const { configuration, identity, log } = this
+    const { peerId, clusterId: expected, initialConf, mixed } = configuration
+    if (identity.clusterId !== null || group.node.status().standing !== 'rebuilding') return
+    const others = initialConf.peers.filter((peer) => !peer.equals(peerId))
+    const signal = AbortSignal.any([this.giveUp.signal, AbortSignal.timeout(LEARN_MS)])
+    const learned = await learnClusterId(others, { expected, mixed, signal, log })
+    if (learned?.clusterId) await group.keepClusterId(learned.clusterId)
+  }
+
   /** Hands over leadership, answers what is under way, and lets go of everything. Always resolves; safe to call often. */
   stop(graceMs = STOP_DEADLINE_MS): Promise<void> {
     this.stopping ??= this.stopAll(graceMs)
@@ -229,6 +244,7 @@ export class NodeProcess {
     log.info({}, 'process.stopping')
     this.giveUp.abort()
     this.space?.stop()
+    await this.learning
     await settled(Promise.all([group?.stop(), this.runTimeGroups?.close()]), log, 'the node did not stop well')
     this.peerService.close()
     await this.server.close({ deadlineMs: graceMs })

@@ -148,6 +148,11 @@ export class TestNode {
     return this.control.call('GetNodeStatus', { group: 'kv' }, { timeoutMs: 1000 })
   }
 
+  /** Which cluster it takes itself for; '' where it does not know. */
+  async clusterId(): Promise<string> {
+    return (await this.control.call('Probe', {}, { timeoutMs: 1000 })).cluster_id
+  }
+
   /** Asks this node alone. */
   client(timeoutMs = 5000): KvClient {
     return new KvClient({ endpoints: [this.address], timeoutMs, direct: true })

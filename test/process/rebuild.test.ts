@@ -89,6 +89,9 @@ test('a member that lost its directory is rebuilt by a snapshot, counts for noth
   assert.is((await victim.status()).standing, 'member')
   const said = readFileSync(join(victim.home, `${victim.name}.log`), 'utf8')
   for (const event of ['snapshot.installed', 'node.rebuilt']) assert.match(said, event)
+  const ids = await Promise.all(cluster.nodes.map((node) => node.clusterId()))
+  assert.match(ids[0]!, /^[0-9a-f]{32}$/)
+  assert.equal(new Set(ids).size, 1, 'it learnt of the others which cluster this is')
   const compared = await run<{ members: { state: string }[] }>('check', 'consistency')
   assert.is(compared.exitCode, 0)
 
