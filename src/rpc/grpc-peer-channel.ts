@@ -1,27 +1,27 @@
-import http2 from 'node:http2'
 import type net from 'node:net'
 import { ErrorCode, Status } from '../raft/errors.js'
 import { BrpcCode } from './braft-error.js'
 import { ConnectBackoff } from './connect-backoff.js'
 import { dial, dialProblem, isRefused, NameCheck } from './dial.js'
+import { framed } from './grpc-exchange.js'
+import { ClientConnection, type ResponseReader } from './http2/client-connection.js'
+import { ErrorCode as Http2Code } from './http2/error.js'
+import type { HeaderField } from './http2/header-encoder.js'
+import type { Stream as Http2Stream } from './http2/stream.js'
 import { MetadataKey } from './identity.js'
 import { MessageReader } from './message-reader.js'
-import type { CallHeaders, ChannelCall, ChannelEvents, ChannelOptions, ChannelStream, PeerChannel } from './peer-channel.js'
-import { GRPC_PREFIX_BYTES } from './peer-codec.js'
+import type { CallHeaders, ChannelCall, ChannelEvents, ChannelOptions, ChannelStream, FieldReader, PeerChannel } from './peer-channel.js'
 import { Peer } from './peer-definition.js'
-
-/** An unread answer may hold this much back; acknowledgements are small. */
-const WINDOW_BYTES = 1024 * 1024
 
 /**
  * One HTTP/2 connection to one peer, speaking gRPC; all calls and streams to that peer share it.
  *
- * Written on node:http2: a gRPC client library costs ten times as much per message, copies every payload, and hides
+ * Written on a connection of ours: a gRPC client library costs ten times as much per message, copies every payload, and hides
  * when a connection is lost. Connects on demand, gives up after `connectTimeoutMs`, finds half-open connections by ping.
  * When the connection is lost every stream ends at once, with a status that says how.
  */
 export class GrpcPeerChannel implements PeerChannel {
-  private session: http2.ClientHttp2Session | null = null
+  private link: Link | null = null
   private readonly streams = new Set<Stream>()
   private readonly backoff = new ConnectBackoff()
   private readonly nameCheck: NameCheck
@@ -32,8 +32,7 @@ export class GrpcPeerChannel implements PeerChannel {
 
   call(method: string, request: Buffer, { fields, timeoutMs }: CallHeaders, events: ChannelEvents): ChannelCall {
     const stream = this.open(method, { ...fields, 'grpc-timeout': `${Math.ceil(timeoutMs)}m` }, events)
-    stream.send(prefixed(request), null)
-    stream.end()
+    stream.end(framed(request))
     return stream
   }
 
@@ -46,8 +45,8 @@ export class GrpcPeerChannel implements PeerChannel {
   }
 
   lookAgain(): void {
-    const { session } = this
-    if (session?.socket) this.nameCheck.look(session.socket as net.Socket, () => session.destroy())
+    const socket = this.link?.socket
+    if (socket) this.nameCheck.look(socket, () => socket.destroy())
   }
 
   private open(method: string, fields: Readonly<Record<string, string>>, events: ChannelEvents): Stream {
@@ -58,76 +57,96 @@ export class GrpcPeerChannel implements PeerChannel {
       return stream
     }
     this.streams.add(stream)
-    const path = `/${Peer.name}/${method}`
-    stream.start(this.ensureSession(), { ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers', ...fields })
+    const { connection } = this.ensureLink()
+    const { host, port } = this.options
+    const recurring: HeaderField[] = [
+      [':method', 'POST'],
+      [':scheme', 'http'],
+      [':authority', `${host}:${port}`],
+      [':path', `/${Peer.name}/${method}`],
+      ['content-type', 'application/grpc'],
+      ['te', 'trailers'],
+    ]
+    const once: HeaderField[] = []
+    for (const field of Object.entries(fields)) (SAID_ONCE.has(field[0]) ? once : recurring).push(field)
+    stream.start(connection, connection.request({ recurring, once }, stream))
     return stream
   }
 
   close(status: Status): void {
-    const session = this.session
-    this.session = null
+    const { link } = this
+    this.link = null
     this.endStreams(status)
-    session?.destroy()
+    link?.socket.destroy()
   }
 
   private endStreams(status: Status): void {
     for (const stream of [...this.streams]) stream.finish(status)
   }
 
-  private ensureSession(): http2.ClientHttp2Session {
-    if (this.session && !this.session.closed && !this.session.destroyed) return this.session
-    const { host, port } = this.options
-    const session = http2.connect(`http://${host}:${port}`, {
-      settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
-      createConnection: () => dial(this.options),
-    })
-    this.session = session
-    this.watch(session)
-    return session
+  private ensureLink(): Link {
+    if (!this.link?.connection.isUsable) this.link = this.connect()
+    return this.link
   }
 
-  private watch(session: http2.ClientHttp2Session): void {
+  private connect(): Link {
+    const { host, connectTimeoutMs, pingIntervalMs } = this.options
+    const socket = dial(this.options)
     let failure = Status.error(ErrorCode.ECONNRESET, 'the connection was closed')
     let greeted = false
-    const connecting = setTimeout(() => {
-      failure = Status.error(ErrorCode.EHOSTDOWN, `no connection within ${this.options.connectTimeoutMs} ms`)
-      session.destroy()
-    }, this.options.connectTimeoutMs)
     let ping: NodeJS.Timeout | null = null
-    session.on('connect', () => {
+    const giveUp = (why: string) => {
+      failure = Status.error(ErrorCode.EHOSTDOWN, why)
+      socket.destroy()
+    }
+    const connecting = setTimeout(() => giveUp(`no connection within ${connectTimeoutMs} ms`), connectTimeoutMs)
+    const forget = () => {
+      if (this.link === link) this.link = null
+    }
+    const connection = new ClientConnection(socket, {
+      // Only its own first words prove a peer: something else may accept at that address and hang up on everybody.
+      onGreeted: () => {
+        greeted = true
+        this.resetBackoff()
+      },
+      onGoingAway: forget,
+      onClosed: (problem) => {
+        clearTimeout(connecting)
+        if (ping) clearInterval(ping)
+        if (problem !== null) failure = Status.error(ErrorCode.EHOSTDOWN, problem)
+        forget()
+        if (!greeted) this.backoff.failed(failure)
+        for (const stream of [...this.streams]) if (stream.connection === connection) stream.finish(failure)
+      },
+    })
+    const link: Link = { socket, connection }
+    socket.on('connect', () => {
       clearTimeout(connecting)
-      ping = setInterval(() => this.ping(session), this.options.pingIntervalMs)
+      ping = setInterval(() => this.ping(connection, giveUp), pingIntervalMs)
       ping.unref()
     })
-    // Only its own first words prove a peer: something else may accept at that address and hang up on everybody.
-    session.on('remoteSettings', () => {
-      greeted = true
-      this.resetBackoff()
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (failure.code === ErrorCode.ECONNRESET) failure = connectionFailure(error, host)
     })
-    session.on('error', (error: NodeJS.ErrnoException) => {
-      if (failure.code === ErrorCode.ECONNRESET) failure = connectionFailure(error, this.options.host)
-    })
-    session.on('goaway', () => {
-      // No new calls on it; what is under way may still be answered.
-      if (this.session === session) this.session = null
-    })
-    session.on('close', () => {
-      clearTimeout(connecting)
-      if (ping) clearInterval(ping)
-      if (this.session === session) this.session = null
-      if (!greeted) this.backoff.failed(failure)
-      for (const stream of [...this.streams]) if (stream.session === session) stream.finish(failure)
-    })
+    return link
   }
 
-  private ping(session: http2.ClientHttp2Session): void {
-    if (session.destroyed || session.closed || this.streams.size === 0) return
+  private ping(connection: ClientConnection, giveUp: (why: string) => void): void {
+    if (connection.isOver || this.streams.size === 0) return
     const { pingTimeoutMs } = this.options
-    const late = setTimeout(() => session.destroy(new Error(`no answer to a ping within ${pingTimeoutMs} ms`)), pingTimeoutMs)
+    const late = setTimeout(() => giveUp(`no answer to a ping within ${pingTimeoutMs} ms`), pingTimeoutMs)
     late.unref()
-    if (!session.ping(() => clearTimeout(late))) clearTimeout(late)
+    connection.probe(() => clearTimeout(late))
   }
 }
+
+interface Link {
+  readonly socket: net.Socket
+  readonly connection: ClientConnection
+}
+
+/** What differs from one request to the next: not worth a place in the table that both sides keep. */
+const SAID_ONCE: ReadonlySet<string> = new Set(['grpc-timeout', MetadataKey.stream])
 
 /** How a lost or refused connection reads to the engine. */
 function connectionFailure(error: NodeJS.ErrnoException, host: string): Status {
@@ -136,11 +155,11 @@ function connectionFailure(error: NodeJS.ErrnoException, host: string): Status {
   return Status.error(ErrorCode.EHOSTDOWN, dialProblem(error, host))
 }
 
-class Stream implements ChannelStream {
-  session: http2.ClientHttp2Session | null = null
-  private stream: http2.ClientHttp2Stream | null = null
+class Stream implements ChannelStream, ResponseReader {
+  connection: ClientConnection | null = null
+  private stream: Http2Stream | null = null
   private finished = false
-  private corked = false
+  private isOpened = false
   private outcome: Status | null = null
   private readonly reader = new MessageReader()
 
@@ -149,81 +168,73 @@ class Stream implements ChannelStream {
     private readonly gone: (stream: Stream) => void,
   ) {}
 
-  start(session: http2.ClientHttp2Session, headers: http2.OutgoingHttpHeaders): void {
-    const stream = session.request(headers)
-    this.session = session
+  start(connection: ClientConnection, stream: Http2Stream): void {
+    this.connection = connection
     this.stream = stream
-    stream.on('response', (headers) => {
-      if (this.finished) return
-      if (headers[':status'] !== 200) return this.finish(Status.error(ErrorCode.EREQUEST, `HTTP status ${headers[':status']}`))
-      if (headers['grpc-status'] !== undefined) this.outcome = statusOf(headers)
-      else this.events.opened((key) => headers[key] as string | undefined)
-    })
-    stream.on('trailers', (trailers) => {
-      this.outcome = statusOf(trailers)
-    })
-    stream.on('data', (chunk: Buffer) => this.receive(chunk))
-    stream.on('end', () => this.outcome && this.finish(this.outcome))
-    // 'close' follows every error, and where the whole connection is lost its own 'close' knows why.
-    stream.on('error', () => {})
-    stream.on('close', () => {
-      if (this.outcome || !session.destroyed) this.finish(this.outcome ?? Status.error(ErrorCode.ECONNRESET, 'the stream was reset'))
-    })
   }
 
   get bufferedBytes(): number {
-    return this.stream?.writableLength ?? 0
+    return this.stream && this.connection ? this.stream.queuedBytes + this.connection.unsentBytes : 0
   }
 
   /** What is sent in one turn leaves together. */
   send(head: Buffer, rest: Buffer | null): void {
-    const stream = this.stream
-    if (!stream || this.finished || stream.destroyed || stream.writableEnded) return
-    if (!this.corked) {
-      this.corked = true
-      stream.cork()
-      process.nextTick(() => {
-        this.corked = false
-        stream.uncork()
-      })
-    }
-    stream.write(head)
-    if (rest) stream.write(rest)
+    if (rest) this.stream?.body(head, rest)
+    else this.stream?.body(head)
   }
 
-  /** No more messages from this side. */
-  end(): void {
-    if (this.stream && !this.stream.destroyed) this.stream.end()
+  /** The last message from this side. */
+  end(message: Buffer): void {
+    this.stream?.end(null, message)
   }
 
   cancel(): void {
     if (this.finished) return
     this.finished = true
     this.gone(this)
-    this.stream?.close(http2.constants.NGHTTP2_CANCEL)
+    this.stream?.reset(Http2Code.CANCEL)
   }
 
   finish(status: Status): void {
     if (this.finished) return
-    this.finished = true
-    this.gone(this)
-    if (this.stream && !this.stream.destroyed) this.stream.close(http2.constants.NGHTTP2_CANCEL)
+    this.cancel()
     this.events.ended(status)
   }
 
-  private receive(chunk: Buffer): void {
+  onHeaders(fields: readonly string[]): void {
     if (this.finished) return
+    const field = readerOf(fields)
+    if (this.isOpened) {
+      this.outcome = statusOf(field)
+      return
+    }
+    const status = field(':status')
+    if (status !== '200') return this.finish(Status.error(ErrorCode.EREQUEST, `HTTP status ${status}`))
+    this.isOpened = true
+    if (field('grpc-status') !== undefined) this.outcome = statusOf(field)
+    else this.events.opened(field)
+  }
+
+  onData(chunk: Buffer): void {
     const problem = this.reader.push(chunk, (message) => !this.finished && this.events.message(message))
     if (problem) this.finish(Status.error(ErrorCode.EREQUEST, problem))
   }
+
+  onEnd(): void {}
+  onDrain(): void {}
+
+  onClose(): void {
+    // Where the whole connection is lost, its own end knows why.
+    if (this.outcome || !this.connection?.isOver) this.finish(this.outcome ?? Status.error(ErrorCode.ECONNRESET, 'the stream was reset'))
+  }
 }
 
-function prefixed(body: Buffer): Buffer {
-  const message = Buffer.allocUnsafe(GRPC_PREFIX_BYTES + body.length)
-  message[0] = 0
-  message.writeUInt32BE(body.length, 1)
-  body.copy(message, GRPC_PREFIX_BYTES)
-  return message
+/** Of names and values in turns. */
+function readerOf(fields: readonly string[]): FieldReader {
+  return (key) => {
+    for (let i = 0; i < fields.length; i += 2) if (fields[i] === key) return fields[i + 1]
+    return undefined
+  }
 }
 
 const GRPC_UNIMPLEMENTED = '12'
@@ -232,11 +243,11 @@ const GRPC_UNAVAILABLE = '14'
 const GRPC_DEADLINE_EXCEEDED = '4'
 
 /** The outcome of a call from its trailers: our own error number when the peer sent one. */
-function statusOf(trailers: http2.IncomingHttpHeaders): Status {
-  const code = trailers['grpc-status']
+function statusOf(field: FieldReader): Status {
+  const code = field('grpc-status')
   if (code === '0') return Status.OK
-  const message = decodeMessage(String(trailers['grpc-message'] ?? ''))
-  const errno = Number(trailers[MetadataKey.errno])
+  const message = decodeMessage(field('grpc-message') ?? '')
+  const errno = Number(field(MetadataKey.errno))
   if (Number.isInteger(errno) && errno > 0) return new Status(errno, message)
   if (code === GRPC_DEADLINE_EXCEEDED) return Status.error(ErrorCode.ETIMEDOUT, message)
   if (code === GRPC_UNIMPLEMENTED) return new Status(BrpcCode.ENOMETHOD, message)

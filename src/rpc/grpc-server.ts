@@ -5,8 +5,8 @@ import { type CallGuard, Exchange, type RequestHead } from './grpc-exchange.js'
 import type { HandledMethod } from './grpc-method.js'
 import { StreamedExchange } from './grpc-streamed.js'
 import { UnaryExchange } from './grpc-unary.js'
-import { Connection } from './http2/connection.js'
 import { ErrorCode } from './http2/error.js'
+import { ServerConnection } from './http2/server-connection.js'
 import type { Stream, StreamReader } from './http2/stream.js'
 
 const STREAMS_MAX = 4096
@@ -28,7 +28,7 @@ const NOBODY: [] = []
  */
 export class GrpcServer {
   private readonly methods = new Map<string, HandledMethod>()
-  private readonly connections = new Set<Connection>()
+  private readonly connections = new Set<ServerConnection>()
   private timer: NodeJS.Timeout | null = null
   private isDraining = false
 
@@ -44,7 +44,7 @@ export class GrpcServer {
 
   /** `socket` is paused; what was read of it was put back. */
   serve(socket: net.Socket): void {
-    const connection = new Connection(socket, {
+    const connection = new ServerConnection(socket, {
       streamsMax: STREAMS_MAX,
       headerListBytesMax: HEADER_LIST_BYTES_MAX,
       onRequest: (stream, fields, { peerAddress }) => this.request(stream, fields, peerAddress),

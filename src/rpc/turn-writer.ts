@@ -1,7 +1,5 @@
 import type * as net from 'node:net'
-
-/** Up to this size bytes are copied together: a piece of its own costs more in a system call. */
-const COPIED_BYTES_MAX = 16 * 1024
+import { writeTogether } from './http2/pieces.js'
 
 /**
  * Writes to a socket so that everything written in one turn of the event loop leaves in one system call, at the end of that turn.
@@ -34,12 +32,7 @@ export class TurnWriter {
     const { pieces, bytes, socket } = this
     this.pieces = []
     this.bytes = 0
-    if (pieces.length === 0 || !socket.writable) return
-    if (pieces.length === 1) return void socket.write(pieces[0]!)
-    if (bytes <= COPIED_BYTES_MAX) return void socket.write(Buffer.concat(pieces, bytes))
-    socket.cork()
-    for (const piece of pieces) socket.write(piece)
-    socket.uncork()
+    if (pieces.length > 0 && socket.writable) writeTogether(socket, pieces, bytes)
   }
 
   /** Sends what was written and closes. */

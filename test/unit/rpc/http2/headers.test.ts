@@ -2,11 +2,11 @@ import * as http2 from 'node:http2'
 import * as net from 'node:net'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Connection } from '../../../../src/rpc/http2/connection.js'
 import { ErrorCode, Http2Error } from '../../../../src/rpc/http2/error.js'
 import { HeaderDecoder } from '../../../../src/rpc/http2/header-decoder.js'
 import { HeaderEncoder, type HeaderField } from '../../../../src/rpc/http2/header-encoder.js'
 import { decodeHuffman } from '../../../../src/rpc/http2/huffman.js'
+import { ServerConnection } from '../../../../src/rpc/http2/server-connection.js'
 import { SeededRandom } from '../../../support/fake-environment.js'
 import { hex } from '../../../support/rpc.js'
 
@@ -141,7 +141,7 @@ test('fields that recur cost a byte each', () => {
 /** A server that answers every request by those fields, and hears of its own. */
 async function listen(answer: readonly HeaderField[], heard: (fields: readonly string[]) => void) {
   const server = net.createServer((socket) => {
-    void new Connection(socket, {
+    void new ServerConnection(socket, {
       streamsMax: 1000,
       headerListBytesMax: 1 << 20,
       onRequest: (stream, all) => {

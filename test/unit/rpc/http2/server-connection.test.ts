@@ -1,14 +1,14 @@
 import * as net from 'node:net'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Connection } from '../../../../src/rpc/http2/connection.js'
 import { ErrorCode } from '../../../../src/rpc/http2/error.js'
 import { Flag, FrameType, frame, numberFrame, PREFACE, Setting, settingsFrame } from '../../../../src/rpc/http2/frames.js'
 import { HeaderEncoder } from '../../../../src/rpc/http2/header-encoder.js'
+import { ServerConnection } from '../../../../src/rpc/http2/server-connection.js'
 import { Stream } from '../../../../src/rpc/http2/stream.js'
 import { FakeSocket } from '../../../support/fake-socket.js'
 
-const test = suite('HTTP/2 connection')
+const test = suite('HTTP/2 server connection')
 const STREAMS_MAX = 50
 /** Of 16 KB each: more than the system takes for a reader that does not read. */
 const ASKED = 3000
@@ -45,7 +45,7 @@ class Client {
 
   private constructor(
     readonly socket: net.Socket,
-    readonly connection: () => Connection,
+    readonly connection: () => ServerConnection,
   ) {
     socket.on('error', () => {})
     socket.on('close', () => {
@@ -57,11 +57,11 @@ class Client {
 
   /** `answer` is run when a request is whole. */
   static async open(answer: (handled: Handled) => void = () => {}, greeting = true): Promise<Client> {
-    let connection: Connection | null = null
+    let connection: ServerConnection | null = null
     let client: Client | null = null
     const server = net.createServer((accepted) => {
       accepted.on('error', () => {})
-      connection = new Connection(accepted, {
+      connection = new ServerConnection(accepted, {
         streamsMax: STREAMS_MAX,
         headerListBytesMax: 4096,
         onRequest: (stream) => {
@@ -272,7 +272,7 @@ test('who writes on though it was told to wait is told when all has left', () =>
   let drained = 0
   const host = {
     ...{ encoder: new HeaderEncoder(), frameBytesMax: 16_384, sendWindow: 10_000_000, isFull: false },
-    ...{ write: () => {}, wait: () => {}, release: () => {}, credit: () => {}, reset: () => {} },
+    ...{ write: () => {}, wait: () => {}, sent: () => {}, credit: () => {}, reset: () => {} },
   }
   const stream = new Stream(host, 1, 0)
   stream.reader = { onData: () => {}, onEnd: () => {}, onDrain: () => drained++, onClose: () => {} }
@@ -345,7 +345,7 @@ test('who does not read what it asks for is not read either: what waits for it i
 test('a body that is larger than what may wait leaves whole, also where the system takes all of it at once', async () => {
   const socket = new FakeSocket()
   const opened: Stream[] = []
-  const connection = new Connection(socket.asSocket, {
+  const connection = new ServerConnection(socket.asSocket, {
     streamsMax: 1,
     headerListBytesMax: 4096,
     onRequest: (stream) => {
