@@ -1,4 +1,4 @@
-/** The frames of HTTP/2 (RFC 9113 §4, §6), as far as a server of gRPC has to do with them. */
+/** The frames of HTTP/2 (RFC 9113 §4, §6), as far as gRPC has to do with them. */
 export const FrameType = {
   DATA: 0x0,
   HEADERS: 0x1,
