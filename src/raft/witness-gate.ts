@@ -12,6 +12,9 @@ const PROMPT_TIMEOUTS = 0.25
  * How far this leader sends its log to one witness: no further than another member that holds data durably holds it, while one
  * answers promptly; else no further than the own disk does.
  *
+ * A leader that is leaving has no voice, so its copy counts for nothing: what the members hold without it is waited for, however
+ * long. Else witnesses, which no member but that leader can bring level, could be the ones who decide on its removal and who leads then.
+ *
  * So an entry that a witness has a voice in has a copy with its data, two while two members are well: when the disk of the leader is
  * lost then, nothing acknowledged is, and the witness elects the other one. Sent everything at once it would refuse to, for the
  * sake of entries that nobody else ever had.
@@ -23,12 +26,14 @@ export class WitnessGate {
   ) {}
 
   get last(): LogIndex {
-    const { log, replicators, configuration } = this.node
+    const { log, replicators, configuration, serverId } = this.node
     if (!this.peerId.isWitness) return log.lastIndex
+    const counts = configuration.contains(serverId)
     let newest = NO_INDEX
-    let isAlone = true
+    let isAlone = counts
     for (const replicator of replicators.all) {
-      if (replicator.peerId.isWitness || !configuration.contains(replicator.peerId) || !this.isPrompt(replicator)) continue
+      if (replicator.peerId.isWitness || !configuration.contains(replicator.peerId)) continue
+      if (counts && !this.isPrompt(replicator)) continue
       isAlone = false
       newest = maxIndex(newest, replicator.matchIndex)
     }

@@ -122,6 +122,26 @@ test('entries without their data are not taken by a member that holds data, and 
   assert.is(bench.append(2, 5, { entries: batch(1, 5, ['a']) }).response!.success, true)
 })
 
+test('a witness is sent no more than members with data hold; the leader counts only while it is a member', () => {
+  const lastSent = (conf: Configuration, matches: readonly [number, number]) => {
+    const all = matches.map((matchIndex, at) => ({ peerId: peer(at + 2), matchIndex: logIndex(matchIndex), unansweredSince: null }))
+    const node = {
+      serverId: peer(1),
+      configuration: configurationAt(1, conf),
+      log: { lastIndex: logIndex(9), durableIndex: logIndex(8) },
+      replicators: { all, isFit: () => true },
+      ballotBox: { lastCommittedIndex: logIndex(5) },
+      electionTimeoutMs: 1000,
+    } as unknown as NodeImpl
+    return new WitnessGate(node, witness(4)).last
+  }
+  const [with1, without1] = [mixed([1, 2, 3], [4, 5]), mixed([2, 3], [4])]
+  assert.is(lastSent(with1, [7, 6]), 7)
+  assert.is(lastSent(with1, [3, 0]), 8, 'who lacks what is committed is not waited for')
+  assert.is(lastSent(without1, [7, 6]), 7)
+  assert.is(lastSent(without1, [3, 0]), 3, 'nobody else could bring these members level')
+})
+
 test('a witness that leads never sends an entry without its data to a member with data', () => {
   const node = { options: { witnessToLeader: true }, env: { checksum }, witness: { isOne: true } } as NodeImpl
   const [whole, bare] = [batch(7, 1, ['a']), batch(7, 1, ['a']).withoutData(checksum)]
