@@ -87,6 +87,7 @@ export class LogManager {
       onDurable: (index) => this.handleDurable(index),
       onError: (error) => options.onError(error),
     })
+    options.storage.onUnusable = (status) => this.writer.fail(status)
   }
 
   /** Opens the storage and takes over what it holds. */

@@ -33,6 +33,8 @@ export interface LogStorage {
    * instead of being refused for good. Absent: no.
    */
   readonly acknowledgesEarly?: boolean
+  /** Set by who uses it: called when it became unusable between two changes, by what it does of itself; else a change says so. */
+  onUnusable?: (status: Status) => void
   /** Appends batches that follow `lastLogIndex`. OK means durable: data, and the name of every new segment. */
   appendEntries(batches: readonly EntryBatch[], done: Done): void
   /** Entries from `from` on, at least one, as many as fit `maxBytes` and are at hand in one read. ENOENT when out of range. */

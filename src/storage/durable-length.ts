@@ -43,6 +43,8 @@ export class DurableLength {
   private waiting: Done[] = []
   private failed: Status | null = null
   private closed = false
+  /** The stored bound could not be raised, and nobody waits for that. */
+  onFailure: ((status: Status) => void) | null = null
 
   constructor(options: { fileSystem: FileSystem; clock: Clock; checksum: Checksum; path: string; failpoints?: Failpoints }) {
     this.failpoints = options.failpoints ?? NO_FAILPOINTS
@@ -117,6 +119,7 @@ export class DurableLength {
       this.writing = false
       if (!status.ok) this.failed ??= status
       for (const done of waiting) done(status)
+      if (!status.ok && waiting.length === 0 && !this.closed) this.onFailure?.(status)
       this.pump()
     })
   }

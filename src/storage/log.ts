@@ -72,6 +72,7 @@ export class SegmentLogStorage implements LogStorage {
   private first = logIndex(1)
   private failure: Status | null = null
   private changing = false
+  onUnusable?: (status: Status) => void
 
   constructor(options: SegmentLogOptions) {
     this.fileSystem = options.fileSystem
@@ -86,9 +87,13 @@ export class SegmentLogStorage implements LogStorage {
     this.sync = new LogSync(options.sync ?? SYNC_IMMEDIATELY)
     this.metaFile = logMetaFile(options.fileSystem, options.directory)
     this.renames = new SegmentRenames(options.fileSystem)
-    assert(this.maxSegmentBytes >= 1 && this.maxSegmentBytes <= 0x4000_0000, 'maxSegmentBytes out of range', {
-      maxSegmentBytes: this.maxSegmentBytes,
-    })
+    assert(this.maxSegmentBytes >= 1 && this.maxSegmentBytes <= 0x4000_0000, 'maxSegmentBytes out of range')
+    if (this.integrity)
+      this.integrity.onFailure = (status) => {
+        if (this.changing || this.failure) return
+        this.failure = new Status(status.code, `cannot store how much is durable of the log in ${this.directory}: ${status.message}`)
+        this.onUnusable?.(this.failure)
+      }
   }
 
   get firstLogIndex(): LogIndex {

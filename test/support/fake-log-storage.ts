@@ -19,6 +19,7 @@ interface Pending {
 export class FakeLogStorage implements LogStorage {
   /** What recovery found at the end. */
   tornTail: LogRecovery['tornTail'] = null
+  onUnusable?: (status: Status) => void
   /** Changes and reads that were asked for, in order. */
   readonly calls: string[] = []
   private entries: EntryBatch[] = []

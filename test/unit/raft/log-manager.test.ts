@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ErrorCode, ErrorType, type RaftError, type Status } from '../../../src/raft/errors.js'
+import { ErrorCode, ErrorType, type RaftError, Status } from '../../../src/raft/errors.js'
 import { LogManager } from '../../../src/raft/log-manager.js'
 import { logIndex } from '../../../src/raft/types.js'
 import { batch, configuration, members, peer } from '../../support/entries.js'
@@ -241,6 +241,20 @@ test('committed or applied beyond the log is an assertion', () => {
   bench.append(batch(1, 1, ['a']))
   assert.throws(() => bench.log.setCommitted(logIndex(2)), /beyond the log/)
   assert.throws(() => bench.log.setApplied(logIndex(2)), /beyond the log/)
+})
+
+test('a disk that fails between two writes is fatal at once, not when the next write meets it', () => {
+  const bench = new LogManagerBench()
+  bench.append(batch(1, 1, ['a']))
+  bench.run()
+  bench.disk.completeOne()
+  bench.run()
+  bench.disk.onUnusable!(Status.error(ErrorCode.EIO, 'gone'))
+  bench.run()
+  assert.equal(
+    bench.errors.map(({ type, status }) => [type, status.code]),
+    [[ErrorType.LOG, ErrorCode.EIO]],
+  )
 })
 
 test('a failed write is fatal: said once, everybody told, nothing written afterwards', () => {

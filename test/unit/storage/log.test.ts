@@ -252,12 +252,20 @@ test('a failed cut poisons the log too', () => {
   }
 })
 
-test('a failed write of the durable length, even a lazy one, is a failure of the disk', () => {
+test('a failed write of the durable length, even a lazy one, is a failure of the disk, and is said at once', () => {
   const bench = new LogBench()
   bench.open()
+  const said: Status[] = []
+  bench.log.onUnusable = (status) => said.push(status)
   bench.append(batch(1, 1, ['a']))
   bench.disk.refuse(/durable/, ErrorCode.EIO)
   bench.clock.advance(100)
+  bench.executor.run()
+  assert.equal(
+    said.map(({ code }) => code),
+    [ErrorCode.EIO],
+  )
+  assert.match(said[0]!.message, 'cannot store how much is durable')
   const before = bench.disk.operations.length
   assert.is(bench.append(batch(2, 1, ['b'])).code, ErrorCode.EIO)
   assert.is(bench.disk.operations.length, before, 'nothing more is written')
