@@ -215,12 +215,20 @@ export class NodeProcess {
   /** Whoever is rebuilt has no founders to derive the id from: while it does not know it, it takes part in any cluster. */
   private async learnClusterIdOfOthers(group: GroupHost): Promise<void> {
     const { configuration, identity, log } = this
-    const { peerId, clusterId: expected, initialConf, mixed } = configuration
+    const { peerId, clusterId: expected, initialConf, join, mixed } = configuration
     if (identity.clusterId !== null || group.node.status().standing !== 'rebuilding') return
-    const others = initialConf.peers.filter((peer) => !peer.equals(peerId))
-    const signal = AbortSignal.any([this.giveUp.signal, AbortSignal.timeout(LEARN_MS)])
-    const learned = await learnClusterId(others, { expected, mixed, signal, log })
-    if (learned?.clusterId) await group.keepClusterId(learned.clusterId)
+    const others = [...initialConf.peers, ...join].filter((peer) => !peer.equals(peerId))
+    if (others.length === 0) return
+    // A signal of AbortSignal.timeout that only AbortSignal.any knows may be collected, and is never heard then.
+    const late = new AbortController()
+    const timer = setTimeout(() => late.abort(), LEARN_MS)
+    try {
+      const signal = AbortSignal.any([this.giveUp.signal, late.signal])
+      const learned = await learnClusterId(others, { expected, mixed, signal, log })
+      if (learned?.clusterId) await group.keepClusterId(learned.clusterId)
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   /** Hands over leadership, answers what is under way, and lets go of everything. Always resolves; safe to call often. */

@@ -31,6 +31,8 @@ export interface RequestFields {
 const UNSENT_BYTES_MAX = 1024 * 1024
 /** Of one answer, its trailers included: an error explains itself there. */
 const HEADER_LIST_BYTES_MAX = 64 * 1024
+/** Any server should take so many (RFC 9113 §6.5.2). */
+const STREAMS_MAX_UNTOLD = 100
 
 /**
  * The client's side of a connection: requests leave, and their answers come. It may be written to before it is connected.
@@ -39,8 +41,8 @@ const HEADER_LIST_BYTES_MAX = 64 * 1024
  */
 export class ClientConnection extends Connection<ClientStream> {
   private nextStreamId = 1
-  /** How many requests the other side takes at once; it says so with its first words. */
-  private streamsMax = Number.POSITIVE_INFINITY
+  /** How many requests the other side takes at once; it says so with its first words, and takes any number where it does not. */
+  private streamsMax: number | null = null
   /** Requests beyond that, in order. */
   private readonly unopened = new Set<ClientStream>()
   private readonly pings: (() => void)[] = []
@@ -95,7 +97,7 @@ export class ClientConnection extends Connection<ClientStream> {
 
   private open(): void {
     for (const stream of this.unopened) {
-      if (this.streams.size >= this.streamsMax || this.isDraining) return
+      if (this.streams.size >= (this.streamsMax ?? STREAMS_MAX_UNTOLD) || this.isDraining) return
       this.unopened.delete(stream)
       this.lastStreamId = this.nextStreamId
       this.nextStreamId += 2
@@ -152,6 +154,7 @@ export class ClientConnection extends Connection<ClientStream> {
   }
 
   protected override onSettled(isFirst: boolean): void {
+    this.streamsMax ??= Number.POSITIVE_INFINITY
     if (isFirst) this.options.onGreeted()
     this.open()
   }

@@ -27,6 +27,8 @@ export const CONNECTION_WINDOW = 16 * 1024 * 1024
 const CREDIT_SHARE = 4
 const NOTHING = Buffer.alloc(0)
 const PING_PAYLOAD = Buffer.alloc(8)
+/** How long a connection that was refused may take to hear why. */
+const FAREWELL_MS = 1000
 
 /**
  * One HTTP/2 connection (RFC 9113), for gRPC: no pushes, no priorities, no upgrade. What both sides of it have in common; who
@@ -143,6 +145,7 @@ export abstract class Connection<S extends Stream> implements StreamHost {
   // ---- what comes ----
 
   private receive(chunk: Buffer): void {
+    if (this.isOver) return
     this.heardAt = performance.now()
     this.unread = this.unread.length === 0 ? chunk : Buffer.concat([this.unread, chunk])
     this.readOn()
@@ -340,6 +343,8 @@ export abstract class Connection<S extends Stream> implements StreamHost {
     this.write(goAwayFrame(this.lastTaken, error.code, error.message))
     this.flush()
     this.socket.destroySoon()
+    // Whoever does not read what it is told does not keep the socket.
+    setTimeout(() => this.socket.destroy(), FAREWELL_MS).unref()
     this.over(error)
   }
 
@@ -352,6 +357,7 @@ export abstract class Connection<S extends Stream> implements StreamHost {
   protected over(problem: Http2Error | null = null): void {
     if (this.isOver) return
     this.isOver = true
+    this.unread = NOTHING
     const streams = [...this.streams.values()]
     this.streams.clear()
     this.waiting.clear()

@@ -118,10 +118,13 @@ export class ServerConnection extends Connection<Stream> {
     stream.reader?.onEnd()
   }
 
-  /** Requests that are taken back cost this side work and the other nothing (CVE-2023-44487). */
+  /**
+   * Requests that are taken back before they are answered cost this side work and the other nothing (CVE-2023-44487). Members take back
+   * streams that this side has ended, or answers on, again and again, one for each group that is missing here.
+   */
   protected onReset(stream: Stream | undefined): void {
-    this.patience.spend('resets')
     if (!stream) return
+    if (!stream.isAnswering) this.patience.spend('resets')
     this.forget(stream)
     stream.close(false)
   }

@@ -57,6 +57,8 @@ export class Stream {
   isLocalDone = false
   /** Nothing more happens on it. */
   isOver = false
+  /** Something of the answer was sent. */
+  isAnswering = false
   /** Received and not given back to the other side's window. */
   uncredited = 0
   /** The other side's window is not given back: it stops once that is full. */
@@ -77,7 +79,9 @@ export class Stream {
   ) {}
 
   headers(headers: Fields): void {
-    if (!this.isLocalDone) this.writeBlock(this.encoded(headers), 0)
+    if (this.isLocalDone) return
+    this.isAnswering = true
+    this.writeBlock(this.encoded(headers), 0)
   }
 
   /** A piece of the body, or two of them that belong together. False: wait for `onDrain` before the next. */

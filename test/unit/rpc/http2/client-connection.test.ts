@@ -330,6 +330,23 @@ test('no more requests are open than the other side takes: the others wait their
   assert.is(`${bench.body(7)}`, '4')
 })
 
+test('before the other side said how many requests it takes, no more are open than any takes', async () => {
+  const bench = new Bench()
+  for (let i = 0; i < 150; i++) bench.request()
+  await bench.turn()
+  assert.is(bench.of(FrameType.HEADERS).length, 100)
+  await bench.greet()
+  assert.is(bench.of(FrameType.HEADERS).length, 150, 'it said no number: any')
+})
+
+test('nothing is kept of what comes after the end', async () => {
+  const bench = new Bench()
+  await bench.greet()
+  await bench.say(frame(FrameType.PING, 0, 0, Buffer.alloc(7)))
+  for (let i = 0; i < 10; i++) await bench.say(Buffer.alloc(1000))
+  assert.is((bench.connection as unknown as { unread: Buffer }).unread.length, 0)
+})
+
 test('after a GOAWAY nothing new begins, what it does not answer ends at once, and what it does is heard to its end', async () => {
   const bench = new Bench()
   await bench.greet([Setting.MAX_CONCURRENT_STREAMS, 2])

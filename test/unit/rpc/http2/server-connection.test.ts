@@ -381,6 +381,17 @@ test('requests beyond the limit are refused, and those that end make room', asyn
   assert.equal([client.requests.length, client.requests[0]!.end], [STREAMS_MAX + 1, 'cut'])
 })
 
+test('taking back what was answered already, or is being answered, is no trouble, however often', async () => {
+  const client = await Client.open(({ stream }) => stream.headers({ fields: [[':status', '200']], recur: true }))
+  for (let id = 1; id < 10_000; id += 2) {
+    client.request(id)
+    client.send(numberFrame(FrameType.RST_STREAM, id, ErrorCode.CANCEL))
+  }
+  for (let i = 0; i < 5000; i++) client.send(numberFrame(FrameType.RST_STREAM, 1, ErrorCode.CANCEL))
+  client.request(10_001)
+  await client.until(() => client.of(FrameType.HEADERS).some(({ streamId }) => streamId === 10_001), 'an answer')
+})
+
 test('requests that are begun and taken back without an end, and pings without an end, are not put up with', async () => {
   const client = await Client.open()
   for (let id = 1; id < 10_000; id += 2)
