@@ -7,6 +7,7 @@ import { decodeSlot, RECORD_BYTES, type Slot } from '../storage/alternating-reco
 import { checksum } from '../storage/checksum.js'
 import { type DurableMark, decodeMark, SECOND_SLOT_AT } from '../storage/durable-length.js'
 import { decodeIdentity, type IdentityRecord } from '../storage/identity-file.js'
+import { decodeMetaFile } from '../storage/meta-place.js'
 import { storagePaths } from '../storage/open-storage.js'
 import { decodeFramed } from '../storage/protobuf-file.js'
 import { decodeMetaSlot, META_CODEC } from '../storage/raft-meta.js'
@@ -70,12 +71,12 @@ export function filesOf(directory: string) {
  */
 export function readGroup(place: GroupPlace): GroupContents {
   const files = filesOf(place.directory)
-  const raftMeta = readFramed(files.raftMeta, META_CODEC)
+  const raftMeta = readMessage(files.raftMeta, (bytes) => decodeMetaFile(bytes, META_CODEC, checksum))
   const metaSlots = readSlots([files.metaSlots[0], files.metaSlots[1]], [0, 0], tolerant(decodeMetaSlot))
   const durable = readSlots([files.durable, files.durable], [0, SECOND_SLOT_AT], decodeMark)
   const identity = readIdentity(files.identity)
   const snapshots = readSnapshots(storagePaths(place.directory).snapshot)
-  const logMeta = readFramed(files.logMeta, braft.LogPBMeta)
+  const logMeta = readMessage(files.logMeta, (bytes) => decodeFramed(bytes, braft.LogPBMeta))
   const logFirstIndex: Found<LogIndex> =
     logMeta.state === 'valid' ? { state: 'valid', value: logIndex(fromInt64(logMeta.value.first_log_index)) } : logMeta
   const { segments, obsolete } = readSegments(files.log, logFirstIndex.state === 'valid' ? logFirstIndex.value : logIndex(1))
@@ -110,10 +111,10 @@ function readSegments(directory: string, firstIndex: LogIndex): { segments: Segm
   return { segments, obsolete: names.length - kept.length }
 }
 
-function readFramed<T>(path: string, codec: Parameters<typeof decodeFramed<T>>[1]): Found<T> {
+function readMessage<T>(path: string, decode: (bytes: Buffer) => { readonly message: T } | { readonly problem: string }): Found<T> {
   const bytes = readWhole(path)
   if (bytes === null) return { state: 'missing' }
-  const decoded = decodeFramed(bytes, codec)
+  const decoded = decode(bytes)
   return 'problem' in decoded ? { state: 'damaged', problem: decoded.problem } : { state: 'valid', value: decoded.message }
 }
 

@@ -3,7 +3,8 @@ import type { Executor } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
 import type { RaftMeta, RaftMetaStorage } from '../raft/storage.js'
 import { type MetaDatabase, statusOf } from './meta-database.js'
-import { describeMeta, isOlderMeta, isSameMeta, META_CODEC, type MetaPlace } from './raft-meta.js'
+import type { MetaPlace } from './meta-place.js'
+import { describeMeta, isOlderMeta, isSameMeta, META_CODEC } from './raft-meta.js'
 
 /** Term and vote of one member in a LevelDB that many share (braft KVBasedMergedMetaStorage): its key, and braft's message. */
 export class MergedMetaPlace implements MetaPlace {

@@ -4,7 +4,7 @@ import { ErrorCode, Status } from '../raft/errors.js'
 import { parentOf } from './paths.js'
 import { inSequence } from './steps.js'
 
-const LENGTH_BYTES = 4
+export const LENGTH_BYTES = 4
 
 /** What a generated protobuf class offers. */
 export interface MessageCodec<T> {

@@ -8,21 +8,14 @@ import type { RaftMeta, RaftMetaStorage } from '../raft/storage.js'
 import { asTerm, fromInt64, type Term } from '../raft/types.js'
 import { AlternatingRecord, type StoredRecord } from './alternating-record.js'
 import { makeDirectory } from './make-directory.js'
+import { FileMetaPlace, type MetaPlace } from './meta-place.js'
 import { join, parentOf } from './paths.js'
-import { type MessageCodec, ProtoBufFile } from './protobuf-file.js'
+import type { MessageCodec } from './protobuf-file.js'
 import { inSequence, point, type Step } from './steps.js'
 
 const IF_BRAFT_RAN = '. If braft ran on it since, start it once with --adopt'
 const FRESH: RaftMeta = { term: asTerm(1), votedFor: PeerId.EMPTY }
 const TERM_BYTES = 8
-
-/** Where braft keeps term and vote. ENOENT: nothing is there. ECORRUPT: it cannot be read. A save is durable when it is answered. */
-export interface MetaPlace {
-  /** For messages. */
-  readonly path: string
-  load(done: (status: Status, meta?: RaftMeta) => void): void
-  save(meta: RaftMeta, done: Done): void
-}
 
 export interface FileRaftMetaOptions {
   readonly fileSystem: FileSystem
@@ -64,7 +57,7 @@ export class FileRaftMetaStorage implements RaftMetaStorage {
 
   constructor(options: FileRaftMetaOptions) {
     this.options = options
-    this.file = options.place ?? new ProtoBufFile(options.fileSystem, join(options.directory, 'raft_meta'), META_CODEC)
+    this.file = options.place ?? new FileMetaPlace(options.fileSystem, options.checksum, join(options.directory, 'raft_meta'), META_CODEC)
     this.slots = new AlternatingRecord(options.fileSystem, options.checksum, [
       { path: join(options.integrityDirectory, 'meta.a'), position: 0 },
       { path: join(options.integrityDirectory, 'meta.b'), position: 0 },

@@ -10,7 +10,7 @@ import type { File } from '../../src/raft/environment.js'
 import { Status } from '../../src/raft/errors.js'
 import { EntryBatch } from '../../src/raft/log-entry.js'
 import { PeerId } from '../../src/raft/peer-id.js'
-import type { SnapshotList } from '../../src/raft/storage.js'
+import type { RaftMeta, SnapshotList } from '../../src/raft/storage.js'
 import { asTerm, logIndex } from '../../src/raft/types.js'
 import { entryHeader, manifestBytes, paddingOf, readEntryHeader, type SnapshotManifest } from '../../src/rpc/snapshot-archive.js'
 import { ArchiveDamage, ArchiveReader } from '../../src/rpc/snapshot-archive-reader.js'
@@ -19,6 +19,7 @@ import { checksum } from '../../src/storage/checksum.js'
 import { decodeMark } from '../../src/storage/durable-length.js'
 import { decodeGroupRecord, encodeGroupRecord } from '../../src/storage/group-record.js'
 import { decodeIdentity, encodeIdentity, type IdentityRecord } from '../../src/storage/identity-file.js'
+import { decodeMetaFile, encodeMetaFile } from '../../src/storage/meta-place.js'
 import { decodeFramed, frame, type MessageCodec } from '../../src/storage/protobuf-file.js'
 import { META_CODEC } from '../../src/storage/raft-meta.js'
 import { decodeSeals } from '../../src/storage/seal-file.js'
@@ -146,6 +147,28 @@ function framed<T>(name: string, covers: readonly string[], codec: MessageCodec<
       return bytes
     },
   }
+}
+
+const METAS: readonly RaftMeta[] = [
+  { term: asTerm(5), votedFor: new PeerId('127.0.0.1', 1) },
+  { term: asTerm(2 ** 40), votedFor: PeerId.EMPTY },
+]
+
+/** With a checksum behind the message, as we write it, and without, as braft does. */
+const metaFile: Decoder = {
+  name: 'raft-meta',
+  covers: ['src/storage/meta-place.ts decodeMetaFile', 'src/storage/raft-meta.ts META_CODEC'],
+  samples: () => METAS.flatMap((meta) => [encodeMetaFile(meta, META_CODEC, checksum), frame(META_CODEC.encode(meta).finish())]),
+  run: (bytes) => {
+    const decoded = decodeMetaFile(bytes, META_CODEC, checksum)
+    if ('problem' in decoded) return { refused: decoded.problem }
+    return { value: decoded.message, encode: () => encodeMetaFile(decoded.message, META_CODEC, checksum) }
+  },
+  reseal: (bytes) => {
+    const end = bytes.length < 4 ? 0 : 4 + bytes.readUInt32BE(0)
+    if (end > 0 && end + 4 <= bytes.length) bytes.writeUInt32BE(checksum.crc32c(bytes.subarray(0, end)), end)
+    return bytes
+  },
 }
 
 const LISTS: readonly SnapshotList[] = [
@@ -349,9 +372,6 @@ function resealRecords(bytes: Buffer): Buffer {
 
 export const DISK: readonly Decoder[] = [
   ...[entries, segment, configurations, slots, identity, group, archives, kvCommands, kvSnapshots, seals],
-  framed('raft-meta', ['src/storage/raft-meta.ts META_CODEC'], META_CODEC, [
-    { term: asTerm(5), votedFor: new PeerId('127.0.0.1', 1) },
-    { term: asTerm(2 ** 40), votedFor: PeerId.EMPTY },
-  ]),
+  metaFile,
   framed('snapshot-list', ['src/storage/snapshot-list.ts SNAPSHOT_LIST_CODEC'], SNAPSHOT_LIST_CODEC, LISTS),
 ]

@@ -27,11 +27,6 @@ export function* canonicalRecords({ store, sessions }: FrozenState): Generator<S
   for (const session of sessions.sessions) yield* sessionRecords(session)
 }
 
-/** A record as it stands in the canonical stream, without its length. */
-export function encodeRecord(record: StateRecord): Uint8Array {
-  return raftctl.kv.StateRecord.encode(record).finish()
-}
-
 function versionRecord(version: Version): raftctl.kv.KeyVersion.$Properties {
   return {
     mod_revision: version.modRevision,

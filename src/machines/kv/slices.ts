@@ -10,7 +10,10 @@ export interface Pace {
 export const SLICE_BYTES = 64 * 1024
 export const SLICE_STEPS = 1024
 const SLICE_MS = 2
-/** Between two slices, for those whose work is urgent: an executor may run several functions in one turn. */
+/**
+ * Between two slices at least, for those whose work is urgent: an executor may run several functions in one turn. A slice that took
+ * longer, on a busy machine, is followed by as long a pause.
+ */
 const PAUSE_MS = 1
 const STEPS_BETWEEN_LOOKS = 16
 
@@ -23,7 +26,8 @@ export function runSliced<T>(pace: Pace, work: Generator<number, T>, done: (resu
   let cancelled = false
   const slice = () => {
     if (cancelled) return
-    const end = clock === undefined ? Number.POSITIVE_INFINITY : clock.now() + SLICE_MS
+    const startedAt = clock?.now() ?? 0
+    const end = clock === undefined ? Number.POSITIVE_INFINITY : startedAt + SLICE_MS
     let bytes = 0
     for (let steps = 1; ; steps++) {
       const step = work.next()
@@ -33,7 +37,7 @@ export function runSliced<T>(pace: Pace, work: Generator<number, T>, done: (resu
       if (clock !== undefined && steps % STEPS_BETWEEN_LOOKS === 0 && clock.now() >= end) break
     }
     if (clock === undefined) executor.post(slice, 'kv-slice')
-    else clock.schedule(PAUSE_MS, slice, 'kv-slice')
+    else clock.schedule(Math.max(PAUSE_MS, clock.now() - startedAt), slice, 'kv-slice')
   }
   executor.post(slice, 'kv-slice')
   return {

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
 import { crc32c } from '@node-rs/crc32'
+import protobuf from 'protobufjs/minimal.js'
+import { raftctl } from '../../generated/kv.js'
 import { assert } from '../../raft/errors.js'
-import { encodeRecord, type StateRecord } from './canonical.js'
+import type { StateRecord } from './canonical.js'
 import {
   BLOCK_BYTES,
   BLOCK_HEADER_BYTES,
@@ -18,14 +20,17 @@ import {
 
 /**
  * Turns records, handed over in canonical order, into the bytes of a snapshot's file: first `header`, then what `add` answers
- * now and then, then what `finish` answers. Holds one block.
+ * now and then, then what `finish` answers. Holds two blocks, in turns: what `add` answered is good until it answers again. (Fresh memory
+ * for all that is written would have the garbage collector look through a large state again and again.)
  */
 export class SnapshotEncoder {
   /** Bytes of the canonical stream so far. */
   streamBytes = 0
   private readonly sha256 = createHash('sha256')
   private readonly counter = new RecordCounter()
+  private readonly writer = protobuf.Writer.create()
   private block = Buffer.allocUnsafe(BLOCK_HEADER_BYTES + BLOCK_BYTES)
+  private otherBlock = Buffer.allocUnsafe(BLOCK_HEADER_BYTES + BLOCK_BYTES)
   private filled = 0
   private recordsInBlock = 0
   private blocks = 0
@@ -42,15 +47,15 @@ export class SnapshotEncoder {
 
   /** Takes a record; answers the block before it when that one is full. */
   add(record: StateRecord): Buffer | null {
-    const bytes = encodeRecord(record)
-    assert(bytes.length <= RECORD_BYTES_MAX, 'a record of the state is too long for a snapshot', { bytes: bytes.length })
+    const bytes = this.encode(record)
+    assert(bytes <= RECORD_BYTES_MAX, 'a record of the state is too long for a snapshot', { bytes })
     this.counter.add(record)
-    const length = LENGTH_BYTES + bytes.length
+    const length = LENGTH_BYTES + bytes
     const full = this.filled > 0 && this.filled + length > BLOCK_BYTES ? this.closeBlock() : null
     if (BLOCK_HEADER_BYTES + length > this.block.length) this.block = Buffer.allocUnsafe(BLOCK_HEADER_BYTES + length)
     const at = BLOCK_HEADER_BYTES + this.filled
-    this.block.writeUInt32LE(bytes.length, at)
-    this.block.set(bytes, at + LENGTH_BYTES)
+    this.block.writeUInt32LE(bytes, at)
+    this.writer.finishInto(this.block, at + LENGTH_BYTES)
     this.filled += length
     this.recordsInBlock++
     this.streamBytes += length
@@ -85,10 +90,18 @@ export class SnapshotEncoder {
     block.writeUInt32LE(this.blocks++, 8)
     block.writeUInt32LE(crc32c(payload), 12)
     block.writeUInt32LE(crc32c(block.subarray(0, BLOCK_HEADER_BYTES - 4)), BLOCK_HEADER_BYTES - 4)
-    this.block = Buffer.allocUnsafe(BLOCK_HEADER_BYTES + BLOCK_BYTES)
+    const written = this.block
+    this.block = this.otherBlock
+    this.otherBlock = written
     this.filled = 0
     this.recordsInBlock = 0
     return this.emit(block)
+  }
+
+  /** Into `writer`; answers how many bytes that are. */
+  private encode(record: StateRecord): number {
+    raftctl.kv.StateRecord.encode(record, this.writer.reset())
+    return this.writer.len
   }
 
   private footer(counts: SnapshotCounts, digest: Buffer): Buffer {

@@ -28,7 +28,7 @@ test('a slice ends when it has dealt with enough, by bytes or by steps', () => {
   }
 })
 
-test('with a clock a slice ends when its time is over, and the next one waits a little', () => {
+test('with a clock a slice ends when its time is over, and the next one waits as long', () => {
   const executor = new ManualExecutor()
   let now = 0
   const clock = new ManualClock(executor)
@@ -42,9 +42,11 @@ test('with a clock a slice ends when its time is over, and the next one waits a 
   executor.run()
   assert.is(now, 16, 'it looked at the clock')
   assert.equal(clock.scheduled, ['kv-slice'])
+  clock.advance(15)
+  assert.is(now, 16, 'it took longer than a slice may: so does the pause')
   clock.advance(1)
   assert.is(now, 32)
-  clock.advance(10)
+  clock.advance(48)
   assert.equal(results, ['done'])
 })
 

@@ -1,4 +1,5 @@
-import { canonicalRecords, encodeRecord, type FrozenState, type StateRecord } from '../../../src/machines/kv/canonical.js'
+import { raftctl } from '../../../src/generated/kv.js'
+import { canonicalRecords, type FrozenState, type StateRecord } from '../../../src/machines/kv/canonical.js'
 import { SnapshotDecoder } from '../../../src/machines/kv/snapshot-decoder.js'
 import { SnapshotEncoder } from '../../../src/machines/kv/snapshot-encoder.js'
 import { SnapshotDamage, type SnapshotSummary } from '../../../src/machines/kv/snapshot-format.js'
@@ -10,7 +11,7 @@ export function streamOf(state: FrozenState): string[] {
 }
 
 export function hexOf(record: StateRecord): string {
-  return Buffer.from(encodeRecord(record)).toString('hex')
+  return Buffer.from(raftctl.kv.StateRecord.encode(record).finish()).toString('hex')
 }
 
 /** A whole snapshot file of records. */
@@ -19,7 +20,7 @@ export function fileOf(records: Iterable<StateRecord | null>): { bytes: Buffer; 
   const buffers = [encoder.header()]
   for (const record of records) {
     const block = record && encoder.add(record)
-    if (block) buffers.push(block)
+    if (block) buffers.push(Buffer.from(block))
   }
   const end = encoder.finish()
   return { bytes: Buffer.concat([...buffers, ...end.buffers]), summary: end.summary }
