@@ -5,6 +5,7 @@ const REQUESTS_MAX = 16
 
 /** A request without entries; what of `committed` its receiver takes over depends on where it points. */
 export interface Beat {
+  readonly seq: number
   readonly sentAt: number
   /** The newest confirmation round (read-index.ts) then. */
   readonly round: number
@@ -13,7 +14,6 @@ export interface Beat {
 
 /** A request with entries. */
 export interface Sent extends Beat {
-  readonly seq: number
   readonly first: LogIndex
   readonly last: LogIndex
   readonly bytes: number
@@ -49,5 +49,39 @@ export class InFlight {
   clear(): void {
     this.requests.length = 0
     this.bytes = 0
+  }
+}
+
+/** The requests without entries that were sent to a peer and not answered, oldest first. */
+export class BeatsInFlight {
+  private readonly beats: Beat[] = []
+
+  get count(): number {
+    return this.beats.length
+  }
+
+  get oldest(): Beat | null {
+    return this.beats[0] ?? null
+  }
+
+  push(beat: Beat): void {
+    this.beats.push(beat)
+  }
+
+  /** Null when `seq` is none of them. Answers come in order, or nearly so. */
+  get(seq: number): Beat | null {
+    for (const beat of this.beats) if (beat.seq >= seq) return beat.seq === seq ? beat : null
+    return null
+  }
+
+  /** It was answered. Nothing when it is none of them any more. */
+  remove(beat: Beat): void {
+    const at = this.beats.indexOf(beat)
+    if (at === 0) this.beats.shift()
+    else if (at > 0) this.beats.splice(at, 1)
+  }
+
+  clear(): void {
+    this.beats.length = 0
   }
 }

@@ -2,7 +2,7 @@ import { emptyRequest, entriesRequest } from './append-request.js'
 import type { AppendStream, Timer } from './environment.js'
 import { assert, ErrorCode, Status } from './errors.js'
 import { HeldLog } from './held-log.js'
-import { type Beat, InFlight } from './in-flight.js'
+import { type Beat, BeatsInFlight, InFlight } from './in-flight.js'
 import type { EntryBatch } from './log-entry.js'
 import type { AppendEntriesRequest, AppendEntriesResponse } from './messages.js'
 import type { NodeImpl } from './node-impl.js'
@@ -71,7 +71,7 @@ export class Replicator {
   private stream: AppendStream | null = null
   private seq = 0
   private readonly inflight = new InFlight()
-  private readonly heartbeats = new Map<number, Beat>()
+  private readonly heartbeats = new BeatsInFlight()
   private probeSeq = 0
   private lastEmpty: AppendEntriesRequest | null = null
   private reading = false
@@ -166,7 +166,7 @@ export class Replicator {
     if (this.isSilent()) return this.fail(Status.error(ErrorCode.ETIMEDOUT, 'the peer answers nothing'), this.node.heartbeatMs)
     // It may be sent more by now, because others fell silent.
     if (this.peerId.isWitness) this.replicate()
-    if (this.heartbeats.size >= HEARTBEATS_UNANSWERED_MAX || !this.stream) return
+    if (this.heartbeats.count >= HEARTBEATS_UNANSWERED_MAX || !this.stream) return
     this.beat(maxIndex(this.agreedIndex, this.heldIndex))
   }
 
@@ -177,7 +177,7 @@ export class Replicator {
     const seq = this.send(this.lastEmpty)
     const known = this.node.log.knows(prev) ? prev : NO_INDEX
     const committed = minIndex(known, this.node.ballotBox.lastCommittedIndex)
-    this.heartbeats.set(seq, { sentAt, round: this.node.reads.currentRound, committed })
+    this.heartbeats.push({ seq, sentAt, round: this.node.reads.currentRound, committed })
     return seq
   }
 
@@ -237,9 +237,8 @@ export class Replicator {
   }
 
   private isSilent(): boolean {
-    if (this.heartbeats.size === 0) return false
-    const oldest = this.heartbeats.values().next().value
-    return oldest !== undefined && this.node.env.clock.now() - oldest.sentAt > SILENT_TIMEOUTS_MAX * this.node.electionTimeoutMs
+    const { oldest } = this.heartbeats
+    return oldest !== null && this.node.env.clock.now() - oldest.sentAt > SILENT_TIMEOUTS_MAX * this.node.electionTimeoutMs
   }
 
   private probe(): void {
@@ -300,7 +299,7 @@ export class Replicator {
   private onAnswer(seq: number, status: Status, response?: AppendEntriesResponse): void {
     if (this.stopped) return
     const beat = this.heartbeats.get(seq)
-    if (!status.ok) return this.onRefused(seq, beat !== undefined, status)
+    if (!status.ok) return this.onRefused(seq, beat, status)
     const { term, success, rebuilding } = response!
     if (term > this.node.meta.term) return this.onHigherTerm(term)
     if (term < this.node.meta.term) return this.failFaulty(`answered as of term ${term}`)
@@ -310,7 +309,7 @@ export class Replicator {
     if (rebuilding) this.node.settling.onFlagged(this)
     if (!beat && success) this.entriesRefused = false
     if (!this.entriesRefused) this.health.noteSuccess()
-    if (beat) this.onEmptyAnswer(seq, beat, response!)
+    if (beat) this.onEmptyAnswer(beat, response!)
     else this.onEntriesAnswer(seq, response!)
     if (!this.stopped) this.node.onPeerContact(this)
   }
@@ -327,10 +326,10 @@ export class Replicator {
     }
   }
 
-  private onRefused(seq: number, isEmpty: boolean, status: Status): void {
-    this.heartbeats.delete(seq)
-    if (isEmpty && seq !== this.probeSeq) return this.health.noteError(status)
-    if (!isEmpty) this.entriesRefused = true
+  private onRefused(seq: number, beat: Beat | null, status: Status): void {
+    if (beat) this.heartbeats.remove(beat)
+    if (beat && seq !== this.probeSeq) return this.health.noteError(status)
+    if (!beat) this.entriesRefused = true
     const busy = status.code === ErrorCode.EBUSY || status.code === ErrorCode.EINTR
     // The probe after it is also the next heartbeat: it must come well within an election timeout.
     this.fail(status, busy ? Math.min(BUSY_RETRY_MS, this.node.electionTimeoutMs / 4) : this.node.heartbeatMs)
@@ -355,14 +354,14 @@ export class Replicator {
     if (round > this.ackedRound) this.ackedRound = round
   }
 
-  private onEmptyAnswer(seq: number, sent: Beat, response: AppendEntriesResponse): void {
-    this.heartbeats.delete(seq)
+  private onEmptyAnswer(sent: Beat, response: AppendEntriesResponse): void {
+    this.heartbeats.remove(sent)
     // What a peer says of itself; braft does so in answers to empty requests only.
     this.priority = response.priority ?? DEFAULT_PRIORITY
     if (this.readonlyGate.note(response.readonly)) this.replicate()
     if (response.success) this.toldCommitted = maxIndex(this.toldCommitted, sent.committed)
     this.noteContact(sent.sentAt, sent.round)
-    if (seq !== this.probeSeq || this.state !== 'probe') return
+    if (sent.seq !== this.probeSeq || this.state !== 'probe') return
     this.probeSeq = 0
     if (response.success) {
       this.state = 'replicate'

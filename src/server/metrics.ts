@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Gauge, Histogram, Registry } from 'prom-client'
 import type { RaftEvent } from '../raft/events.js'
 import type { NodeStatus } from '../raft/node-status.js'
@@ -6,6 +7,8 @@ import { addWriteStages } from './write-metrics.js'
 
 /** Samples kept until the metrics library is loaded, after the start. */
 const EARLY_SAMPLES_MAX = 4096
+/** So many groups are looked at in one turn of the event loop: with thousands of them a scrape would hold up their heartbeats. */
+const GROUPS_A_TURN = 64
 const SYNC_BUCKETS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5]
 const RPC_BUCKETS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5]
 
@@ -27,8 +30,11 @@ export class Metrics {
   private readonly events = new Map<string, number>()
   private instruments: Promise<Instruments> | null = null
   private loaded: Instruments | null = null
+  /** Of every group, as the newest scrape found it. */
+  private seen: readonly NodeStatus[] = []
 
-  constructor(private readonly statuses: () => readonly NodeStatus[]) {}
+  /** `statuses` is asked once a scrape, and one status after the other. */
+  constructor(private readonly statuses: () => Iterable<NodeStatus>) {}
 
   /** Slowest of a hundred of the newest durable writes; null before the first. */
   get syncP99Ms(): number | null {
@@ -50,7 +56,16 @@ export class Metrics {
 
   /** The exposition format of Prometheus. */
   async text(): Promise<string> {
-    return (await this.load()).registry.metrics()
+    const { registry } = await this.load()
+    const seen: NodeStatus[] = []
+    for (const status of this.statuses()) if (seen.push(status) % GROUPS_A_TURN === 0) await turn()
+    this.seen = seen
+    const parts: string[] = []
+    for (const { name } of registry.getMetricsAsArray()) {
+      parts.push(await registry.getSingleMetricAsString(name))
+      await turn()
+    }
+    return `${parts.join('\n\n')}\n`
   }
 
   /** Starts to measure for good; safe to call often. */
@@ -76,7 +91,7 @@ export class Metrics {
         }),
       }
       this.addGauges(prom.Gauge, registry)
-      addWriteStages(registry, this.statuses)
+      addWriteStages(registry, () => this.seen)
       this.loaded = instruments
       for (const record of this.early.splice(0)) record(instruments)
       return instruments
@@ -90,7 +105,8 @@ export class Metrics {
   }
 
   private addGauges(GaugeClass: typeof Gauge, registry: Registry): void {
-    const { statuses, events } = this
+    const { events } = this
+    const seen = () => this.seen
     for (const [name, { help, value }] of Object.entries(GROUP_GAUGES)) {
       new GaugeClass({
         name,
@@ -99,7 +115,7 @@ export class Metrics {
         registers: [registry],
         collect() {
           this.reset()
-          for (const status of statuses()) this.set({ group: status.groupId }, value(status))
+          for (const status of seen()) this.set({ group: status.groupId }, value(status))
         },
       })
     }

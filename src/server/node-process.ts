@@ -5,6 +5,7 @@ import type { FileSystem } from '../raft/environment.js'
 import type { RaftEvent } from '../raft/events.js'
 import { InstallTasks } from '../raft/install-tasks.js'
 import type { Node } from '../raft/node.js'
+import type { NodeStatus } from '../raft/node-status.js'
 import { callGuard } from '../rpc/call-guard.js'
 import { EventLog } from '../rpc/event-log.js'
 import { Faults } from '../rpc/faults.js'
@@ -89,7 +90,7 @@ export class NodeProcess {
     this.identity = new ProcessIdentity(peerId, name, randomBytes(16).toString('hex'), packageVersion(), clusterId)
     this.faults = new Faults(faultsEnabled)
     this.names = new MemberNames(configuration.names)
-    this.metrics = new Metrics(() => this.nodes.all().map((node) => node.status()))
+    this.metrics = new Metrics(() => statusesOf(this.nodes))
     const executor = new EventLoopExecutor()
     const { identity, faults, nodes, names, metrics } = this
     const onName = (peer: Parameters<MemberNames['learn']>[0], learned: string) => names.learn(peer, learned)
@@ -295,6 +296,10 @@ export class NodeProcess {
     await settled(group.remember(this.removal), log, 'the removal could not be written down')
     requests.fail(removedError(configuration, this.removal))
   }
+}
+
+function* statusesOf(nodes: NodeManager<Node>): Generator<NodeStatus, void> {
+  for (const node of nodes.all()) yield node.status()
 }
 
 async function settled(work: Promise<unknown>, log: Logger, problem: string): Promise<void> {

@@ -155,6 +155,30 @@ test('what was measured before the metrics were first asked for is in them', asy
   assert.is(metrics.syncP99Ms, 3)
 })
 
+test('a scrape looks at each group once, and the event loop turns meanwhile', async () => {
+  let turns = 0
+  let isOver = false
+  const turn = () => {
+    turns++
+    if (!isOver) setImmediate(turn)
+  }
+  const turnsAt: number[] = []
+  const metrics = new Metrics(function* () {
+    for (let group = 0; group < 300; group++) {
+      turnsAt.push(turns)
+      yield nodeStatus({ groupId: `g${group}` })
+    }
+  })
+  await metrics.load()
+  setImmediate(turn)
+  const text = await metrics.text()
+  isOver = true
+  assert.is(turnsAt.length, 300)
+  assert.ok(new Set(turnsAt).size >= 4, 'not all in one turn')
+  assert.ok(turns > new Set(turnsAt).size + 10, 'a turn between two metrics')
+  assert.is(text.match(/^raft_term\{/gm)?.length, 300)
+})
+
 test('the stages of writes are a histogram by group and stage, in seconds, of what the engine counted', async () => {
   const classes = WRITE_LATENCY_BOUNDS_MS.map(() => 0).concat(1)
   classes[WRITE_LATENCY_BOUNDS_MS.indexOf(5)] = 2
