@@ -1,6 +1,8 @@
 // braft's own counter client against braft's counter and ours, the same client for both, over baidu_std.
-//   node bench/counter.mjs --braft DIR [--clients 1,64,256] [--seconds 10] [--rounds 5] [--size 3] [--dir .] [--json FILE] [--profile DIR]
-// DIR holds counter_server and counter_client as braft builds them from its examples.
+//   node bench/counter.mjs --braft DIR [--clients 1,64,256] [--seconds 10] [--rounds 5] [--warmup 10] [--size 3] [--dir .] [--json FILE]
+//                          [--profile DIR]
+// DIR holds counter_server and counter_client as braft builds them from its examples. Both sides take calls for --warmup seconds first: what is
+// measured is a server that has run for a while, not its compiler.
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -10,12 +12,14 @@ import { workDirectory } from './lib/members.mjs'
 import { Report, ratio } from './lib/report.mjs'
 import { inTurns, median } from './lib/turns.mjs'
 
+const WARMUP_CLIENTS = 64
 const { values } = parseArgs({
   options: {
     braft: { type: 'string' },
     clients: { type: 'string', default: '1,64,256' },
     seconds: { type: 'string', default: '10' },
     rounds: { type: 'string', default: '5' },
+    warmup: { type: 'string', default: '10' },
     size: { type: 'string', default: '3' },
     dir: { type: 'string', default: '.' },
     json: { type: 'string' },
@@ -26,17 +30,18 @@ if (values.braft === undefined) {
   console.error("--braft DIR: where braft's counter_server and counter_client are")
   process.exit(2)
 }
-const [seconds, rounds, size] = [values.seconds, values.rounds, values.size].map(Number)
+const [seconds, rounds, warmup, size] = [values.seconds, values.rounds, values.warmup, values.size].map(Number)
 const directory = workDirectory(values.dir)
-const report = new Report('counter, increments a second by the client of braft', { seconds, rounds, size })
+const report = new Report('counter, increments a second by the client of braft', { seconds, rounds, warmup, size })
 
 // Those that are not measured are idle: their heartbeats alone take part.
 const groups = {
   braft: await braftCounterGroup({ size, directory, bin: values.braft }),
   raftctl: await raftctlGroup({ size, directory, machine: 'counter', args: ['--transport', 'baidu_std'], profile: values.profile }),
 }
+if (warmup > 0) for (const group of Object.values(groups)) await measure(group, WARMUP_CLIENTS, warmup)
 for (const clients of values.clients.split(',').map(Number)) {
-  const sides = Object.fromEntries(Object.entries(groups).map(([name, group]) => [name, () => measure(group, clients)]))
+  const sides = Object.fromEntries(Object.entries(groups).map(([name, group]) => [name, () => measure(group, clients, seconds)]))
   const { braft, raftctl } = await inTurns(sides, {
     rounds,
     onMeasured: (name, { perSecond, latencyUs }) =>
@@ -57,7 +62,7 @@ report.print(values.json)
 await Promise.all(Object.values(groups).map((group) => group.end()))
 
 /** What the client says of each whole second, without those in which it finds the leader and ends. */
-async function measure(group, clients) {
+async function measure(group, clients, seconds) {
   const conf = group.addresses.map((address) => `${address}:0`).join(',')
   const client = spawn(
     join(values.braft, 'counter_client'),

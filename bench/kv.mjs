@@ -1,9 +1,10 @@
 // Durable puts and linearizable reads: etcd against raftctl, one and the same client for both, which is asked for its own limit too.
 //   node bench/kv.mjs --etcd PATH [--work put,get] [--clients 1,16,64,256,1024] [--value-bytes 16] [--size 3] [--reader leader]
-//                     [--seconds 10] [--rounds 5] [--dir .] [--json FILE] [--profile DIR]
+//                     [--seconds 10] [--rounds 5] [--warmup 10] [--dir .] [--json FILE] [--profile DIR]
 // What is separated by commas is measured in turns: 16 to 65536 bytes, 3,5,7 members, readers leader,follower,lease. A follower is a member
 // that does not lead; lease reads the leader by its clock, where etcd, which has no such reads, is asked as ever. The work "pipeline" is
-// puts: etcd's a call each, raftctl's on one stream with as many in flight.
+// puts: etcd's a call each, raftctl's on one stream with as many in flight. Both sides of each work take calls for --warmup seconds first:
+// what is measured is a server that has run for a while, not its compiler.
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -15,6 +16,7 @@ import { Report, ratio } from './lib/report.mjs'
 import { inTurns } from './lib/turns.mjs'
 
 const KEYS_MAX = 10_000
+const WARMUP_CLIENTS = 64
 /** Of all values of one size: what the client and every member keep at the least. */
 const STATE_BYTES_MAX = 64 * 1024 * 1024
 /** Of gRPC, before a message. */
@@ -30,12 +32,13 @@ const { values } = parseArgs({
     reader: { type: 'string', default: 'leader' },
     seconds: { type: 'string', default: '10' },
     rounds: { type: 'string', default: '5' },
+    warmup: { type: 'string', default: '10' },
     dir: { type: 'string', default: '.' },
     json: { type: 'string' },
     profile: { type: 'string' },
   },
 })
-const [seconds, rounds] = [values.seconds, values.rounds].map(Number)
+const [seconds, rounds, warmup] = [values.seconds, values.rounds, values.warmup].map(Number)
 const [works, readers] = [values.work, values.reader].map((words) => words.split(','))
 const [sizes, clientCounts, valueSizes] = [values.size, values.clients, values['value-bytes']].map((numbers) =>
   numbers.split(',').map(Number),
@@ -46,7 +49,7 @@ if (unknown !== undefined) {
   process.exit(2)
 }
 const directory = workDirectory(values.dir)
-const report = new Report('key-value calls a second', { seconds, rounds })
+const report = new Report('key-value calls a second', { seconds, rounds, warmup })
 for (const size of sizes) await measureSize(size)
 report.print(values.json)
 
@@ -68,8 +71,12 @@ async function measureSize(size) {
     for (const work of works) {
       if (work === 'get') for (const group of Object.values(groups)) await fill(group, puts)
       const calls = work === 'get' ? keys.map((key) => [RANGE, rangeMessage(key)]) : puts
-      for (const reader of work === 'get' ? readers : ['-'])
-        for (const clients of clientCounts) await compare(groups, { work, size, bytes, reader, clients, calls })
+      for (const reader of work === 'get' ? readers : ['-']) {
+        const load = { work, size, bytes, reader, calls }
+        if (warmup > 0)
+          for (const group of Object.values(groups)) await measure(group, { ...load, clients: WARMUP_CLIENTS, seconds: warmup })
+        for (const clients of clientCounts) await compare(groups, { ...load, clients, seconds })
+      }
     }
   }
   await Promise.all(Object.values(groups).map((group) => group.end()))
@@ -107,7 +114,7 @@ async function compare(groups, load) {
   })
 }
 
-async function measure(group, { work, reader, clients, calls }) {
+async function measure(group, { work, reader, clients, calls, seconds }) {
   const leader = await group.leader()
   const address = reader === 'follower' ? group.addresses.find((other) => other !== leader) : leader
   const metadata = reader === 'lease' && group.name === 'raftctl' ? BY_LEASE : {}

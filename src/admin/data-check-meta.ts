@@ -78,8 +78,7 @@ function checkRaftMeta(contents: GroupContents, report: Report): Finding[] {
   const { raftMeta, metaSlots, place } = contents
   const at = { kind: 'raft-meta', file: filesOf(place.directory).raftMeta, offset: raftMeta.state === 'missing' ? null : 0, index: null }
   if (report.directory.kind === 'braft') {
-    if (raftMeta.state === 'damaged')
-      return [report.damage({ ...at, problem: raftMeta.problem, meaning: `${VOTE_MATTERS} braft does not start on it.` })]
+    if (raftMeta.state === 'damaged') return [report.damage({ ...at, problem: raftMeta.problem, meaning: VOTE_MATTERS })]
     if (raftMeta.state === 'missing' && lastTermOf(contents) > 0)
       return [
         report.warning({
@@ -114,7 +113,7 @@ function checkRaftMeta(contents: GroupContents, report: Report): Finding[] {
       problem: said,
       meaning: refused
         ? `Our newest record says ${describeMeta(newest)}. ${VOTE_MATTERS} A start refuses it; if braft ran on it since, start it once with --adopt.`
-        : `No crash leaves this: its bytes changed. ${healed}`,
+        : `Its bytes changed, or a write of them failed. ${healed}`,
     }),
   ]
 }

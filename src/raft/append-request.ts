@@ -16,8 +16,8 @@ export function entriesRequest(node: NodeImpl, { peerId }: Replicator, prev: Log
 /** As entriesRequest, without entries. `last` itself where it says the same: thousands of idle groups say it all day. */
 export function emptyRequest(node: NodeImpl, to: Replicator, prev: LogIndex, last: AppendEntriesRequest | null): AppendEntriesRequest {
   const { term } = node.meta
-  // A leader's own entries do not change in its term.
-  const isKnown = last !== null && last.term === term && last.prevLogIndex === prev
+  // What a leader's log holds does not change in its term.
+  const isKnown = last !== null && last.term === term && last.prevLogIndex === prev && prev >= node.log.firstIndex
   const prevLogTerm = isKnown ? last.prevLogTerm : termAt(node, prev)
   const prevLogIndex = prevLogTerm === NO_TERM ? NO_INDEX : prev
   const committedIndex = node.ballotBox.lastCommittedIndex

@@ -47,7 +47,7 @@ export class StreamedExchange extends Exchange implements ServerStreamCall<unkno
   }
 
   write(message: unknown): boolean {
-    return this.send(framed(this.method.response.encode(message).finish()))
+    return this.send(framed(this.method.response.encode(message).finish(true)))
   }
 
   pause(): void {

@@ -38,6 +38,6 @@ export class UnaryExchange extends Exchange implements UnaryCall<unknown> {
     if (this.isAnswered) return
     this.isAnswered = true
     if (failure) this.fail(failure)
-    else this.answer(framed(this.method.response.encode(response).finish()))
+    else this.answer(framed(this.method.response.encode(response).finish(true)))
   }
 }

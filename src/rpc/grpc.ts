@@ -16,7 +16,8 @@ export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
 /** Writes and reads a message; generated message classes are codecs. */
 export interface Codec<In, Out> {
-  encode(message: In): { finish(): Uint8Array }
+  /** `shared`: the bytes may share memory with the writer. */
+  encode(message: In): { finish(shared?: boolean): Uint8Array }
   decode(bytes: Uint8Array): Out
 }
 

@@ -1,6 +1,6 @@
 import type { Done } from '../raft/closure.js'
 import type { Checksum, FileSystem } from '../raft/environment.js'
-import { ErrorCode, Status } from '../raft/errors.js'
+import { assert, ErrorCode, Status } from '../raft/errors.js'
 import type { RaftMeta } from '../raft/storage.js'
 import { decodeFramed, frame, LENGTH_BYTES, type MessageCodec, readWholeFile, replaceFile } from './protobuf-file.js'
 
@@ -13,19 +13,19 @@ export interface MetaPlace {
 }
 
 /** Disks write a sector whole or not at all. */
-const SECTOR_BYTES = 512
+export const META_FILE_BYTES = 512
 const CRC_BYTES = 4
 
 /**
  * Term and vote in a file `raft_meta`, as braft reads it. The first save of a process replaces it. From then on it is written over: one
  * synced write, where a new name takes two journal commits of the file system, and both the candidate and its voters wait for them.
  *
- * file: u32 length | message | u32 CRC-32C of both (big-endian) | what a longer message left. braft reads the message and nothing behind it,
+ * file: u32 length | message | u32 CRC-32C of both (big-endian) | zeros, up to one sector. braft reads the message and nothing behind it,
  * and writes nothing behind it. The checksum tells what a write that ended early left of two messages from what braft wrote.
  */
 export class FileMetaPlace implements MetaPlace {
-  /** So many bytes of the file are durable under its name; 0: not known. */
-  private room = 0
+  /** A sector of ours is durable under this name. */
+  private isPlaced = false
 
   constructor(
     private readonly fileSystem: FileSystem,
@@ -45,9 +45,10 @@ export class FileMetaPlace implements MetaPlace {
 
   save(meta: RaftMeta, done: Done): void {
     const bytes = encodeMetaFile(meta, this.codec, this.checksum)
-    if (bytes.length <= this.room) return this.overwrite(bytes, done)
+    assert(bytes.length === META_FILE_BYTES, 'term and vote are more than a sector', { bytes: bytes.length })
+    if (this.isPlaced) return this.overwrite(bytes, done)
     replaceFile(this.fileSystem, this.path, bytes, (status) => {
-      this.room = status.ok && bytes.length <= SECTOR_BYTES ? bytes.length : 0
+      this.isPlaced = status.ok
       done(status)
     })
   }
@@ -75,9 +76,10 @@ export function decodeMetaFile<T>(
   return decoded
 }
 
+/** One sector; more where the message is longer than that. */
 export function encodeMetaFile<T>(message: T, codec: MessageCodec<T>, checksum: Checksum): Buffer {
   const framed = frame(codec.encode(message).finish())
-  const bytes = Buffer.allocUnsafe(framed.length + CRC_BYTES)
+  const bytes = Buffer.alloc(Math.max(META_FILE_BYTES, framed.length + CRC_BYTES))
   bytes.set(framed, 0)
   bytes.writeUInt32BE(checksum.crc32c(framed), framed.length)
   return bytes

@@ -41,8 +41,8 @@ type MetaFile =
   | { readonly state: 'valid'; readonly meta: RaftMeta }
 
 /**
- * Term and vote in braft's `raft_meta`, and in two checksummed slots of our own that are written in turn. braft's
- * file has no checksum: alone, a damaged one would read as another term, and a vote could be given twice.
+ * Term and vote in braft's `raft_meta`, and in two checksummed slots of our own that are written in turn. What
+ * braft writes has no checksum: alone, a damaged one would read as another term, and a vote could be given twice.
  *
  * Order of a save: slot, then raft_meta; both durable before `done`. So after a crash raft_meta equals the newest slot or is
  * older, and the slot is right. A raft_meta that is newer than every slot is damage, or braft's work.

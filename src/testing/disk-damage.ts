@@ -13,7 +13,7 @@ interface Place {
 }
 
 /**
- * What may be damaged: what is written once and sealed, and the small records that are replaced as a whole or in turn. The open
+ * What may be damaged: what is written once and sealed, and the small records that are replaced as a whole, in turn, or within one sector. The open
  * segment is not among them: there a lost or misdirected write looks like the torn end of the last one, which is outside of
  * the fault model; so is more than one small record at a time.
  */

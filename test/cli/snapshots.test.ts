@@ -37,7 +37,7 @@ function archiveOf(keys: readonly string[]): Buffer {
   const blocks: Buffer[] = [encoder.header()]
   const add = (record: raftctl.kv.StateRecord.$Properties) => {
     const block = encoder.add(record)
-    if (block) blocks.push(block)
+    if (block) blocks.push(Buffer.from(block))
   }
   add({ header: { revision: keys.length + 1, compacted_revision: -1, leader_time_ms: 5 } })
   for (const [at, key] of keys.entries()) {

@@ -230,11 +230,11 @@ class WriteCall implements PendingCall {
   }
 }
 
-/** The bytes of the log entry. */
+/** The bytes of the log entry; not copied out of their writer, since the log copies them. */
 export function encodeCommand(write: Write, context: Pick<CallContext, 'session'>, leaderTimeMs: number): Uint8Array {
   const { session } = context
   const stamp = session && { client_id: session.clientId, sequence: session.sequence, acknowledged_through: session.acknowledgedThrough }
-  return raftctl.kv.Command.encode({ ...stamp, ...write, leader_time_ms: Math.floor(leaderTimeMs) }).finish()
+  return raftctl.kv.Command.encode({ ...stamp, ...write, leader_time_ms: Math.floor(leaderTimeMs) }).finish(true)
 }
 
 export function notLeader(leader: PeerId): KvFailure {

@@ -15,6 +15,7 @@ const SLICE_MS = 2
  * longer, on a busy machine, is followed by as long a pause.
  */
 const PAUSE_MS = 1
+const PAUSE_MS_MAX = 50
 const STEPS_BETWEEN_LOOKS = 16
 
 /**
@@ -37,7 +38,7 @@ export function runSliced<T>(pace: Pace, work: Generator<number, T>, done: (resu
       if (clock !== undefined && steps % STEPS_BETWEEN_LOOKS === 0 && clock.now() >= end) break
     }
     if (clock === undefined) executor.post(slice, 'kv-slice')
-    else clock.schedule(Math.max(PAUSE_MS, clock.now() - startedAt), slice, 'kv-slice')
+    else clock.schedule(Math.min(Math.max(PAUSE_MS, clock.now() - startedAt), PAUSE_MS_MAX), slice, 'kv-slice')
   }
   executor.post(slice, 'kv-slice')
   return {

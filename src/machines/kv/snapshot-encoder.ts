@@ -20,7 +20,7 @@ import {
 
 /**
  * Turns records, handed over in canonical order, into the bytes of a snapshot's file: first `header`, then what `add` answers
- * now and then, then what `finish` answers. Holds two blocks, in turns: what `add` answered is good until it answers again. (Fresh memory
+ * now and then, then what `finish` answers. Holds two blocks, in turns: what `add` answered is good until the next call of `add` that answers one. (Fresh memory
  * for all that is written would have the garbage collector look through a large state again and again.)
  */
 export class SnapshotEncoder {

@@ -50,6 +50,23 @@ test('with a clock a slice ends when its time is over, and the next one waits as
   assert.equal(results, ['done'])
 })
 
+test('a process that stood still for long amid a slice does not wait as long again', () => {
+  const executor = new ManualExecutor()
+  let now = 0
+  const clock = new ManualClock(executor)
+  const stopped = { now: () => now, schedule: clock.schedule.bind(clock) }
+  const results: string[] = []
+  runSliced(
+    { executor, clock: stopped },
+    work(32, 1, () => (now += 600_000)),
+    (result) => results.push(result),
+  )
+  executor.run()
+  clock.advance(50)
+  clock.advance(50)
+  assert.equal(results, ['done'])
+})
+
 test('work that was cancelled does nothing more', () => {
   const executor = new ManualExecutor()
   let steps = 0

@@ -48,7 +48,7 @@ function metaCase(saves: readonly RaftMeta[], isNew = false): CrashCase<OpenMeta
 
 test('A02 every state that a power loss may leave of saving term and vote: neither goes back, no vote is given twice', () => {
   checkCrashes(
-    60,
+    50,
     metaCase([vote(4, peer(1))]),
     metaCase([vote(4), vote(4, peer(1)), vote(5), vote(6, new PeerId('10.10.10.103', 8103))]),
     metaCase([vote(2), vote(2, peer(1)), vote(3)], true),

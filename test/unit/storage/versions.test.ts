@@ -13,6 +13,7 @@ import { productionEnvironment } from '../../../src/server/environment.js'
 import { EventLoopExecutor } from '../../../src/server/executor.js'
 import { checksum } from '../../../src/storage/checksum.js'
 import { decodeIdentity, encodeIdentity } from '../../../src/storage/identity-file.js'
+import { decodeMetaFile } from '../../../src/storage/meta-place.js'
 import { NodeFileSystem } from '../../../src/storage/node-file-system.js'
 import { openStorage } from '../../../src/storage/open-storage.js'
 import { decodeFramed, frame } from '../../../src/storage/protobuf-file.js'
@@ -98,7 +99,8 @@ for (const version of VERSIONS) {
     }
     const longer = (file: Buffer) => frame(Buffer.concat([file.subarray(4), UNKNOWN]))
     const meta = read('raft_meta/raft_meta')
-    assert.equal(message(longer(meta), META_CODEC), message(meta, META_CODEC))
+    assert.equal(decodeMetaFile(longer(meta), META_CODEC, checksum), decodeMetaFile(meta, META_CODEC, checksum))
+    assert.equal(decodeMetaFile(meta, META_CODEC, checksum), { message: message(meta, META_CODEC) })
     const list = read('snapshot/snapshot_00000000000000000008/__raft_snapshot_meta')
     assert.equal(message(longer(list), SNAPSHOT_LIST_CODEC), message(list, SNAPSHOT_LIST_CODEC))
     const identity = decodeIdentity(read('raftctl/node.json'), checksum)
