@@ -2,8 +2,8 @@
 //   node bench/kv.mjs --etcd PATH [--work put,get] [--clients 1,16,64,256,1024] [--value-bytes 16] [--size 3] [--reader leader]
 //                     [--seconds 10] [--rounds 5] [--warmup 10] [--dir .] [--json FILE] [--profile DIR]
 // What is separated by commas is measured in turns: 16 to 65536 bytes, 3,5,7 members, readers leader,follower,lease. A follower is a member
-// that does not lead; lease reads the leader by its clock, where etcd, which has no such reads, is asked as ever. The work "pipeline" is
-// puts: etcd's a call each, raftctl's on one stream with as many in flight. Both sides of each work take calls for --warmup seconds first:
+// that does not lead; lease reads the leader by its clock, where etcd, which has no such reads, is asked as ever. The work "mixed" is
+// a put for every three reads, "pipeline" is puts: etcd's a call each, raftctl's on one stream with as many in flight. Both sides of each work take calls for --warmup seconds first:
 // what is measured is a server that has run for a while, not its compiler.
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -15,6 +15,7 @@ import { pipelinedPuts } from './lib/pipeline-load.mjs'
 import { Report, ratio } from './lib/report.mjs'
 import { inTurns } from './lib/turns.mjs'
 
+const READS = new Set(['get', 'mixed'])
 const KEYS_MAX = 10_000
 const WARMUP_CLIENTS = 64
 /** Of all values of one size: what the client and every member keep at the least. */
@@ -69,8 +70,9 @@ async function measureSize(size) {
     const value = Buffer.alloc(bytes, 'v')
     const puts = keys.map((key) => [PUT, putMessage(key, value)])
     for (const work of works) {
-      if (work === 'get') for (const group of Object.values(groups)) await fill(group, puts)
-      const calls = work === 'get' ? keys.map((key) => [RANGE, rangeMessage(key)]) : puts
+      if (READS.has(work)) for (const group of Object.values(groups)) await fill(group, puts)
+      const gets = keys.map((key) => [RANGE, rangeMessage(key)])
+      const calls = work === 'get' ? gets : work === 'mixed' ? gets.map((get, i) => (i % 4 === 0 ? puts[i] : get)) : puts
       for (const reader of work === 'get' ? readers : ['-']) {
         const load = { work, size, bytes, reader, calls }
         if (warmup > 0)

@@ -5,6 +5,8 @@ import { framed, LeanGrpc } from './lean-grpc.mjs'
 const { v1 } = raftctl
 const METHODS = {
   GetNodeStatus: [v1.NodeStatusRequest, v1.NodeStatus],
+  CreateGroup: [v1.CreateGroupRequest, v1.CreateGroupResponse],
+  ListGroups: [v1.ListGroupsRequest, v1.ListGroupsResponse],
   TriggerSnapshot: [v1.TriggerSnapshotRequest, v1.TriggerSnapshotResponse],
 }
 

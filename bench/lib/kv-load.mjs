@@ -32,7 +32,10 @@ export async function compact(address) {
   }
 }
 
-/** `next(i)` is the i-th call as [path, message], sent with `metadata`. Answers operations a second, and latencies in ms. */
+/**
+ * `next(i)` is the i-th call as [path, message], sent with `metadata`; where `address` is a list, as [path, message, one of them, group].
+ * Answers operations a second, and latencies in ms.
+ */
 export async function closedLoop({
   address,
   clients,
@@ -42,7 +45,9 @@ export async function closedLoop({
   metadata,
   next,
 }) {
-  const connections = Array.from({ length: Math.min(clients, CONNECTIONS_MAX) }, () => new LeanGrpc(address, metadata))
+  const pools = new Map(
+    [address].flat().map((each) => [each, Array.from({ length: Math.min(clients, CONNECTIONS_MAX) }, () => new LeanGrpc(each, metadata))]),
+  )
   const latencies = []
   let measuring = false
   let ending = false
@@ -53,18 +58,20 @@ export async function closedLoop({
   const ended = new Promise((done) => (allEnded = done))
   const send = (client) => {
     const startedAt = performance.now()
-    const [path, message] = next(sent++)
+    const [path, message, to = address, group] = next(sent++)
+    const pool = pools.get(to)
     flying++
-    connections[client % connections.length].call(path, message, (error) => {
+    const answered = (error) => {
       flying--
       failure ??= error
       if (measuring) latencies.push(performance.now() - startedAt)
       if (!ending && !failure && sent < operations) send(client)
       else if (flying === 0) allEnded()
-    })
+    }
+    pool[client % pool.length].call(path, message, answered, group)
   }
   const close = () => {
-    for (const connection of connections) connection.close()
+    for (const connection of [...pools.values()].flat()) connection.close()
     if (failure) throw failure
   }
   for (let client = 0; client < clients; client++) send(client)

@@ -39,13 +39,13 @@ export class LeanGrpc {
     this.push(windowUpdate(WINDOW - FIRST_WINDOW))
   }
 
-  /** `message` is framed already (see `framed`). */
-  call(path, message, done) {
+  /** `message` is framed already (see `framed`); `group` is whom it is for where that is not the only one. */
+  call(path, message, done, group) {
     if (this.failure) return done(this.failure)
     const id = this.nextId
     this.nextId += 2
     this.calls.set(id, { done, parts: null, window: this.streamWindow })
-    const block = this.headersOf(path)
+    const block = this.headersOf(path, group)
     this.push(frameHeader(block.length, Type.HEADERS, END_HEADERS, id))
     this.push(block)
     this.send({ id, message, sent: 0 })
@@ -84,8 +84,9 @@ export class LeanGrpc {
     }
   }
 
-  headersOf(path) {
-    let block = this.headers.get(path)
+  headersOf(path, group = '') {
+    const name = `${path} ${group}`
+    let block = this.headers.get(name)
     if (!block) {
       const text = (value) => Buffer.concat([Buffer.from([value.length]), Buffer.from(value)])
       const parts = [Buffer.from([0x83, 0x86, 0x04]), text(path), Buffer.from([0x01]), text(this.authority)]
@@ -96,9 +97,13 @@ export class LeanGrpc {
         Buffer.from([0x00]),
         text('te'),
         text('trailers'),
-        ...this.metadata.flatMap(([name, value]) => [Buffer.from([0x00]), text(name), text(value)]),
+        ...[...this.metadata, ...(group ? [['raftctl-group', group]] : [])].flatMap(([name, value]) => [
+          Buffer.from([0x00]),
+          text(name),
+          text(value),
+        ]),
       ])
-      this.headers.set(path, block)
+      this.headers.set(name, block)
     }
     return block
   }
