@@ -84,6 +84,8 @@ export class AtRest {
       if (member.host.members.some(({ failed }) => failed !== null)) return false
       const status = member.node!.status()
       return (
+        // A write that was begun on a slow disk still ends as late: until then a leader may give way.
+        status.diskStalledForMs === null &&
         status.term === term &&
         // What it needs to know for a read; a snapshot alone tells it all the rest.
         status.leaderId.equals(leader.peerId) &&
