@@ -3,8 +3,8 @@
 //                     [--seconds 10] [--rounds 5] [--warmup 10] [--dir .] [--json FILE] [--profile DIR]
 // What is separated by commas is measured in turns: 16 to 65536 bytes, 3,5,7 members, readers leader,follower,lease. A follower is a member
 // that does not lead; lease reads the leader by its clock, where etcd, which has no such reads, is asked as ever. The work "mixed" is
-// a put for every three reads, "pipeline" is puts: etcd's a call each, raftctl's on one stream with as many in flight. Both sides of each work take calls for --warmup seconds first:
-// what is measured is a server that has run for a while, not its compiler.
+// a put for every three reads, "pipeline" is puts: etcd's a call each, raftctl's on one stream with as many in flight. Both sides of each
+// work take calls for --warmup seconds first: what is measured is a server that has run for a while, not its compiler.
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'

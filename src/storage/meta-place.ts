@@ -13,7 +13,7 @@ export interface MetaPlace {
 }
 
 /** Disks write a sector whole or not at all. */
-export const META_FILE_BYTES = 512
+const META_FILE_BYTES = 512
 const CRC_BYTES = 4
 
 /**

@@ -20,8 +20,9 @@ import {
 
 /**
  * Turns records, handed over in canonical order, into the bytes of a snapshot's file: first `header`, then what `add` answers
- * now and then, then what `finish` answers. Holds two blocks, in turns: what `add` answered is good until the next call of `add` that answers one. (Fresh memory
- * for all that is written would have the garbage collector look through a large state again and again.)
+ * now and then, then what `finish` answers.
+ *
+ * Holds two blocks, which it fills in turns: what `add` answered is to be written, or copied, before the call that answers the next one.
  */
 export class SnapshotEncoder {
   /** Bytes of the canonical stream so far. */

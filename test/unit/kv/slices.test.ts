@@ -28,43 +28,37 @@ test('a slice ends when it has dealt with enough, by bytes or by steps', () => {
   }
 })
 
-test('with a clock a slice ends when its time is over, and the next one waits as long', () => {
+/** Work each of whose steps takes `stepMs`, run by a clock that sees it. */
+function timed(steps: number, stepMs: number) {
   const executor = new ManualExecutor()
-  let now = 0
   const clock = new ManualClock(executor)
-  const slow = { now: () => now, schedule: clock.schedule.bind(clock) }
-  const results: string[] = []
+  const run = { clock, spentMs: 0, results: [] as string[] }
+  const pace = { executor, clock: { now: () => run.spentMs, schedule: clock.schedule.bind(clock) } }
   runSliced(
-    { executor, clock: slow },
-    work(64, 1, () => (now += 1)),
-    (result) => results.push(result),
+    pace,
+    work(steps, 1, () => (run.spentMs += stepMs)),
+    (result) => run.results.push(result),
   )
   executor.run()
-  assert.is(now, 16, 'it looked at the clock')
-  assert.equal(clock.scheduled, ['kv-slice'])
-  clock.advance(15)
-  assert.is(now, 16, 'it took longer than a slice may: so does the pause')
-  clock.advance(1)
-  assert.is(now, 32)
-  clock.advance(48)
-  assert.equal(results, ['done'])
+  return run
+}
+
+test('with a clock a slice ends when its time is over, and the next one waits as long', () => {
+  const run = timed(64, 1)
+  assert.is(run.spentMs, 16, 'it looked at the clock')
+  assert.equal(run.clock.scheduled, ['kv-slice'])
+  run.clock.advance(15)
+  assert.is(run.spentMs, 16, 'it took longer than a slice may: so does the pause')
+  run.clock.advance(1)
+  assert.is(run.spentMs, 32)
+  run.clock.advance(48)
+  assert.equal(run.results, ['done'])
 })
 
 test('a process that stood still for long amid a slice does not wait as long again', () => {
-  const executor = new ManualExecutor()
-  let now = 0
-  const clock = new ManualClock(executor)
-  const stopped = { now: () => now, schedule: clock.schedule.bind(clock) }
-  const results: string[] = []
-  runSliced(
-    { executor, clock: stopped },
-    work(32, 1, () => (now += 600_000)),
-    (result) => results.push(result),
-  )
-  executor.run()
-  clock.advance(50)
-  clock.advance(50)
-  assert.equal(results, ['done'])
+  const run = timed(32, 600_000)
+  run.clock.advance(100)
+  assert.equal(run.results, ['done'])
 })
 
 test('work that was cancelled does nothing more', () => {
