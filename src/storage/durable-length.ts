@@ -2,8 +2,9 @@ import type { Done } from '../raft/closure.js'
 import type { Checksum, Clock, Failpoints, FileSystem, Timer } from '../raft/environment.js'
 import { Status } from '../raft/errors.js'
 import { NO_FAILPOINTS } from '../raft/failpoints.js'
-import { type LogIndex, logIndex, NO_INDEX } from '../raft/types.js'
+import { type LogIndex, logIndex, minIndex, NO_INDEX, plus } from '../raft/types.js'
 import { AlternatingRecord } from './alternating-record.js'
+import type { Segment } from './segment.js'
 import { inSequence, point } from './steps.js'
 
 /** How old the stored bound may grow while entries are appended. */
@@ -23,6 +24,13 @@ export interface DurableMark {
 }
 
 export const NO_MARK: DurableMark = { segmentFirstIndex: NO_INDEX, segmentBytes: 0, lastIndex: NO_INDEX }
+
+/** The promise that the entries of a segment up to `lastIndex` are durable. */
+export function markAt(segment: Segment | undefined, lastIndex: LogIndex): DurableMark {
+  if (!segment) return NO_MARK
+  const end = minIndex(lastIndex, segment.lastIndex)
+  return { segmentFirstIndex: segment.firstIndex, segmentBytes: segment.offsetOf(plus(end, 1)), lastIndex: end }
+}
 
 /**
  * The sidecar of the log: a lower bound of its durable length, kept in `<data>/raftctl/durable`. A bad record

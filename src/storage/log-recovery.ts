@@ -5,6 +5,7 @@ import { ErrorCode, Status } from '../raft/errors.js'
 import type { LogRecovery } from '../raft/storage.js'
 import { fromInt64, type LogIndex, logIndex, maxIndex, NO_INDEX, plus } from '../raft/types.js'
 import type { DurableMark } from './durable-length.js'
+import { FILL_BYTES_MAX } from './filled-file.js'
 import type { LogMetaFile } from './log-meta.js'
 import { makeDirectory } from './make-directory.js'
 import { join, parentOf } from './paths.js'
@@ -71,7 +72,7 @@ export function whyNotTorn(found: {
   const { segment, result, fileBytes, mark, dsync = true } = found
   const index = plus(segment.lastIndex, 1)
   const tail = fileBytes - segment.bytes
-  const tailMax = !dsync ? Infinity : WRITE_BYTES_MAX + Math.max(ENTRY_BYTES_MAX, result.badEntryBytes)
+  const tailMax = !dsync ? Infinity : WRITE_BYTES_MAX + FILL_BYTES_MAX + Math.max(ENTRY_BYTES_MAX, result.badEntryBytes)
   const belowMark =
     mark !== null && (index <= mark.lastIndex || (segment.firstIndex === mark.segmentFirstIndex && segment.bytes < mark.segmentBytes))
   if (belowMark) return `entries up to ${mark.lastIndex} were durable`
@@ -241,7 +242,7 @@ export class LogRecoveryRun {
         return inSequence([(next) => file!.close(next), (next) => fileSystem.unlink(segment.path, next)], done)
       }
       this.segments.push(segment)
-      if (!result!.problem) return file!.datasync(done)
+      if (segment.bytes === fileBytes) return file!.datasync(done)
       inSequence([(next) => file!.truncate(segment.bytes, next), (next) => file!.datasync(next)], done)
     })
   }

@@ -2,8 +2,8 @@ import type { EntryBatch } from '../raft/log-entry.js'
 import { plus } from '../raft/types.js'
 import { WRITE_BYTES_MAX } from './log-recovery.js'
 
-/** libuv splits a write of more buffers, and each part would sync by itself. */
-const WRITE_BUFFERS_MAX = 1024
+/** libuv splits a write of more than 1,024 buffers, and each part would sync by itself; one is for the mark of the end. */
+const WRITE_BUFFERS_MAX = 1023
 
 /** Takes from the queue what goes into one write: entries that start within the room of the segment and the limits of a write. */
 export function takeWrite(queue: EntryBatch[], segmentRoom: number): EntryBatch[] {

@@ -4,8 +4,9 @@ import { assert, ErrorCode, Status } from '../raft/errors.js'
 import { NO_FAILPOINTS } from '../raft/failpoints.js'
 import type { EntryBatch } from '../raft/log-entry.js'
 import type { LogRecovery, LogStorage } from '../raft/storage.js'
-import { type LogIndex, logIndex, minIndex, NO_TERM, plus, type Term } from '../raft/types.js'
-import { type DurableLength, type DurableMark, NO_MARK } from './durable-length.js'
+import { type LogIndex, logIndex, NO_TERM, plus, type Term } from '../raft/types.js'
+import { type DurableLength, type DurableMark, markAt } from './durable-length.js'
+import { FilledFile } from './filled-file.js'
 import { type LogMetaFile, logMetaFile } from './log-meta.js'
 import { LogRecoveryRun } from './log-recovery.js'
 import { LogSync, SYNC_IMMEDIATELY, type SyncPolicy } from './log-sync.js'
@@ -122,7 +123,7 @@ export class SegmentLogStorage implements LogStorage {
           if (!recovered.ok) return next(recovered)
           recovery = log!.recovery
           this.segments = log!.segments
-          this.writer = log!.writer
+          this.writer = this.filled(log!.segments.at(-1), log!.writer)
           this.first = recovery.firstIndex
           next(Status.OK)
         })
@@ -246,7 +247,7 @@ export class SegmentLogStorage implements LogStorage {
       open.bytes,
       (status) => {
         if (!status.ok) return finish(status)
-        for (const part of parts) this.noteAppended(open, part)
+        for (const part of parts) open.append(part)
         this.sync.afterWrite(writer, parts, (synced, isDurable) => {
           if (!synced.ok) return finish(synced)
           if (isDurable) this.integrity?.raise({ segmentFirstIndex: open.firstIndex, segmentBytes: open.bytes, lastIndex: open.lastIndex })
@@ -257,11 +258,6 @@ export class SegmentLogStorage implements LogStorage {
     this.failpoints.hit('log.writing')
   }
 
-  private noteAppended(open: Segment, part: EntryBatch): void {
-    for (let index = part.firstIndex; index <= part.lastIndex; index = plus(index, 1))
-      open.push(part.termAt(index), part.byteLengthAt(index), part.sumAt(index))
-  }
-
   /** Seals the open segment, when there is one, and opens the next. The seal is durable before a second open name exists. */
   private roll(done: Done): void {
     const next = new Segment(this.directory, plus(this.lastLogIndex, 1), false)
@@ -270,7 +266,7 @@ export class SegmentLogStorage implements LogStorage {
       point(this.failpoints, 'log.sealed'),
       (created) =>
         this.fileSystem.open(next.path, { write: true, create: true, truncate: true, dsync: this.sync.isImmediate }, (status, file) => {
-          this.writer = file ?? null
+          this.writer = this.filled(next, file)
           created(status)
         }),
       point(this.failpoints, 'log.segment-created'),
@@ -293,13 +289,20 @@ export class SegmentLogStorage implements LogStorage {
         (next) => this.sync.flush(this.writer, next),
         (next) => (this.seals ? this.seals.addSegment(seal, next) : next(Status.OK)),
         point(this.failpoints, 'log.seal-recorded'),
+        (next) => this.closeWriter(next),
         (next) => this.renames.seal(open, next),
         point(this.failpoints, 'log.seal-renamed'),
         (next) => this.fileSystem.syncDir(this.directory, next),
-        (next) => this.closeWriter(next),
       ],
       done,
     )
+  }
+
+  /** What is written before it is acknowledged goes over zeros that were laid out ahead. */
+  private filled(open: Segment | undefined, file: File | null | undefined): File | null {
+    if (!open || !file || !this.sync.isImmediate) return file ?? null
+    const { fileSystem, maxSegmentBytes } = this
+    return new FilledFile(file, { fileSystem, path: open.path, end: open.bytes, bytesMax: maxSegmentBytes })
   }
 
   private closeWriter(done: Done): void {
@@ -378,7 +381,7 @@ export class SegmentLogStorage implements LogStorage {
       (next) => this.fileSystem.syncDir(this.directory, next),
       (next) =>
         this.fileSystem.open(segment.path, { write: true, dsync: this.sync.isImmediate }, (status, file) => {
-          this.writer = file ?? null
+          this.writer = this.filled(segment, file)
           next(status)
         }),
       point(this.failpoints, 'log.suffix-reopened'),
@@ -402,19 +405,13 @@ export class SegmentLogStorage implements LogStorage {
   /** Stores the exact durable length. */
   private storeMark(done: Done): void {
     if (!this.integrity) return done(Status.OK)
-    this.integrity.write(this.markAt(this.segments.at(-1), this.lastLogIndex), done)
+    this.integrity.write(markAt(this.segments.at(-1), this.lastLogIndex), done)
   }
 
   /** Promises no more than the entries up to `lastKept`, before those behind it go. */
   private lowerMark(lastKept: LogIndex, done: Done): void {
     if (!this.integrity) return done(Status.OK)
-    this.integrity.write(this.markAt(this.segments.at(-1), lastKept), done)
-  }
-
-  private markAt(segment: Segment | undefined, lastIndex: LogIndex): DurableMark {
-    if (!segment) return NO_MARK
-    const end = minIndex(lastIndex, segment.lastIndex)
-    return { segmentFirstIndex: segment.firstIndex, segmentBytes: segment.offsetOf(plus(end, 1)), lastIndex: end }
+    this.integrity.write(markAt(this.segments.at(-1), lastKept), done)
   }
 
   private readEntries(from: LogIndex, maxBytes: number, done: (status: Status, batch?: EntryBatch) => void): void {

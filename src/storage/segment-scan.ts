@@ -3,6 +3,7 @@ import type { Checksum, File } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
 import { checkEntry, checkEntryHeader, ENTRY_HEADER_BYTES, type EntryProblem, EntryType, isBareHeader } from '../raft/log-entry.js'
 import { asTerm, NO_INDEX, plus, type Term } from '../raft/types.js'
+import { isEndMark } from './end-mark.js'
 import type { Segment } from './segment.js'
 
 const CHUNK_BYTES = 1024 * 1024
@@ -11,7 +12,7 @@ const CHUNK_BYTES = 1024 * 1024
 export type ScanProblem = EntryProblem | 'term went back' | 'configuration does not parse'
 
 export interface ScanResult {
-  /** Null when every byte of the file belongs to a good entry. */
+  /** Null when every byte of the file, or every one before the mark of their end, belongs to a good entry. */
   readonly problem: ScanProblem | null
   /** Bytes that the first bad entry claims to have, header included; 0 when its header is not good. */
   readonly badEntryBytes: number
@@ -60,6 +61,7 @@ export class SegmentScan {
       const rest = chunk.length - at
       const atEnd = base + chunk.length === this.fileBytes
       if (rest < ENTRY_HEADER_BYTES && !atEnd) return this.readFrom(base + at, CHUNK_BYTES, done)
+      if (isEndMark(chunk, at)) return done(Status.OK, { problem: null, badEntryBytes: 0 })
       const badHeader = checkEntryHeader(chunk, at, this.checksum)
       if (badHeader) return done(Status.OK, { problem: badHeader, badEntryBytes: 0 })
 

@@ -1,6 +1,6 @@
 import type { Checksum } from '../raft/environment.js'
 import { assert } from '../raft/errors.js'
-import { ENTRY_HEADER_BYTES } from '../raft/log-entry.js'
+import { ENTRY_HEADER_BYTES, type EntryBatch } from '../raft/log-entry.js'
 import { type LogIndex, logIndex, plus, type Term } from '../raft/types.js'
 import { join } from './paths.js'
 
@@ -91,6 +91,12 @@ export class Segment {
 
   reopen(): void {
     this.isSealed = false
+  }
+
+  /** Notes entries at the end. */
+  append(batch: EntryBatch): void {
+    for (let index = batch.firstIndex; index <= batch.lastIndex; index = plus(index, 1))
+      this.push(batch.termAt(index), batch.byteLengthAt(index), batch.sumAt(index))
   }
 
   /** Notes one more entry at the end; `sum` is its header checksum. */
