@@ -7,6 +7,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { NODE_FLAGS } from '../dist/src/local/node-flags.js'
 import { syncedWrites } from './lib/disk.mjs'
 import { freePorts, processCpuMs, workDirectory } from './lib/members.mjs'
 import { Report, ratio } from './lib/report.mjs'
@@ -31,7 +32,7 @@ const report = new Report('proposals inside the leader', { bytes, seconds, round
 
 const addresses = (await freePorts(size)).map((port) => `127.0.0.1:${port}`)
 const proposer = fileURLToPath(new URL('lib/proposer.mjs', import.meta.url))
-const execArgv = values.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${values.profile}`]
+const execArgv = [...NODE_FLAGS, ...(values.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${values.profile}`])]
 const members = addresses.map((address, i) => {
   const data = join(directory, `member-${i + 1}`)
   mkdirSync(data)

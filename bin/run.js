@@ -1,5 +1,8 @@
-#!/usr/bin/env node
+#!/bin/sh
+':' // ; exec node --initial-old-space-size=64 "$0" "$@"
 'use strict'
+
+// A shell runs the second line, and node knows it for a string: it says with which flags (src/local/node-flags.ts).
 
 // CommonJS on purpose: libuv reads UV_THREADPOOL_SIZE when its pool is first used, which in an ES module entry is before the
 // entry's first line. Eight threads keep one slow disk call (a snapshot, a segment being removed) from holding up log syncs.

@@ -15,6 +15,7 @@ import * as grpc from '@grpc/grpc-js'
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const { Control } = await import(join(root, 'dist/src/rpc/control-definition.js'))
 const { ServiceClient, MESSAGE_LIMITS } = await import(join(root, 'dist/src/rpc/grpc.js'))
+const { NODE_FLAGS } = await import(join(root, 'dist/src/local/node-flags.js'))
 
 const TICKS_PER_SECOND = 100
 const CREATING = 24
@@ -49,7 +50,8 @@ class Process {
     const log = openSync(join(home, `${this.port}.log`), 'a')
     const args = ['--listen', this.address, '--data', join(home, String(this.port)), '--peers', this.peers]
     const more = ['--election-timeout', `${timeoutMs}ms`, '--transport', flags.transport]
-    this.child = spawn(process.execPath, [join(root, 'bin/run.js'), 'node', 'start', ...args, ...more], { stdio: ['ignore', log, log] })
+    const command = [...NODE_FLAGS, join(root, 'bin/run.js'), 'node', 'start', ...args, ...more]
+    this.child = spawn(process.execPath, command, { stdio: ['ignore', log, log] })
     this.gone = new Promise((resolve) => this.child.once('exit', resolve))
     return this
   }

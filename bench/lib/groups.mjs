@@ -5,6 +5,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { NODE_FLAGS } from '../../dist/src/local/node-flags.js'
 import { etcdLeader } from './kv-load.mjs'
 import { freePorts, Member, until } from './members.mjs'
 
@@ -51,7 +52,7 @@ export async function raftctlGroup({
   snapshotInterval = '1h',
 }) {
   const addresses = (await freePorts(size)).map((port) => `127.0.0.1:${port}`)
-  const node = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]
+  const node = [...NODE_FLAGS, ...(profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`])]
   const group = machine === 'counter' ? ['--group', 'Counter=counter'] : []
   const directories = addresses.map((_, i) => join(directory, `raftctl-${i + 1}`))
   const startMember = (i, more = []) => {

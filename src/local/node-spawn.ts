@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { CliError, isErrorCode } from '../terminal/errors.js'
 import { shortPath } from '../terminal/paths.js'
 import { addressOfNode } from './local-address.js'
+import { NODE_FLAGS } from './node-flags.js'
 import { processStart } from './process-control.js'
 import type { LocalCluster, LocalNode } from './state-file.js'
 
@@ -71,7 +72,7 @@ export async function spawnNode(cluster: LocalCluster, node: LocalNode, options:
   const logStart = fstatSync(log).size
   const argv = nodeArguments(cluster, node, options)
   try {
-    const child = spawn(process.execPath, [ENTRY, ...argv], {
+    const child = spawn(process.execPath, [...NODE_FLAGS, ENTRY, ...argv], {
       detached: true,
       // Not execa: loading it takes longer than everything else before the first node runs.
       stdio: ['ignore', 'ignore', log],

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { NODE_FLAGS } from '../../src/local/node-flags.js'
 
 /** What costs most to load. Only the branch that needs one of these may load it. */
 const heavy = ['@grpc/grpc-js', 'protobufjs', 'inquirer', '@inquirer', 'execa', 'pino', 'prom-client', 'cli-progress', 'hdr-histogram-js']
@@ -124,6 +125,16 @@ test('no command loads what is heavy before it runs', () => {
     commands.map((file) => ({ file, loads: loading([file]) })).filter(({ loads }) => loads.length > 0),
     [],
   )
+})
+
+test('raftctl runs node with the flags of a process that serves, through a link as well', () => {
+  const link = join(root, 'raftctl')
+  symlinkSync(join(root, 'bin/run.js'), link)
+  const NODE_OPTIONS = '--import=data:text/javascript,process.stderr.write(process.execArgv.join())'
+  const { status, stdout, stderr } = spawnSync(link, ['--version'], { encoding: 'utf8', env: { ...process.env, NODE_OPTIONS } })
+  assert.is(status, 0)
+  assert.match(stdout, /^raftctl\//)
+  assert.is(stderr, NODE_FLAGS.join())
 })
 
 test.run()

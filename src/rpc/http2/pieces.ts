@@ -1,7 +1,7 @@
 import type * as net from 'node:net'
 
 /** Up to this size bytes are copied together: a piece of its own costs more in a system call. */
-export const COPIED_BYTES_MAX = 16 * 1024
+export const COPIED_BYTES_MAX = 2 * 1024
 
 /** Gives a socket what is to leave in one system call. The bytes must not change any more: large ones are not copied. */
 export function writeTogether(socket: net.Socket, pieces: readonly Uint8Array[], bytes: number): void {
