@@ -81,7 +81,7 @@ function checkNames(contents: GroupContents, report: Report): Finding[] {
 function checkSegment(file: SegmentFile, contents: GroupContents, report: Report): Finding[] {
   const { segment, result, name } = file
   const index = plus(segment.lastIndex, 1)
-  if (result.problem === null) {
+  if (result.problem === null && (name.lastIndex === null || segment.bytes === file.fileBytes)) {
     if (name.lastIndex === null || segment.lastIndex === name.lastIndex) return []
     const promised = name.lastIndex - name.firstIndex + 1
     const problem = `holds ${segment.count} entries, its name promises ${promised}`
@@ -137,6 +137,7 @@ const PROBLEMS: Partial<Record<string, string>> = {
 
 function describeProblem(file: SegmentFile): string {
   const { problem } = file.result
+  if (problem === null) return 'the mark of the end of an open segment'
   if ((problem === 'header checksum' || problem === 'short header') && file.isZeroFrom(file.segment.bytes)) return 'nothing but zeros'
   return PROBLEMS[problem!] ?? problem!
 }

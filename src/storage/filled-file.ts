@@ -27,7 +27,7 @@ export interface FilledFileOptions {
  *
  * Invariants
  * - Zeros are never on their way to where entries are written: such a write waits for them.
- * - What could not be filled is written as in any file: only the zeros' own file handle saw the failure.
+ * - What could not be filled is written as in any file, unless the disk failed: the system tells the other handle of that, too.
  */
 export class FilledFile implements File {
   /** Of the entries. */
@@ -37,7 +37,7 @@ export class FilledFile implements File {
   private readonly pieceBytes: number
   private filling = false
   private gaveUp = false
-  private writeFailed = false
+  private hasFailed = false
   private waiting: (() => void)[] = []
 
   constructor(
@@ -63,7 +63,7 @@ export class FilledFile implements File {
         this.end = end
         this.filledTo = Math.max(this.filledTo, isMarked ? end + END_MARK.length : end)
         this.fillAhead(bytes)
-      } else this.writeFailed = true
+      } else this.hasFailed = true
       done(status)
     })
   }
@@ -80,15 +80,16 @@ export class FilledFile implements File {
     this.whenStill(() =>
       this.file.truncate(size, (status) => {
         if (status.ok) this.end = this.filledTo = size
+        else this.hasFailed = true
         done(status)
       }),
     )
   }
 
-  /** OK: the zeros are gone, durably. After a write that failed the file is left as it is. */
+  /** OK: the zeros are gone, durably. After a write or a cut that failed the file is left as it is. */
   close(done: Done): void {
     this.whenStill(() => {
-      if (this.filledTo === this.end || this.writeFailed) return this.file.close(done)
+      if (this.filledTo === this.end || this.hasFailed) return this.file.close(done)
       inSequence([(next) => this.file.truncate(this.end, next), (next) => this.file.datasync(next)], (cut) =>
         this.file.close((closed) => done(cut.ok ? closed : cut)),
       )
@@ -114,7 +115,7 @@ export class FilledFile implements File {
     })
   }
 
-  /** By a handle of its own: what goes wrong with the zeros is not reported in place of what goes wrong with entries. */
+  /** By a handle of its own: on one that is shared, what goes wrong with entries would be reported to the zeros, once. */
   private fill(piece: readonly Uint8Array[], position: number, done: Done): void {
     const { fileSystem, path } = this.options
     fileSystem.open(path, { write: true }, (status, file) => {

@@ -60,7 +60,7 @@ export function findHole(names: readonly SegmentName[], logFirstIndex: LogIndex)
   return null
 }
 
-/** Why the bad entry behind `segment` cannot be the half-written end of the last write; null when it can be, and is cut. */
+/** Why what follows the good entries of `segment` cannot be the half-written end of the last write, or zeros; null when it can be, and is cut. */
 export function whyNotTorn(found: {
   readonly segment: Segment
   readonly result: ScanResult
@@ -90,7 +90,7 @@ export function ifSyncedLate(found: Parameters<typeof whyNotTorn>[0]): string {
 
 /** The same for a log that braft wrote last: it has no bound of its own, and cuts what is too short and nothing else. */
 export function whyBraftRefuses({ problem }: ScanResult): string | null {
-  if (problem === 'short header' || problem === 'short data') return null
+  if (problem === null || problem === 'short header' || problem === 'short data') return null
   if (problem === 'data checksum')
     return 'its header is whole and its length is there, so braft takes it for good and fails when it reads it'
   return 'braft does not start on it'
@@ -200,9 +200,10 @@ export class LogRecoveryRun {
 
   private loadSealed(name: SegmentName, done: Done): void {
     const segment = new Segment(this.options.directory, name.firstIndex, false)
-    this.scan(segment, { name: name.name, sealed: true }, (status, result, file) => {
+    this.scan(segment, { name: name.name, sealed: true }, (status, result, file, fileBytes) => {
       if (!status.ok) return done(status)
-      const corrupt = this.sealedProblem(segment, name, result!)
+      const isWhole = segment.bytes === fileBytes
+      const corrupt = isWhole ? this.sealedProblem(segment, name) : this.corrupt(this.describe(segment, name.name, result!))
       if (!corrupt) {
         segment.seal()
         this.segments.push(segment)
@@ -211,8 +212,7 @@ export class LogRecoveryRun {
     })
   }
 
-  private sealedProblem(segment: Segment, name: SegmentName, result: ScanResult): Status | null {
-    if (result.problem) return this.corrupt(this.describe(segment, name.name, result))
+  private sealedProblem(segment: Segment, name: SegmentName): Status | null {
     if (segment.lastIndex === name.lastIndex) return this.sealProblem(segment, name)
     return this.corrupt(
       `${join(this.options.directory, name.name)} holds ${segment.count} entries, its name promises ${name.lastIndex! - name.firstIndex + 1}`,
@@ -233,7 +233,7 @@ export class LogRecoveryRun {
     this.scan(segment, { name: name.name, sealed: false }, (status, result, file, fileBytes) => {
       if (!status.ok) return done(status)
       this.writer = file!
-      const corrupt = result!.problem ? this.judge(segment, name.name, result!, fileBytes!) : null
+      const corrupt = segment.bytes === fileBytes ? null : this.judge(segment, name.name, result!, fileBytes!)
       if (corrupt) return done(corrupt)
       if (result!.problem)
         this.tornTail = { file: segment.path, offset: segment.bytes, bytes: fileBytes! - segment.bytes, problem: result!.problem }
@@ -258,7 +258,7 @@ export class LogRecoveryRun {
 
   private describe(segment: Segment, name: string, result: ScanResult): string {
     const path = join(this.options.directory, name)
-    return `${path} is damaged at offset ${segment.bytes} (index ${plus(segment.lastIndex, 1)}): ${result.problem}`
+    return `${path} is damaged at offset ${segment.bytes} (index ${plus(segment.lastIndex, 1)}): ${result.problem ?? 'the mark of its end'}`
   }
 
   /** Scans the file of a segment and leaves it open for `done`; closed when the scan itself failed. */

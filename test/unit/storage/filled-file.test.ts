@@ -137,15 +137,40 @@ test('without power at any change, what was acknowledged is there and no more th
   }
 })
 
-test('what cannot be filled is written as before', () => {
-  const bench = new LogBench(SEGMENT_BYTES)
-  bench.open()
-  bench.disk.refuse(/^datasync .*inprogress/, ErrorCode.EIO, 1)
-  appendTo(bench, 1, 100)
-  assert.is(countByBraft(bench.disk.bytesOf(OPEN)), 100)
-  assert.is(bench.disk.operations.filter((what) => /^datasync .*inprogress/.test(what)).length, 1, 'it is not tried again')
-  assert.is(bench.close().ok, true)
-  assert.is(bench.disk.bytesOf(OPEN).length, 100 * ENTRY_BYTES)
+test('a process that is killed within a write leaves what raftctl cuts', () => {
+  for (let seed = 1; seed <= 10; seed++) {
+    const bench = filledLog(30, seed)
+    const many = Array.from({ length: 20 }, (_, i) => text(31 + i))
+    bench.disk.stopAtChange(1, 'half done')
+    bench.tryCall<void>((done) => bench.log.appendEntries([batch(31, 1, many)], done))
+    bench.disk.restart()
+    assert.is(bench.open().toString(), 'OK')
+    assert.is(bench.log.lastLogIndex, 40, 'the first half of the write: ten entries and a part of the next')
+    assert.ok(bench.recovery!.tornTail)
+    assert.equal(bench.contents(), texts(40))
+  }
+})
+
+test('a mark of the end below what was durable is damage, and the file is left as it is', () => {
+  const bench = filledLog(30)
+  bench.clock.advance(200)
+  const bytes = bench.disk.bytesOf(OPEN)
+  END_MARK.copy(bytes, 10 * ENTRY_BYTES)
+  bench.disk.put(OPEN, bytes)
+  const status = bench.open()
+  assert.is(status.code, ErrorCode.ECORRUPT)
+  assert.match(status.message, /offset 320 \(index 11\): the mark of its end: entries up to 30 were durable/)
+  assert.equal(bench.disk.bytesOf(OPEN), bytes)
+})
+
+test('a sealed segment has no mark and no zeros', () => {
+  const bench = filledLog(260)
+  bench.close()
+  const sealed = `${LOG}/${bench.disk.namesIn(LOG).find((name) => /_\d+_\d+$/.test(name))}`
+  bench.disk.put(sealed, Buffer.concat([bench.disk.bytesOf(sealed), END_MARK, Buffer.alloc(100)]))
+  const status = bench.open()
+  assert.is(status.code, ErrorCode.ECORRUPT)
+  assert.match(status.message, /the mark of its end; nothing was changed/)
 })
 
 /** A file whose operations are answered by hand. */
@@ -213,14 +238,39 @@ test('a file is not closed, and not cut, while zeros are on their way', () => {
   }
 })
 
-test('after a write that failed a file is closed as it is', () => {
+test('after a write or a cut that failed a file is closed as it is', () => {
+  for (const fail of [
+    (file: FilledFile) => file.write([Buffer.alloc(100)], 1100, () => {}),
+    (file: FilledFile) => file.truncate(1000, () => {}),
+  ]) {
+    const { file, asked, answer } = heldFile(1000)
+    file.write([Buffer.alloc(100)], 1000, () => {})
+    answer()
+    answer()
+    fail(file)
+    answer(Status.error(ErrorCode.EIO, 'no'))
+    asked.splice(0)
+    file.close(() => {})
+    assert.equal(asked, ['close entries'])
+  }
+})
+
+test('what cannot be filled is written as before, and is not tried again', () => {
   const { file, asked, answer } = heldFile(1000)
   file.write([Buffer.alloc(100)], 1000, () => {})
   answer()
-  answer()
-  file.write([Buffer.alloc(100)], 1100, () => {})
-  answer(Status.error(ErrorCode.EIO, 'no'))
-  asked.splice(0)
+  answer(Status.error(ErrorCode.ENOSPC, 'full'))
+  assert.equal(asked.splice(0), ['entries 1000..1100', 'zeros 1100..2124', 'close zeros'])
+  for (let at = 1100; at < 3100; at += 200) {
+    file.write([Buffer.alloc(200)], at, () => {})
+    answer()
+    const isMarked = at + 200 < 2124
+    assert.equal(
+      asked.splice(0),
+      [`entries ${at}..${at + 200 + (isMarked ? END_MARK.length : 0)}`],
+      'zeros may be there: the end is marked',
+    )
+  }
   file.close(() => {})
   assert.equal(asked, ['close entries'])
 })
