@@ -62,7 +62,9 @@ let idle = null
 idle = await measured('none', () => pause(seconds * 1000))
 await measured('the leader saves', () => control(leader, 'TriggerSnapshot'))
 await measured('all save', () => Promise.all(group.addresses.map((address) => control(address, 'TriggerSnapshot'))))
-// The log starts behind the first of the leader's two snapshots: who has nothing cannot be brought up by it.
+// A log starts behind the first of two snapshots: who has nothing cannot be brought up by it. Whoever leads by now may have one only.
+leader = await group.leader()
+while (Number((await control(leader, 'GetNodeStatus')).first_index) === 1) await control(leader, 'TriggerSnapshot')
 await measured('a follower installs', async () => {
   await group.members[follower].end('SIGKILL')
   // Not removed before the end: that would be work for the disk, and for this process, that is timed.

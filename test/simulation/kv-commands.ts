@@ -71,5 +71,5 @@ export function toldBy(answer: raftctl.kv.Answer.$Properties): RegisterAnswer | 
 }
 
 function held(found: mvccpb.KeyValue.$Properties | null | undefined) {
-  return registerHeld(found ? { value: Buffer.from(found.value!).toString(), modRevision: Number(found.mod_revision) } : null)
+  return registerHeld(found ? { value: Buffer.from(found.value!), modRevision: Number(found.mod_revision) } : null)
 }

@@ -61,8 +61,8 @@ export class KvMachine extends RegisterMachine {
   }
 }
 
-export function registerHeld(version: { readonly value: string; readonly modRevision: number; readonly deleted?: boolean } | null): Held {
-  return version && !version.deleted ? { value: version.value, revision: version.modRevision } : ABSENT
+export function registerHeld(version: { readonly value: Buffer; readonly modRevision: number; readonly deleted?: boolean } | null): Held {
+  return version && !version.deleted ? { value: version.value.toString('latin1'), revision: version.modRevision } : ABSENT
 }
 
 export function encodePut({ clientId, sequence, key, value }: KvPut): Buffer {

@@ -15,7 +15,7 @@ export interface FrozenState {
 export const PIECE_ANSWER_BYTES = 64 * 1024
 
 /**
- * The whole state in canonical order: nothing in it depends on the member, on how it got there, or on how far compaction has
+ * The whole state in canonical order, each record to be taken before the next thing happens to the store: nothing in it depends on the member, on how it got there, or on how far compaction has
  * freed memory. Null: nothing yet, a place to pause.
  */
 export function* canonicalRecords({ store, sessions }: FrozenState): Generator<StateRecord | null> {
@@ -34,7 +34,7 @@ function versionRecord(version: Version): raftctl.kv.KeyVersion.$Properties {
     deleted: version.deleted,
     create_revision: version.createRevision,
     version: version.version,
-    value: bytesOf(version.value),
+    value: version.value,
     lease: version.lease,
   }
 }

@@ -20,6 +20,7 @@ type Compare = etcdserverpb.Compare.$Properties
 const SortOrder = { NONE: 0, ASCEND: 1, DESCEND: 2 } as const
 const SortTarget = { KEY: 0, VERSION: 1, CREATE: 2, MOD: 3, VALUE: 4 } as const
 const CompareResult = { EQUAL: 0, GREATER: 1, LESS: 2, NOT_EQUAL: 3 } as const
+const NOTHING = Buffer.alloc(0)
 const CompareTarget = { VERSION: 0, CREATE: 1, MOD: 2, VALUE: 3, LEASE: 4 } as const
 
 export function keyValue(version: Version, options: { keysOnly?: boolean } = {}): mvccpb.KeyValue.$Properties {
@@ -28,7 +29,7 @@ export function keyValue(version: Version, options: { keysOnly?: boolean } = {})
     create_revision: version.createRevision,
     mod_revision: version.modRevision,
     version: version.version,
-    value: options.keysOnly ? new Uint8Array(0) : bytesOf(version.value),
+    value: options.keysOnly ? new Uint8Array(0) : Buffer.from(version.value),
     lease: version.lease,
   }
 }
@@ -67,7 +68,7 @@ export function executePut(
   if (previous === null && (request.ignore_value || request.ignore_lease)) return failure.KEY_NOT_FOUND
   const lease = request.ignore_lease && previous !== null ? previous.lease : fromInt64(request.lease)
   if (lease !== 0) return failure.LEASE_NOT_FOUND
-  transaction.put(key, request.ignore_value && previous !== null ? previous.value : byteString(request.value), lease)
+  transaction.put(key, request.ignore_value && previous !== null ? previous.value : (request.value ?? NOTHING), lease)
   return {
     header: { revision: transaction.revision },
     prev_kv: request.prev_kv && previous !== null ? keyValue(previous) : undefined,
@@ -178,7 +179,7 @@ function compareTarget(compare: Compare, version: Version | null): number {
     case CompareTarget.MOD:
       return (version?.modRevision ?? 0) - fromInt64(compare.mod_revision)
     case CompareTarget.VALUE:
-      return compareBytes(version?.value ?? '', byteString(compare.value))
+      return Buffer.compare(version?.value ?? NOTHING, compare.value ?? NOTHING)
     case CompareTarget.LEASE:
       return (version?.lease ?? 0) - fromInt64(compare.lease)
     default:
@@ -211,7 +212,7 @@ function sortVersions(versions: Version[], target: number, order: number): void 
       case SortTarget.MOD:
         return a.modRevision - b.modRevision
       case SortTarget.VALUE:
-        return compareBytes(a.value, b.value)
+        return Buffer.compare(a.value, b.value)
       default:
         return compareBytes(a.key, b.key)
     }

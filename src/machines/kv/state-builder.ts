@@ -4,7 +4,8 @@ import type { StateRecord } from './canonical.js'
 import { byteString } from './keys.js'
 import { type Answer, type Session, SessionTable } from './sessions.js'
 import { sortSliced } from './slices.js'
-import { emptyKeys, KvStore, type Version } from './store.js'
+import { emptyKeys, KvStore, Version } from './store.js'
+import { Values } from './values.js'
 
 /** What a key-value machine replicates. */
 export interface KvState {
@@ -19,6 +20,7 @@ export class StateBuilder {
   private nowMs = 0
   private readonly keys = emptyKeys()
   private readonly changes: Version[] = []
+  private readonly values = new Values()
   /** Newest version so far of the key whose records come in. */
   private newest: Version | null = null
   private readonly sessions = new Map<string, Session & { readonly answers: Map<number, Answer> }>()
@@ -34,10 +36,10 @@ export class StateBuilder {
 
   *finish(): Generator<number, KvState> {
     this.endKey()
-    const { revision, compactedRevision, keys, nowMs } = this
+    const { revision, compactedRevision, keys, nowMs, values } = this
     const changes = yield* sortSliced(this.changes, (a, b) => a.modRevision - b.modRevision || a.subRevision - b.subRevision)
     return {
-      store: new KvStore({ revision, compactedRevision, keys, changes }),
+      store: new KvStore({ revision, compactedRevision, keys, changes, values }),
       sessions: new SessionTable({ nowMs, sessions: [...this.sessions.values()] }),
     }
   }
@@ -47,17 +49,17 @@ export class StateBuilder {
     if (this.newest?.key !== key) this.endKey()
     for (const version of record.versions ?? []) {
       const previous: Version | null = this.newest
-      this.newest = {
+      this.newest = new Version({
         key: previous?.key ?? key,
         modRevision: fromInt64(version.mod_revision),
         subRevision: fromInt64(version.sub_revision),
         deleted: version.deleted === true,
         createRevision: fromInt64(version.create_revision),
         version: fromInt64(version.version),
-        value: byteString(version.value),
         lease: fromInt64(version.lease),
         previous,
-      }
+      })
+      if (version.value) this.values.put(this.newest, version.value)
       this.changes.push(this.newest)
     }
   }

@@ -3,12 +3,13 @@ import { assert } from '../../raft/errors.js'
 import type { KvFailure } from './failure.js'
 import { COMPACTED, FUTURE_REVISION } from './failure.js'
 import { type ByteString, compareBytes, type KeyRange } from './keys.js'
+import { Valued, Values } from './values.js'
 
 const BTree = sortedBtree.default
 type KeyTree = InstanceType<typeof BTree<ByteString, Version>>
 
-/** One state of a key: what a put or a delete made of it. Newest first, linked. */
-export interface Version {
+/** What is known of one state of a key, its value aside. */
+export interface VersionFields {
   readonly key: ByteString
   readonly modRevision: number
   /** Place of the change within its revision, from 0. */
@@ -17,10 +18,33 @@ export interface Version {
   readonly createRevision: number
   /** Puts since the key was created. */
   readonly version: number
-  readonly value: ByteString
   readonly lease: number
   /** The state before; null when there was none or compaction let go of it. */
+  readonly previous: Version | null
+}
+
+/** One state of a key: what a put or a delete made of it. Newest first, linked. */
+export class Version extends Valued implements VersionFields {
+  readonly key: ByteString
+  readonly modRevision: number
+  readonly subRevision: number
+  readonly deleted: boolean
+  readonly createRevision: number
+  readonly version: number
+  readonly lease: number
   previous: Version | null
+
+  constructor({ key, modRevision, subRevision, deleted, createRevision, version, lease, previous }: VersionFields) {
+    super()
+    this.key = key
+    this.modRevision = modRevision
+    this.subRevision = subRevision
+    this.deleted = deleted
+    this.createRevision = createRevision
+    this.version = version
+    this.lease = lease
+    this.previous = previous
+  }
 }
 
 /** Changes looked at per write while a compaction is being carried out: memory is freed a little at a time. */
@@ -32,6 +56,8 @@ export interface StoreContents {
   readonly compactedRevision: number
   readonly keys: KeyTree
   readonly changes: Version[]
+  /** Where the values of those versions are. */
+  readonly values: Values
 }
 
 export function emptyKeys(): KeyTree {
@@ -58,15 +84,17 @@ export class KvStore {
   private readonly keys: KeyTree
   /** In order of (modRevision, subRevision); those below `trimmed` are done with. */
   private readonly changes: Version[]
+  private readonly values: Values
   private trimmed = 0
   private writing = false
   private readonly frozen = new Set<FrozenStore>()
 
-  constructor(contents: StoreContents = { revision: 1, compactedRevision: -1, keys: emptyKeys(), changes: [] }) {
+  constructor(contents: StoreContents = { revision: 1, compactedRevision: -1, keys: emptyKeys(), changes: [], values: new Values() }) {
     this.revision = contents.revision
     this.compactedRevision = contents.compactedRevision
     this.keys = contents.keys
     this.changes = contents.changes
+    this.values = contents.values
   }
 
   /** Null when a read at `revision` can be answered; 0 and less mean the newest. */
@@ -98,7 +126,8 @@ export class KvStore {
     assert(!this.writing, 'a write transaction is open')
     this.writing = true
     this.trim(TRIM_PER_WRITE)
-    return new WriteTransaction(this.revision + 1, this.keys, this.changes, (changed) => {
+    const { keys, changes, values } = this
+    return new WriteTransaction(this.revision + 1, { keys, changes, values }, (changed) => {
       this.writing = false
       if (changed) this.revision++
     })
@@ -125,9 +154,11 @@ export class KvStore {
   /** Test fault: changes one byte of the newest value of the first key that has one, on this member only. */
   flipByte(): ByteString | null {
     for (const version of this.keys.values()) {
-      if (version.deleted || version.value === '') continue
-      const value = String.fromCharCode(version.value.charCodeAt(0) ^ 1) + version.value.slice(1)
-      const flipped = { ...version, value }
+      if (version.valueBytes === 0) continue
+      const value = Buffer.from(version.value)
+      value[0]! ^= 1
+      const flipped = new Version(version)
+      this.values.put(flipped, value)
       this.keys.set(version.key, flipped)
       this.changes[this.changes.lastIndexOf(version)] = flipped
       return version.key
@@ -147,6 +178,7 @@ export class KvStore {
     for (; this.trimmed < end; this.trimmed++) {
       const version = this.changes[this.trimmed] as Version
       if (version.modRevision >= readable) break
+      if (version.previous !== null) this.values.release(version.previous)
       version.previous = null
       if (version.deleted && this.keys.get(version.key) === version) this.keys.delete(version.key)
     }
@@ -206,7 +238,7 @@ function* pieces(versions: readonly Version[]): Generator<readonly Version[]> {
   let start = 0
   let bytes = 0
   for (let i = 0; i < versions.length; i++) {
-    bytes += (versions[i] as Version).value.length
+    bytes += (versions[i] as Version).valueBytes
     if (i + 1 - start < PIECE_VERSIONS && bytes < PIECE_VALUE_BYTES) continue
     yield versions.slice(start, i + 1)
     start = i + 1
@@ -229,8 +261,7 @@ export class WriteTransaction {
   constructor(
     /** The revision that the changes carry. */
     readonly revision: number,
-    private readonly keys: KeyTree,
-    private readonly changes: Version[],
+    private readonly contents: Pick<StoreContents, 'keys' | 'changes' | 'values'>,
     private readonly close: (changed: boolean) => void,
   ) {}
 
@@ -239,35 +270,37 @@ export class WriteTransaction {
     return this.count > 0 ? this.revision : this.revision - 1
   }
 
-  put(key: ByteString, value: ByteString, lease: number): void {
-    const previous = this.keys.get(key) ?? null
+  put(key: ByteString, value: Uint8Array, lease: number): void {
+    const previous = this.contents.keys.get(key) ?? null
     const alive = previous !== null && !previous.deleted
-    this.add({
+    const version = new Version({
       key,
       modRevision: this.revision,
       subRevision: this.count,
       deleted: false,
       createRevision: alive ? previous.createRevision : this.revision,
       version: alive ? previous.version + 1 : 1,
-      value,
       lease,
       previous,
     })
+    this.contents.values.put(version, value)
+    this.add(version)
   }
 
   /** `previous` is the key's newest version and alive. */
   delete(previous: Version): void {
-    this.add({
-      key: previous.key,
-      modRevision: this.revision,
-      subRevision: this.count,
-      deleted: true,
-      createRevision: 0,
-      version: 0,
-      value: '',
-      lease: 0,
-      previous,
-    })
+    this.add(
+      new Version({
+        key: previous.key,
+        modRevision: this.revision,
+        subRevision: this.count,
+        deleted: true,
+        createRevision: 0,
+        version: 0,
+        lease: 0,
+        previous,
+      }),
+    )
   }
 
   end(): void {
@@ -276,17 +309,20 @@ export class WriteTransaction {
 
   /** Undoes everything: nothing happened, the revision stays. */
   rollback(): void {
+    const { keys, changes, values } = this.contents
     for (; this.count > 0; this.count--) {
-      const version = this.changes.pop() as Version
-      if (version.previous === null) this.keys.delete(version.key)
-      else this.keys.set(version.key, version.previous)
+      const version = changes.pop() as Version
+      if (version.previous === null) keys.delete(version.key)
+      else keys.set(version.key, version.previous)
+      version.previous = null
+      values.release(version)
     }
     this.close(false)
   }
 
   private add(version: Version): void {
-    this.keys.set(version.key, version)
-    this.changes.push(version)
+    this.contents.keys.set(version.key, version)
+    this.contents.changes.push(version)
     this.count++
   }
 }
