@@ -1,6 +1,7 @@
 // How long nothing is written when a leader is lost, or hands over: raftctl, three members and more on one machine.
-//   node bench/gaps.mjs [--trials 50] [--work failover,transfer] [--election-timeout 1000] [--size 3] [--dir .] [--json FILE]
+//   node bench/gaps.mjs [--trials 50] [--warmup 5] [--work failover,transfer] [--election-timeout 1000] [--size 3] [--dir .] [--json FILE]
 // failover: from kill -9 of the leader to the first acknowledged write. transfer: the longest time between two acknowledged writes.
+// The first --warmup trials do not count: in those of hand-overs the members compile what they run. Who was killed starts as a new process.
 import { parseArgs } from 'node:util'
 import { leaderAt, transfer, Writers } from './lib/gaps.mjs'
 import { raftctlGroup } from './lib/groups.mjs'
@@ -11,6 +12,7 @@ import { percentile } from './lib/turns.mjs'
 const { values } = parseArgs({
   options: {
     trials: { type: 'string', default: '50' },
+    warmup: { type: 'string', default: '5' },
     work: { type: 'string', default: 'failover,transfer' },
     'election-timeout': { type: 'string', default: '1000' },
     size: { type: 'string', default: '3' },
@@ -18,17 +20,17 @@ const { values } = parseArgs({
     json: { type: 'string' },
   },
 })
-const [trials, electionTimeoutMs, size] = [values.trials, values['election-timeout'], values.size].map(Number)
-const report = new Report('gaps in what is acknowledged', { trials, electionTimeoutMs, size })
+const [trials, warmup, electionTimeoutMs, size] = [values.trials, values.warmup, values['election-timeout'], values.size].map(Number)
+const report = new Report('gaps in what is acknowledged', { trials, warmup, electionTimeoutMs, size })
 const group = await raftctlGroup({ size, directory: workDirectory(values.dir), electionTimeoutMs })
 const trial = { failover, transfer: handOver }
 
 for (const work of values.work.split(',')) {
   const gaps = []
-  for (let i = 0; i < trials; i++) {
+  for (let i = 1 - warmup; i <= trials; i++) {
     const gap = await trial[work]()
-    gaps.push(gap)
-    console.error(`${work} ${i + 1}/${trials}  ${gap.toFixed(1)} ms`)
+    if (i > 0) gaps.push(gap)
+    console.error(`${work} ${i > 0 ? `${i}/${trials}` : 'warming up'}  ${gap.toFixed(1)} ms`)
   }
   const [p50, p99] = [percentile(gaps, 0.5), percentile(gaps, 0.99)]
   report.row({

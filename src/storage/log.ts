@@ -10,13 +10,14 @@ import { FilledFile } from './filled-file.js'
 import { type LogMetaFile, logMetaFile } from './log-meta.js'
 import { LogRecoveryRun } from './log-recovery.js'
 import { LogSync, SYNC_IMMEDIATELY, type SyncPolicy } from './log-sync.js'
-import { takeWrite } from './log-write.js'
+import { assertFollows, takeWrite } from './log-write.js'
 import { makeDirectory } from './make-directory.js'
 import { parentOf } from './paths.js'
 import { readAndClose } from './protobuf-file.js'
+import { Removals } from './removals.js'
 import { type SealFile, sealOf } from './seal-file.js'
 import { Segment, segmentAt } from './segment.js'
-import { checkRead } from './segment-read.js'
+import { checkRead, damageOf } from './segment-read.js'
 import { SegmentRenames } from './segment-renames.js'
 import { forEachInOrder, inSequence, point, type Step } from './steps.js'
 
@@ -67,6 +68,7 @@ export class SegmentLogStorage implements LogStorage {
   private readonly sync: LogSync
   private readonly metaFile: LogMetaFile
   private readonly renames: SegmentRenames
+  private readonly removals: Removals
   private segments: Segment[] = []
   /** The open segment's file; null while there is none. */
   private writer: File | null = null
@@ -89,12 +91,11 @@ export class SegmentLogStorage implements LogStorage {
     this.metaFile = logMetaFile(options.fileSystem, options.directory)
     this.renames = new SegmentRenames(options.fileSystem)
     assert(this.maxSegmentBytes >= 1 && this.maxSegmentBytes <= 0x4000_0000, 'maxSegmentBytes out of range')
-    if (this.integrity)
-      this.integrity.onFailure = (status) => {
-        if (this.changing || this.failure) return
-        this.failure = new Status(status.code, `cannot store how much is durable of the log in ${this.directory}: ${status.message}`)
-        this.onUnusable?.(this.failure)
-      }
+    const { fileSystem, directory, failpoints } = this
+    this.removals = new Removals({ fileSystem, directory, failpoints }, (status) =>
+      this.failBetween('remove what was cut off from', status),
+    )
+    if (this.integrity) this.integrity.onFailure = (status) => this.failBetween('store how much is durable of', status)
   }
 
   get firstLogIndex(): LogIndex {
@@ -138,11 +139,7 @@ export class SegmentLogStorage implements LogStorage {
   }
 
   appendEntries(batches: readonly EntryBatch[], done: Done): void {
-    let next = plus(this.lastLogIndex, 1)
-    for (const batch of batches) {
-      assert(batch.firstIndex === next, 'append leaves a gap', { expected: next, first: batch.firstIndex })
-      next = plus(next, batch.count)
-    }
+    assertFollows(batches, plus(this.lastLogIndex, 1))
     this.change('append to the log', (finish) => (batches.length > 0 ? this.appendQueue([...batches], finish) : this.later(finish)), done)
   }
 
@@ -193,6 +190,7 @@ export class SegmentLogStorage implements LogStorage {
     const steps: Step[] = failure
       ? []
       : [
+          (next) => this.removals.settled(next),
           (next) => this.sync.flush(this.writer, next),
           (next) => this.storeMark(next),
           (next) => (this.integrity ? this.integrity.close(next) : next(Status.OK)),
@@ -201,10 +199,7 @@ export class SegmentLogStorage implements LogStorage {
     inSequence([(next) => this.later(next), ...steps], (status) => {
       const closed: Status = failure ?? status
       this.failure ??= Status.error(ErrorCode.ESHUTDOWN, 'the log is closed')
-      if (!this.writer) return done(closed)
-      const writer = this.writer
-      this.writer = null
-      writer.close((fileClosed) => done(closed.ok ? fileClosed : closed))
+      this.closeWriter((fileClosed) => done(closed.ok ? fileClosed : closed))
     })
   }
 
@@ -223,9 +218,17 @@ export class SegmentLogStorage implements LogStorage {
     })
   }
 
-  /** A change that counts on all of the log: what waits to become durable does so first. */
+  /** A change that counts on all of the log: what waits to become durable does so first, and what waits to be removed is. */
   private changeDurable(what: string, run: Step, done: Done): void {
-    this.change(what, (finish) => inSequence([(next) => this.sync.flush(this.writer, next), run], finish), done)
+    const steps: Step[] = [(next) => this.removals.settled(next), (next) => this.sync.flush(this.writer, next), run]
+    this.change(what, (finish) => inSequence(steps, finish), done)
+  }
+
+  /** Something that no change waits for came to nothing: the log is unusable all the same. */
+  private failBetween(what: string, status: Status): void {
+    if (this.failure) return
+    this.failure = new Status(status.code, `cannot ${what} the log in ${this.directory}: ${status.message}`)
+    if (!this.changing) this.onUnusable?.(this.failure)
   }
 
   private later(done: Done): void {
@@ -329,7 +332,7 @@ export class SegmentLogStorage implements LogStorage {
     this.seals.settle(this.first, sealed, done)
   }
 
-  /** log_meta first: from then on a crash leaves segments below the first index, which recovery removes. */
+  /** log_meta first: from then on a crash leaves segments below the first index, which recovery removes. The open one goes at once. */
   private movePrefix(firstKept: LogIndex, finish: Done): void {
     let dropped: Segment[] = []
     const steps: Step[] = [
@@ -342,11 +345,12 @@ export class SegmentLogStorage implements LogStorage {
         if (this.segments.length === 0) this.closeWriter(next)
         else next(Status.OK)
       },
-      (next) => forEachInOrder(dropped, (segment, removed) => this.fileSystem.unlink(segment.path, removed), next),
-      (next) => (dropped.length > 0 ? point(this.failpoints, 'log.prefix-removed')(next) : next(Status.OK)),
-      (next) => (dropped.length > 0 ? this.fileSystem.syncDir(this.directory, next) : next(Status.OK)),
+      (next) => forEachInOrder(dropped, (each, removed) => (each.sealed ? removed(Status.OK) : this.removeDurably(each, removed)), next),
     ]
-    inSequence(steps, finish)
+    inSequence(steps, (status) => {
+      if (status.ok) this.removals.add(dropped.filter(({ sealed }) => sealed).map(({ path }) => path))
+      finish(status)
+    })
   }
 
   private cutSuffix(lastKept: LogIndex, finish: Done): void {
@@ -438,8 +442,7 @@ export class SegmentLogStorage implements LogStorage {
         if (moved()) return again()
         const read = checkRead(segment, { from, last, start, path, bytes: bytes! }, this.checksum)
         if (!('problem' in read)) return done(Status.OK, read)
-        const act = `Restore ${parentOf(this.directory)} from a copy; the other members keep serving without it`
-        done(Status.error(ErrorCode.ECORRUPT, `${path} is damaged at offset ${read.offset} (index ${read.index}): ${read.problem}. ${act}`))
+        done(damageOf(path, read, parentOf(this.directory)))
       })
     })
   }

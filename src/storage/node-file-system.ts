@@ -1,5 +1,6 @@
 import fs from 'node:fs'
-import { dirname } from 'node:path'
+import { lstat, readdir, rm, truncate } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { Done } from '../raft/closure.js'
 import type { Executor, File, FileStat, FileSystem, OpenOptions } from '../raft/environment.js'
 import { ErrorCode, Status } from '../raft/errors.js'
@@ -8,6 +9,8 @@ import { inSequence } from './steps.js'
 /** The kernel takes at most this many buffers in one call (IOV_MAX). */
 const BUFFERS_MAX = 1024
 const FILE_MODE = 0o644
+/** Of a file that is removed, so much at a time. */
+const REMOVED_BYTES = 16 * 1024 * 1024
 const LABEL = 'file-system'
 
 const CODES: Record<string, ErrorCode> = {
@@ -84,7 +87,12 @@ export class NodeFileSystem implements FileSystem {
   }
 
   remove(path: string, done: Done): void {
-    fs.rm(path, { recursive: true, force: true }, (error) => this.post(() => done(toStatus(error))))
+    shrink(path)
+      .then(() => rm(path, { recursive: true, force: true }))
+      .then(
+        () => this.post(() => done(Status.OK)),
+        (error) => this.post(() => done(toStatus(error))),
+      )
   }
 
   /** OK once the names in that directory are durable. */
@@ -107,6 +115,17 @@ export class NodeFileSystem implements FileSystem {
   private post(fn: () => void): void {
     this.executor.post(fn, LABEL)
   }
+}
+
+/**
+ * Cuts large files below `path` down, from their ends: whoever syncs meanwhile waits for all that the file system gives back at once.
+ * Files that have another name are left alone.
+ */
+async function shrink(path: string): Promise<void> {
+  const stat = await lstat(path).catch((error) => (error.code === 'ENOENT' ? null : Promise.reject(error)))
+  if (stat?.isDirectory()) for (const name of await readdir(path)) await shrink(join(path, name))
+  if (!stat?.isFile() || stat.nlink > 1) return
+  for (let size = stat.size - REMOVED_BYTES; size > 0; size -= REMOVED_BYTES) await truncate(path, size)
 }
 
 function openFlags(options: OpenOptions): number {
@@ -143,7 +162,7 @@ class NodeFile implements File {
         step(at + written)
       })
     }
-    step(position)
+    afterTurn(() => step(position))
   }
 
   read(position: number, length: number, done: (status: Status, bytes?: Buffer) => void): void {
@@ -179,6 +198,14 @@ class NodeFile implements File {
   private post(fn: () => void): void {
     this.executor.post(fn, LABEL)
   }
+}
+
+/**
+ * When what this turn sends has left: followers, and their disks, are waited for longer than the own disk, and handing a write to
+ * another thread takes as long as a send. Sends leave in a microtask of their own, which may be asked for after this.
+ */
+function afterTurn(fn: () => void): void {
+  queueMicrotask(() => queueMicrotask(fn))
 }
 
 /** Takes `written` bytes off the front: a write may be short. */

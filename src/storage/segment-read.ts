@@ -1,4 +1,5 @@
 import type { Checksum } from '../raft/environment.js'
+import { ErrorCode, Status } from '../raft/errors.js'
 import { EntryBatch } from '../raft/log-entry.js'
 import { type LogIndex, plus } from '../raft/types.js'
 import type { Segment } from './segment.js'
@@ -18,6 +19,12 @@ export interface ReadProblem {
   readonly offset: number
   readonly index: LogIndex
   readonly problem: string
+}
+
+/** What is answered for entries that are not what was written. */
+export function damageOf(path: string, { offset, index, problem }: ReadProblem, dataDirectory: string): Status {
+  const act = `Restore ${dataDirectory} from a copy; the other members keep serving without it`
+  return Status.error(ErrorCode.ECORRUPT, `${path} is damaged at offset ${offset} (index ${index}): ${problem}. ${act}`)
 }
 
 /**

@@ -50,6 +50,44 @@ test('the bytes of an entry are those of braft', () => {
   )
 })
 
+test('what a cut of the start drops is removed beside what is written next; the next cut and the end wait for it', () => {
+  const bench = fourSegments()
+  let atAnswer: string[] = []
+  bench.log.truncatePrefix(logIndex(10), () => {
+    atAnswer = bench.disk.namesIn(LOG)
+    bench.log.appendEntries([batch(12, 2, ['next'])], () => bench.disk.operations.push('appended'))
+  })
+  bench.executor.run()
+  assert.ok(atAnswer.includes(name(7, 9)))
+  assert.equal(bench.disk.namesIn(LOG), [name(10), 'log_meta'])
+  const { operations } = bench.disk
+  assert.ok(operations.indexOf('appended') < operations.lastIndexOf(`unlink ${LOG}/${name(7, 9)}`))
+
+  for (const end of ['truncateSuffix', 'close'] as const) {
+    const cut = fourSegments()
+    const steps: string[] = []
+    cut.log.truncatePrefix(logIndex(10), () => {
+      const done = () => steps.push(`${cut.disk.namesIn(LOG).length}`)
+      if (end === 'close') cut.log.close(done)
+      else cut.log.truncateSuffix(logIndex(10), done)
+    })
+    cut.executor.run()
+    assert.equal(steps, ['2'])
+  }
+})
+
+test('what cannot be removed makes the log unusable, and is said', () => {
+  const bench = fourSegments()
+  const said: string[] = []
+  bench.log.onUnusable = (status) => said.push(status.message)
+  bench.disk.refuse(/^unlink/, ErrorCode.EIO)
+  assert.is(bench.truncatePrefix(10).ok, true)
+  assert.is(said.length, 1)
+  assert.match(said[0]!, /cannot remove what was cut off from the log in .data.log: /)
+  assert.is(bench.append(batch(12, 2, ['x'])).code, ErrorCode.EIO)
+  assert.is(bench.close().code, ErrorCode.EIO)
+})
+
 test('appending a batch is one synced write, whatever it is made of', () => {
   const bench = new LogBench()
   bench.open()

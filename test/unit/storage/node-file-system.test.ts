@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
@@ -96,6 +96,20 @@ test('a full disk is ENOSPC', async () => {
   if (!status.ok) return assert.is(process.platform === 'linux', false)
   assert.is((await run((done) => value.write([Buffer.from('x')], 0, done))).code, ErrorCode.ENOSPC)
   await run((done) => value.close(done))
+})
+
+test('a large file is removed whole, and one that has another name is left as it is there', async () => {
+  const at = (name: string) => join(directory, name)
+  const bytes = 40 * 1024 * 1024
+  await run((done) => fileSystem.mkdir(at('old'), done))
+  for (const name of ['old/alone', 'old/linked']) {
+    closeSync(openSync(at(name), 'w'))
+    truncateSync(at(name), bytes)
+  }
+  await run((done) => fileSystem.link(at('old/linked'), at('kept'), done))
+  assert.is((await run((done) => fileSystem.remove(at('old'), done))).ok, true)
+  assert.is(existsSync(at('old')), false)
+  assert.is(statSync(at('kept')).size, bytes)
 })
 
 test('names: directories with parents, list in order, link, rename, remove', async () => {
