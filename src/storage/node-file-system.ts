@@ -162,7 +162,7 @@ class NodeFile implements File {
         step(at + written)
       })
     }
-    afterTurn(() => step(position))
+    step(position)
   }
 
   read(position: number, length: number, done: (status: Status, bytes?: Buffer) => void): void {
@@ -198,14 +198,6 @@ class NodeFile implements File {
   private post(fn: () => void): void {
     this.executor.post(fn, LABEL)
   }
-}
-
-/**
- * When what this turn sends has left: followers, and their disks, are waited for longer than the own disk, and handing a write to
- * another thread takes as long as a send. Sends leave in a microtask of their own, which may be asked for after this.
- */
-function afterTurn(fn: () => void): void {
-  queueMicrotask(() => queueMicrotask(fn))
 }
 
 /** Takes `written` bytes off the front: a write may be short. */
