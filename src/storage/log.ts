@@ -187,16 +187,15 @@ export class SegmentLogStorage implements LogStorage {
 
   close(done: Done): void {
     const failure = this.failure
-    const steps: Step[] = failure
-      ? []
-      : [
-          (next) => this.removals.settled(next),
-          (next) => this.sync.flush(this.writer, next),
-          (next) => this.storeMark(next),
-          (next) => (this.integrity ? this.integrity.close(next) : next(Status.OK)),
-        ]
+    const steps: Step[] = [
+      (next) => this.sync.flush(this.writer, next),
+      (next) => this.storeMark(next),
+      (next) => (this.integrity ? this.integrity.close(next) : next(Status.OK)),
+    ]
+    // Whoever opens the directory next must not meet a removal that goes on.
+    const settle: Step = (next) => this.removals.settled((status) => next(failure ? Status.OK : status))
     assert(!this.changing, 'closed during a change')
-    inSequence([(next) => this.later(next), ...steps], (status) => {
+    inSequence([(next) => this.later(next), ...(failure ? [] : steps), settle], (status) => {
       const closed: Status = failure ?? status
       this.failure ??= Status.error(ErrorCode.ESHUTDOWN, 'the log is closed')
       this.closeWriter((fileClosed) => done(closed.ok ? fileClosed : closed))
@@ -218,10 +217,9 @@ export class SegmentLogStorage implements LogStorage {
     })
   }
 
-  /** A change that counts on all of the log: what waits to become durable does so first, and what waits to be removed is. */
+  /** A change that counts on all of the log: what waits to become durable does so first. */
   private changeDurable(what: string, run: Step, done: Done): void {
-    const steps: Step[] = [(next) => this.removals.settled(next), (next) => this.sync.flush(this.writer, next), run]
-    this.change(what, (finish) => inSequence(steps, finish), done)
+    this.change(what, (finish) => inSequence([(next) => this.sync.flush(this.writer, next), run], finish), done)
   }
 
   /** Something that no change waits for came to nothing: the log is unusable all the same. */
@@ -359,6 +357,8 @@ export class SegmentLogStorage implements LogStorage {
     this.segments = this.segments.slice(0, this.segments.length - cut.length)
     const containing = this.segments.at(-1)
     const steps: Step[] = [
+      // A name that waits to be removed may be given again behind this.
+      (next) => this.removals.settled(next),
       (next) => this.lowerMark(lastKept, next),
       point(this.failpoints, 'log.suffix-bound-lowered'),
       (next) => (cut.some((segment) => !segment.sealed) ? this.closeWriter(next) : next(Status.OK)),

@@ -1,5 +1,5 @@
 import fs from 'node:fs'
-import { lstat, readdir, rm, truncate } from 'node:fs/promises'
+import { lstat, readdir, rm, truncate, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Done } from '../raft/closure.js'
 import type { Executor, File, FileStat, FileSystem, OpenOptions } from '../raft/environment.js'
@@ -87,7 +87,8 @@ export class NodeFileSystem implements FileSystem {
   }
 
   remove(path: string, done: Done): void {
-    shrink(path)
+    cutLargeFiles(path)
+      .catch(() => {})
       .then(() => rm(path, { recursive: true, force: true }))
       .then(
         () => this.post(() => done(Status.OK)),
@@ -118,14 +119,23 @@ export class NodeFileSystem implements FileSystem {
 }
 
 /**
- * Cuts large files below `path` down, from their ends: whoever syncs meanwhile waits for all that the file system gives back at once.
- * Files that have another name are left alone.
+ * Before something is removed: cuts its large files down, from their ends. Whoever syncs meanwhile waits for all that the file system
+ * gives back at once. Small files of a directory go first: without its list nobody takes what is left of a snapshot for one. Files
+ * that have another name are left alone.
  */
-async function shrink(path: string): Promise<void> {
-  const stat = await lstat(path).catch((error) => (error.code === 'ENOENT' ? null : Promise.reject(error)))
-  if (stat?.isDirectory()) for (const name of await readdir(path)) await shrink(join(path, name))
-  if (!stat?.isFile() || stat.nlink > 1) return
-  for (let size = stat.size - REMOVED_BYTES; size > 0; size -= REMOVED_BYTES) await truncate(path, size)
+async function cutLargeFiles(path: string): Promise<void> {
+  const stat = await lstat(path)
+  if (stat.isDirectory()) {
+    const large: string[] = []
+    for (const name of await readdir(path)) {
+      const each = await lstat(join(path, name))
+      if (each.isFile() && each.size <= REMOVED_BYTES) await unlink(join(path, name))
+      else large.push(name)
+    }
+    for (const name of large) await cutLargeFiles(join(path, name))
+  } else if (stat.isFile() && stat.nlink === 1) {
+    for (let size = stat.size - REMOVED_BYTES; size > 0; size -= REMOVED_BYTES) await truncate(path, size)
+  }
 }
 
 function openFlags(options: OpenOptions): number {

@@ -85,8 +85,10 @@ export class Values {
     const full = this.current
     this.current = this.spare.pop() ?? new Chunk(Buffer.from(new SharedArrayBuffer(CHUNK_BYTES)))
     this.chunks++
-    if (holders.length > 0) this.emptyIfSparse(full)
-    return this.current
+    if (holders.length === 0) return this.current
+    this.emptyIfSparse(full)
+    // What was left of the full one may have taken the room.
+    return this.chunkFor(bytes)
   }
 
   private emptyIfSparse(chunk: Chunk): void {

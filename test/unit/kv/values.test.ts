@@ -55,6 +55,22 @@ test('a long value has memory of its own, which is gone with it', () => {
   assert.is(long.value.length, 0)
 })
 
+test('a value has room although what is left of a full chunk moved in before it', () => {
+  const values = new Values()
+  const random = new SimRandom(3)
+  const kept: [Valued, number][] = []
+  let counter = held(values, Buffer.from([0]))
+  for (let i = 0; i < 3000; i++) {
+    for (let overwritten = 0; overwritten < 20; overwritten++) {
+      values.release(counter)
+      counter = held(values, Buffer.from([overwritten]))
+    }
+    if (random.chance(0.3)) kept.push([held(values, Buffer.alloc(30_000, i)), i & 255])
+    if (kept.length > 40) values.release(kept.shift()![0])
+  }
+  for (const [holder, fill] of kept) assert.is(holder.value.equals(Buffer.alloc(30_000, fill)), true)
+})
+
 test('holders whose values are gone are let go of, however short their values', () => {
   const values = new Values()
   const holders = Array.from({ length: 40_000 }, (_, i) => held(values, Buffer.alloc(1, i)))

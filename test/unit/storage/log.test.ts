@@ -50,7 +50,7 @@ test('the bytes of an entry are those of braft', () => {
   )
 })
 
-test('what a cut of the start drops is removed beside what is written next; the next cut and the end wait for it', () => {
+test('what a cut of the start drops is removed beside what is written next; a cut of the end and the close wait for it', () => {
   const bench = fourSegments()
   let atAnswer: string[] = []
   bench.log.truncatePrefix(logIndex(10), () => {
@@ -86,6 +86,19 @@ test('what cannot be removed makes the log unusable, and is said', () => {
   assert.match(said[0]!, /cannot remove what was cut off from the log in .data.log: /)
   assert.is(bench.append(batch(12, 2, ['x'])).code, ErrorCode.EIO)
   assert.is(bench.close().code, ErrorCode.EIO)
+})
+
+test('a log that failed is not closed while something of it is being removed', () => {
+  const bench = new LogBench(60)
+  bench.open()
+  for (let first = 1; first <= 40; first++) bench.append(batch(first, 1, [`e${first}`]))
+  let left: number | null = null
+  bench.log.truncatePrefix(logIndex(40), () => {
+    bench.disk.refuse(/^write/, ErrorCode.EIO)
+    bench.log.appendEntries([batch(41, 2, ['x'])], () => bench.log.close(() => (left = bench.disk.namesIn(LOG).length)))
+  })
+  bench.executor.run()
+  assert.is(left, 2)
 })
 
 test('appending a batch is one synced write, whatever it is made of', () => {

@@ -112,6 +112,19 @@ test('a large file is removed whole, and one that has another name is left as it
   assert.is(statSync(at('kept')).size, bytes)
 })
 
+test('two who remove the same at once both succeed', async () => {
+  const at = (name: string) => join(directory, name)
+  for (let round = 0; round < 20; round++) {
+    await run((done) => fileSystem.mkdir(at('twice/deep'), done))
+    for (const name of ['twice/a', 'twice/deep/b']) await touch(name)
+    const both = await Promise.all([1, 2].map(() => run((done) => fileSystem.remove(at('twice'), done))))
+    assert.equal(
+      both.map((status) => status.toString()),
+      ['OK', 'OK'],
+    )
+  }
+})
+
 test('names: directories with parents, list in order, link, rename, remove', async () => {
   const at = (...parts: string[]) => join(directory, ...parts)
   assert.is((await run((done) => fileSystem.mkdir(at('a', 'b', 'c'), done))).toString(), 'OK')
