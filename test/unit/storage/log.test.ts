@@ -76,6 +76,17 @@ test('what a cut of the start drops is removed beside what is written next; a cu
   }
 })
 
+test('an open segment that a cut of the start drops is gone, durably, before another can be opened', () => {
+  const bench = fourSegments()
+  let atAnswer: string[] = []
+  bench.log.truncatePrefix(logIndex(12), () => {
+    bench.disk.crash(0)
+    atAnswer = bench.disk.namesIn(LOG)
+  })
+  bench.executor.run()
+  assert.is(atAnswer.includes(name(10)), false)
+})
+
 test('what cannot be removed makes the log unusable, and is said', () => {
   const bench = fourSegments()
   const said: string[] = []
