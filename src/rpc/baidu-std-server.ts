@@ -1,10 +1,11 @@
 import type * as net from 'node:net'
 import { Status } from '../raft/errors.js'
-import { encodeFrame, type Frame, FrameReader, responseMeta, splitBody } from './baidu-std.js'
+import { type Frame, FrameReader, responseMeta, splitBody, writeFrame } from './baidu-std.js'
 import { BrpcCode, decorate } from './braft-error.js'
 import { MAX_MESSAGE_BYTES } from './grpc.js'
-import { FrameError } from './rpc-meta.js'
-import { type CallConnection, dispatch, type RpcMethod, type ServiceRegistry } from './service.js'
+import { COPIED_BYTES_MAX } from './http2/pieces.js'
+import { FrameError, type FrameMeta, type RequestMeta } from './rpc-meta.js'
+import { type CallConnection, type CallContext, dispatch, type RpcMethod, type ServiceRegistry } from './service.js'
 import { TurnWriter } from './turn-writer.js'
 
 export interface BaiduStdServerOptions {
@@ -50,13 +51,14 @@ export class BaiduStdServer {
 class Connection implements CallConnection {
   private readonly reader = new FrameReader()
   private readonly writer: TurnWriter
-  private readonly serverAddress: string
-  private readonly peerAddress: string
   private readonly pendingCallsMax: number
   private readonly unsentBytesMax: number
   private pending = 0
   private draining = false
   private frameTimer: NodeJS.Timeout | null = null
+  /** What was called last, and by what. */
+  private lastRequest: RequestMeta | null = null
+  private lastMethod: RpcMethod | null = null
 
   constructor(
     private readonly socket: net.Socket,
@@ -64,8 +66,6 @@ class Connection implements CallConnection {
     private readonly options: BaiduStdServerOptions,
   ) {
     this.writer = new TurnWriter(socket)
-    this.serverAddress = `${socket.localAddress}:${socket.localPort}`
-    this.peerAddress = `${socket.remoteAddress}:${socket.remotePort}`
     this.pendingCallsMax = options.pendingCallsMax ?? 8192
     this.unsentBytesMax = options.unsentBytesMax ?? 4 * 1024 * 1024
   }
@@ -81,6 +81,10 @@ class Connection implements CallConnection {
   drain(): void {
     this.draining = true
     this.endWhenDone()
+  }
+
+  get peerAddress(): string {
+    return `${this.socket.remoteAddress}:${this.socket.remotePort}`
   }
 
   private received(chunk: Buffer): void {
@@ -124,10 +128,8 @@ class Connection implements CallConnection {
         `attachment_size=${meta.attachmentSize} is larger than request_size=${frame.body.length}`,
       )
     }
-    const { serviceName = '', methodName = '', logId } = meta.request ?? {}
-    const found = this.registry.find(serviceName, methodName)
-    if ('problem' in found) return this.fail(correlationId, found.problem.code, found.problem.message)
-    const { method } = found
+    const method = this.methodOf(meta.request)
+    if (method instanceof Status) return this.fail(correlationId, method.code, method.message)
     if (this.writer.unsentBytes > (this.options.overcrowdedBytes ?? MAX_MESSAGE_BYTES))
       return this.fail(correlationId, BrpcCode.EOVERCROWDED, `${this.writer.unsentBytes} bytes wait to be sent`, method)
     if (meta.compressType !== 0) {
@@ -136,48 +138,50 @@ class Connection implements CallConnection {
     }
 
     this.pending++
-    const over = () => {
-      this.pending--
-      this.endWhenDone()
-    }
-    const { attachment, message } = parts
-    const { peerAddress } = this
-    const context = {
-      attachment,
-      peerAddress,
-      fields: meta.userFields,
-      connection: this,
-      drop: over,
-      ...(logId === undefined ? {} : { logId }),
-    }
-    dispatch(method, message, { protocol: 'baidu_std', ...context }, (status, response, answered) => {
+    const call = new Call(this, meta, parts.attachment)
+    dispatch(method, parts.message, call, (status, response, attachment) => {
       if (!status.ok) this.fail(correlationId, status.code, status.message, method)
-      else this.answer(correlationId, method, { response, attachment: answered })
-      over()
+      else this.answer(correlationId, method, response, attachment)
+      this.over()
     })
   }
 
-  private answer(
-    correlationId: bigint,
-    method: RpcMethod,
-    { response, attachment }: { readonly response: Buffer; readonly attachment: Buffer },
-  ): void {
-    const meta = responseMeta(correlationId, NO_ERROR, { attachmentSize: attachment.length, ...fieldsOf(method) })
-    let frame: Buffer
+  private methodOf(request: RequestMeta | null): RpcMethod | Status {
+    if (request !== null && request === this.lastRequest) return this.lastMethod!
+    const found = this.registry.find(request?.serviceName ?? '', request?.methodName ?? '')
+    if ('problem' in found) return found.problem
+    this.lastRequest = request
+    this.lastMethod = found.method
+    return found.method
+  }
+
+  /** A call was answered, or will not be. */
+  over(): void {
+    this.pending--
+    this.endWhenDone()
+  }
+
+  private answer(correlationId: bigint, method: RpcMethod, response: Buffer, attachment: Buffer): void {
+    const meta = responseMeta(correlationId, NO_ERROR, { attachmentSize: attachment.length, userFields: fieldsOf(method) })
     try {
-      frame = encodeFrame(meta, response)
+      if (response.length > COPIED_BYTES_MAX) {
+        writeFrame(this.writer, meta, NO_BYTES, response.length)
+        this.writer.write(response, attachment)
+      } else {
+        writeFrame(this.writer, meta, response)
+        if (attachment.length > 0) this.writer.write(attachment)
+      }
     } catch (error) {
       if (!(error instanceof FrameError)) throw error
-      return this.fail(correlationId, BrpcCode.ERESPONSE, `Fail to serialize response, ${error.message}`, method)
+      this.fail(correlationId, BrpcCode.ERESPONSE, `Fail to serialize response, ${error.message}`, method)
     }
-    this.writer.write(frame, attachment)
   }
 
   /** No message and no attachment travel with an error. brpc rewrites -1 to EINTERNAL. */
   private fail(correlationId: bigint, code: number, text: string, method?: RpcMethod): void {
     const errorCode = code === -1 ? BrpcCode.EINTERNAL : code
-    const errorText = decorate(new Status(errorCode, text), this.serverAddress)
-    this.writer.write(encodeFrame(responseMeta(correlationId, { errorCode, errorText }, fieldsOf(method)), NO_BYTES))
+    const errorText = decorate(new Status(errorCode, text), `${this.socket.localAddress}:${this.socket.localPort}`)
+    writeFrame(this.writer, responseMeta(correlationId, { errorCode, errorText }, { userFields: fieldsOf(method) }), NO_BYTES)
   }
 
   private endWhenDone(): void {
@@ -185,8 +189,32 @@ class Connection implements CallConnection {
   }
 }
 
-function fieldsOf(method: RpcMethod | undefined): { userFields?: ReadonlyMap<string, string> } {
-  return method?.answerFields ? { userFields: method.answerFields() } : {}
+/** What is known of one call. */
+class Call implements CallContext {
+  readonly protocol = 'baidu_std'
+  readonly fields: ReadonlyMap<string, string>
+  readonly logId: bigint | undefined
+
+  constructor(
+    readonly connection: Connection,
+    meta: FrameMeta,
+    readonly attachment: Buffer,
+  ) {
+    this.fields = meta.userFields
+    this.logId = meta.request?.logId
+  }
+
+  get peerAddress(): string {
+    return this.connection.peerAddress
+  }
+
+  drop(): void {
+    this.connection.over()
+  }
+}
+
+function fieldsOf(method: RpcMethod | undefined): ReadonlyMap<string, string> | undefined {
+  return method?.answerFields?.()
 }
 
 const NO_ERROR = { errorCode: 0, errorText: '' }

@@ -1,5 +1,15 @@
 import { MAX_MESSAGE_BYTES } from './grpc.js'
-import { decodeMeta, FrameError, type FrameMeta, type RequestMeta, type ResponseMeta, viewOfMeta } from './rpc-meta.js'
+import {
+  copyMeta,
+  decodeMeta,
+  FrameError,
+  type FrameMeta,
+  LastRequest,
+  type RequestMeta,
+  type ResponseMeta,
+  writeMeta,
+} from './rpc-meta.js'
+import type { TurnWriter } from './turn-writer.js'
 
 /**
  * brpc's baidu_std frames: `PRPC`, u32 length of the rest, u32 length of the meta, then meta (rpc-meta.ts), message and attachment.
@@ -15,29 +25,29 @@ export interface Frame {
 }
 
 const NO_FIELDS: ReadonlyMap<string, string> = new Map()
+const NO_BYTES = Buffer.alloc(0)
 
-export function requestMeta(
-  correlationId: bigint,
-  request: RequestMeta,
-  rest: { attachmentSize?: number; userFields?: ReadonlyMap<string, string> } = {},
-): FrameMeta {
+/** Of a meta, where it is not as most are. */
+interface MetaRest {
+  readonly attachmentSize?: number
+  readonly userFields?: ReadonlyMap<string, string> | undefined
+}
+
+export function requestMeta(correlationId: bigint, request: RequestMeta, rest: MetaRest = {}): FrameMeta {
   const { attachmentSize = 0, userFields = NO_FIELDS } = rest
   return { correlationId, compressType: 0, attachmentSize, userFields, request, response: null }
 }
 
-export function responseMeta(
-  correlationId: bigint,
-  response: ResponseMeta,
-  rest: { attachmentSize?: number; userFields?: ReadonlyMap<string, string> } = {},
-): FrameMeta {
+export function responseMeta(correlationId: bigint, response: ResponseMeta, rest: MetaRest = {}): FrameMeta {
   const { attachmentSize = 0, userFields = NO_FIELDS } = rest
   return { correlationId, compressType: 0, attachmentSize, userFields, request: null, response }
 }
 
 /** The message of a frame and its attachment; null when the attachment is said to be longer than the frame. */
-export function splitBody(frame: Frame): { message: Buffer; attachment: Buffer } | null {
-  const cut = frame.body.length - frame.meta.attachmentSize
-  return cut < 0 ? null : { message: frame.body.subarray(0, cut), attachment: frame.body.subarray(cut) }
+export function splitBody({ meta, body }: Frame): { message: Buffer; attachment: Buffer } | null {
+  if (meta.attachmentSize === 0) return { message: body, attachment: NO_BYTES }
+  const cut = body.length - meta.attachmentSize
+  return cut < 0 ? null : { message: body.subarray(0, cut), attachment: body.subarray(cut) }
 }
 
 /**
@@ -45,16 +55,38 @@ export function splitBody(frame: Frame): { message: Buffer; attachment: Buffer }
  * the attachment. Throws FrameError when it is larger than anybody takes.
  */
 export function encodeFrame(meta: FrameMeta, message: Uint8Array, more = 0): Buffer {
-  const metaBytes = viewOfMeta(meta)
-  const bodySize = metaBytes.length + message.length + more + meta.attachmentSize
-  if (bodySize > MAX_MESSAGE_BYTES) throw new FrameError(`a frame of ${bodySize} bytes; the limit is ${MAX_MESSAGE_BYTES}`)
-  const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES + metaBytes.length + message.length)
-  frame.writeUInt32BE(MAGIC, 0)
-  frame.writeUInt32BE(bodySize, 4)
-  frame.writeUInt32BE(metaBytes.length, 8)
-  frame.set(metaBytes, FRAME_HEADER_BYTES)
-  frame.set(message, FRAME_HEADER_BYTES + metaBytes.length)
+  const metaBytes = writeMeta(meta)
+  const bodyBytes = bodyBytesOf(meta, metaBytes, message.length + more)
+  const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES + metaBytes + message.length)
+  fill(frame, 0, { metaBytes, bodyBytes, message })
   return frame
+}
+
+/** As encodeFrame, into what `writer` sends at the end of the turn. */
+export function writeFrame(writer: TurnWriter, meta: FrameMeta, message: Uint8Array, more = 0): void {
+  const metaBytes = writeMeta(meta)
+  const bodyBytes = bodyBytesOf(meta, metaBytes, message.length + more)
+  const at = writer.reserve(FRAME_HEADER_BYTES + metaBytes + message.length)
+  fill(writer.block, at, { metaBytes, bodyBytes, message })
+}
+
+function bodyBytesOf(meta: FrameMeta, metaBytes: number, messageBytes: number): number {
+  const bytes = metaBytes + messageBytes + meta.attachmentSize
+  if (bytes > MAX_MESSAGE_BYTES) throw new FrameError(`a frame of ${bytes} bytes; the limit is ${MAX_MESSAGE_BYTES}`)
+  return bytes
+}
+
+/** With the meta that was written last. */
+function fill(
+  out: Buffer,
+  at: number,
+  { metaBytes, bodyBytes, message }: { readonly metaBytes: number; readonly bodyBytes: number; readonly message: Uint8Array },
+): void {
+  out.writeUInt32BE(MAGIC, at)
+  out.writeUInt32BE(bodyBytes, at + 4)
+  out.writeUInt32BE(metaBytes, at + 8)
+  copyMeta(out, at + FRAME_HEADER_BYTES)
+  out.set(message, at + FRAME_HEADER_BYTES + metaBytes)
 }
 
 /**
@@ -66,6 +98,7 @@ export class FrameReader {
   private buffered = 0
   /** How many bytes the next step needs: a header, or a whole frame. */
   private needed = FRAME_HEADER_BYTES
+  private readonly lastRequest = new LastRequest()
 
   /** Bytes of an unfinished frame are waiting for the rest. */
   get isMidFrame(): boolean {
@@ -83,8 +116,9 @@ export class FrameReader {
       const size = frameSize(bytes, at)
       this.needed = size ?? FRAME_HEADER_BYTES
       if (size === null || bytes.length - at < size) break
-      const metaEnd = at + FRAME_HEADER_BYTES + bytes.readUInt32BE(at + 8)
-      take({ meta: decodeMeta(bytes.subarray(at + FRAME_HEADER_BYTES, metaEnd)), body: bytes.subarray(metaEnd, at + size) })
+      const metaAt = at + FRAME_HEADER_BYTES
+      const metaEnd = metaAt + bytes.readUInt32BE(at + 8)
+      take({ meta: decodeMeta(bytes, metaAt, metaEnd, this.lastRequest), body: bytes.subarray(metaEnd, at + size) })
       at += size
     }
     this.buffered = bytes.length - at

@@ -29,7 +29,7 @@ function call(service: PeerService, method: UnaryMethod, request: Buffer, contex
     fields: reader(context),
     request,
     answer: (status, response) => (status.ok ? done(status, response) : done(status)),
-    drop: context.drop,
+    drop: () => context.drop(),
   })
 }
 

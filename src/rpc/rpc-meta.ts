@@ -13,9 +13,9 @@ export interface FrameMeta {
 export interface RequestMeta {
   readonly serviceName: string
   readonly methodName: string
-  readonly logId?: bigint
+  readonly logId?: bigint | undefined
   /** How long the caller will wait; absent when it did not say. */
-  readonly timeoutMs?: number
+  readonly timeoutMs?: number | undefined
 }
 
 export interface ResponseMeta {
@@ -55,11 +55,13 @@ let scratch = Buffer.allocUnsafe(4096)
 let at = 0
 
 export function encodeMeta(meta: FrameMeta): Buffer {
-  return Buffer.from(viewOfMeta(meta))
+  const bytes = Buffer.allocUnsafe(writeMeta(meta))
+  copyMeta(bytes, 0)
+  return bytes
 }
 
-/** The bytes of a meta, not copied: they stand until the next one is written. */
-export function viewOfMeta(meta: FrameMeta): Buffer {
+/** Writes a meta down for `copyMeta`, and answers how many bytes it has. */
+export function writeMeta(meta: FrameMeta): number {
   at = 0
   if (meta.request) writeRequest(meta.request)
   if (meta.response) writeResponse(meta.response)
@@ -68,7 +70,12 @@ export function viewOfMeta(meta: FrameMeta): Buffer {
   writeBig(Tag.correlationId, meta.correlationId)
   if (meta.attachmentSize > 0) writeNumber(Tag.attachmentSize, meta.attachmentSize)
   if (meta.userFields.size > 0) for (const [key, value] of meta.userFields) writeEntry(key, value)
-  return scratch.subarray(0, at)
+  return at
+}
+
+/** Copies the meta that was written last; byte by byte, since most have some twenty. */
+export function copyMeta(to: Buffer, offset: number): void {
+  for (let i = 0; i < at; i++) to[offset + i] = scratch[i]!
 }
 
 function writeRequest({ serviceName, methodName, logId, timeoutMs }: RequestMeta): void {
@@ -153,9 +160,32 @@ function room(bytes: number): void {
 
 // ---- reading ----
 
-/** Reads a meta; throws FrameError when the bytes are none. */
-export function decodeMeta(bytes: Buffer): FrameMeta {
-  const fields = new Fields(bytes, 0, bytes.length)
+/** Longer ones are not remembered. */
+const REMEMBERED_BYTES_MAX = 256
+
+/** The request part of the last meta of a connection: whoever calls a method again says the same of it, byte by byte. */
+export class LastRequest {
+  private bytes = Buffer.alloc(0)
+  private request: RequestMeta | null = null
+
+  /** What bytes[from, to) say, if they are those of the last one. */
+  read(bytes: Buffer, from: number, to: number): RequestMeta | null {
+    const { bytes: last } = this
+    if (to - from !== last.length) return null
+    for (let i = 0; i < last.length; i++) if (last[i] !== bytes[from + i]) return null
+    return this.request
+  }
+
+  remember(bytes: Buffer, from: number, to: number, request: RequestMeta): void {
+    if (to - from > REMEMBERED_BYTES_MAX) return
+    this.bytes = Buffer.from(bytes.subarray(from, to))
+    this.request = request
+  }
+}
+
+/** Reads the meta in bytes[from, to); throws FrameError when they are none. */
+export function decodeMeta(bytes: Buffer, from = 0, to = bytes.length, last: LastRequest | null = null): FrameMeta {
+  const fields = new Fields(bytes, from, to)
   let request: RequestMeta | null = null
   let response: ResponseMeta | null = null
   let correlationId = 0n
@@ -163,7 +193,7 @@ export function decodeMeta(bytes: Buffer): FrameMeta {
   let attachmentSize = 0
   let userFields: Map<string, string> | null = null
   while (fields.next()) {
-    if (fields.tag === Tag.request) request = decodeRequest(fields.nested())
+    if (fields.tag === Tag.request) request = readRequest(fields, last)
     else if (fields.tag === Tag.response) response = decodeResponse(fields.nested())
     else if (fields.tag === Tag.compressType) compressType = fields.int32
     else if (fields.tag === Tag.correlationId) correlationId = fields.int64
@@ -172,6 +202,15 @@ export function decodeMeta(bytes: Buffer): FrameMeta {
   }
   if (attachmentSize < 0) throw new FrameError('a negative attachment size')
   return { correlationId, compressType, attachmentSize, userFields: userFields ?? NO_FIELDS, request, response }
+}
+
+function readRequest(fields: Fields, last: LastRequest | null): RequestMeta {
+  const { bytes, start, offset } = fields
+  const same = last?.read(bytes, start, offset)
+  if (same) return same
+  const request = decodeRequest(fields.nested())
+  last?.remember(bytes, start, offset, request)
+  return request
 }
 
 function decodeRequest(fields: Fields): RequestMeta {
@@ -213,14 +252,16 @@ function decodeEntry(fields: Fields): [string, string] {
 /** Goes through the fields of a message. What is read of a field stands until the next one. */
 class Fields {
   tag = 0
-  /** Of a varint, or where a field of bytes starts and ends. */
+  /** Where a field of bytes starts; it ends at `offset`. */
+  start = 0
+  /** Of a varint. */
   private low = 0
   private high = 0
-  private start = 0
 
   constructor(
-    private readonly bytes: Buffer,
-    private offset: number,
+    readonly bytes: Buffer,
+    /** Behind the field. */
+    public offset: number,
     private readonly end: number,
   ) {}
 

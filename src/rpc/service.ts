@@ -1,4 +1,4 @@
-import { assert, ErrorCode, Status } from '../raft/errors.js'
+import { AssertionError, assert, ErrorCode, Status } from '../raft/errors.js'
 import { BrpcCode } from './braft-error.js'
 import type { Codec } from './grpc.js'
 import type { MessageShape } from './json-message.js'
@@ -18,7 +18,7 @@ export interface CallContext {
   /** gRPC metadata or baidu_std user_fields. */
   readonly fields: ReadonlyMap<string, string>
   /** baidu_std only: what the caller calls this call. */
-  readonly logId?: bigint
+  readonly logId?: bigint | undefined
   /** baidu_std only: the connection that the call came by, the same for all its calls. */
   readonly connection?: CallConnection
   /** In place of an answer: none will come, as if it were lost on the way. */
@@ -129,7 +129,7 @@ export function handleDecoded(
 ): void {
   let answered = false
   const reply: Reply<unknown> = (status, response, attachment = EMPTY) => {
-    assert(!answered, 'a call was answered twice', { status: status.toString() })
+    if (answered) throw new AssertionError(`a call was answered twice: ${status}`)
     answered = true
     if (status.ok && response === undefined)
       done(new Status(BrpcCode.ERESPONSE, 'the handler answered without a response'), undefined, EMPTY)

@@ -86,6 +86,57 @@ test('of two things that are wrong with a call the one is told that brpc looks a
   await connection.closed
 })
 
+test('a connection may call one method after the other, and is answered in order, with little and much', async () => {
+  const grow = raw((request, _context, done) => done(Status.OK, Buffer.alloc(Number(`${request}`), 'g'), Buffer.from(`+${request}`)))
+  const { port } = await start({ echo, grow })
+  const connection = await open(port)
+  const calls: [string, string][] = [
+    ['echo', 'a'],
+    ['grow', '1'],
+    ['grow', '5000'],
+    ['echo', 'b'],
+    ['nothing', 'c'],
+    ['grow', '2'],
+    ['echo', 'd'],
+  ]
+  connection.send(Buffer.concat(calls.map(([method, body], i) => frameOf(asking(method, { correlationId: BigInt(i) }), Buffer.from(body)))))
+  const answers: unknown[] = []
+  for (const _ of calls) {
+    const frame = await connection.receiveFrame()
+    const metaEnd = 12 + frame.readUInt32BE(8)
+    const { correlationId, response, attachmentSize } = decodeMeta(frame.subarray(12, metaEnd))
+    const message = frame.subarray(metaEnd, frame.length - attachmentSize)
+    answers.push([Number(correlationId), response!.errorCode, message.length, `${frame.subarray(frame.length - attachmentSize)}`])
+  }
+  assert.equal(answers, [
+    [0, 0, 1, ''],
+    [1, 0, 1, '+1'],
+    [2, 0, 5000, '+5000'],
+    [3, 0, 1, ''],
+    [4, BrpcCode.ENOMETHOD, 0, ''],
+    [5, 0, 2, '+2'],
+    [6, 0, 1, ''],
+  ])
+})
+
+test('a handler that answers twice is told so, and the caller hears it once', async () => {
+  let thrown: unknown
+  const twice = raw((request, _context, done) => {
+    done(Status.OK, request)
+    try {
+      done(Status.OK, request)
+    } catch (error) {
+      thrown = error
+    }
+  })
+  const { port } = await start({ twice, echo })
+  const connection = await open(port)
+  connection.send(Buffer.concat([frameOf(asking('twice'), Buffer.from('a')), frameOf(asking('echo'), Buffer.from('bc'))]))
+  await connection.receiveFrame()
+  assert.is((await connection.receiveFrame()).subarray(-2).toString(), 'bc')
+  assert.match((thrown as Error).message, /answered twice/)
+})
+
 test('while more waits to be sent than brpc allows, calls that were read already are refused', async () => {
   const big = raw((_request, _context, done) => done(Status.OK, Buffer.alloc(1_000_000)))
   const { port } = await start({ big }, { overcrowdedBytes: 500_000 })

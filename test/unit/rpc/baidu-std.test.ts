@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { braft, brpc, example } from '../../../src/generated/braft.js'
 import { encodeFrame, type Frame, FrameReader, requestMeta, responseMeta, splitBody } from '../../../src/rpc/baidu-std.js'
 import { type Codec, MAX_MESSAGE_BYTES } from '../../../src/rpc/grpc.js'
-import { decodeMeta, encodeMeta, FrameError } from '../../../src/rpc/rpc-meta.js'
+import { decodeMeta, encodeMeta, FrameError, type RequestMeta } from '../../../src/rpc/rpc-meta.js'
 import { type CapturedFrame, capturedFrames, hex, wireBytes } from '../../support/rpc.js'
 
 const CAPTURED = [...capturedFrames('cli-and-client'), ...capturedFrames('counter-4-peers')]
@@ -45,6 +45,40 @@ test('the golden frames are read back', () => {
   assert.is(braft.GetLeaderRequest.decode(request!.body).group_id, 'Counter')
   assert.equal(response!.meta.response, { errorCode: 0, errorText: '' })
   assert.is(braft.GetLeaderResponse.decode(response!.body).leader_id, '127.0.0.1:8100:0:0')
+})
+
+test('a caller that says something else than in its last call is heard', () => {
+  const [short, long] = ['getLeader', 'x'.repeat(300)]
+  const calls: RequestMeta[] = [
+    { serviceName: 'braft.One', methodName: short },
+    { serviceName: 'braft.One', methodName: short },
+    { serviceName: 'braft.Two', methodName: short },
+    { serviceName: 'braft.Two', methodName: 'getMember' },
+    { serviceName: 'braft.Two', methodName: 'getMember', logId: 5n },
+    { serviceName: 'braft.Two', methodName: 'getMember', logId: 6n },
+    { serviceName: 'braft.Two', methodName: 'getMember', logId: 6n, timeoutMs: 50 },
+    { serviceName: 'braft.Two', methodName: long },
+    { serviceName: 'braft.Two', methodName: long },
+    { serviceName: 'braft.Two', methodName: `${long.slice(1)}y` },
+    { serviceName: 'braft.One', methodName: short },
+  ]
+  const reader = new FrameReader()
+  const read: Frame[] = []
+  // Each comes in the memory of the one before.
+  const memory = Buffer.alloc(1024)
+  calls.forEach((call, i) => {
+    const bytes = encodeFrame(requestMeta(BigInt(i), call), Buffer.from([i]))
+    memory.set(bytes)
+    reader.read(memory.subarray(0, bytes.length), (frame) => read.push(frame))
+  })
+  assert.equal(
+    read.map(({ meta }) => meta.request),
+    calls,
+  )
+  assert.equal(
+    read.map(({ meta }) => Number(meta.correlationId)),
+    calls.map((_, i) => i),
+  )
 })
 
 test('every captured frame is read, and its message is written back to the same bytes', () => {

@@ -56,6 +56,34 @@ test('large pieces are not copied', async () => {
   assert.equal([socket.calls[0], socket.calls[2] === large, socket.calls[3]], ['cork', true, 'uncork'])
 })
 
+test('what is put into reserved room leaves in order with what is written, whatever the blocks it lies in', async () => {
+  const { socket, writer } = opened()
+  const put = (letters: string) => {
+    const at = writer.reserve(letters.length)
+    writer.block.write(letters, at)
+  }
+  put('ab')
+  put('c')
+  writer.write(Buffer.from('de'))
+  put('f')
+  assert.is(writer.unsentBytes, 6)
+  await turn()
+  assert.equal([text(socket), writer.unsentBytes], [['abcdef'], 0])
+
+  // Longer than a block, and than what is left of one; what was sent stays as it is.
+  const [first] = socket.calls as Buffer[]
+  const long = 'x'.repeat(5000)
+  for (const letters of ['g', long, 'h'.repeat(400), 'i'.repeat(400)]) put(letters)
+  await turn()
+  assert.equal(text(socket)[1], `g${long}${'h'.repeat(400)}${'i'.repeat(400)}`)
+  put('j')
+  writer.flush()
+  put('k')
+  await turn()
+  assert.equal(text(socket).slice(2), ['j', 'k'])
+  assert.is(first!.toString(), 'abcdef')
+})
+
 test('closing sends what was written first, and a closed socket is sent nothing', async () => {
   const { socket, writer } = opened()
   writer.write(Buffer.from('ab'))
@@ -67,6 +95,7 @@ test('closing sends what was written first, and a closed socket is sent nothing'
   closed.writer.write(Buffer.from('ab'))
   closed.socket.writable = false
   closed.writer.write(Buffer.from('c'))
+  closed.writer.reserve(1)
   await turn()
   closed.writer.end()
   assert.equal([closed.socket.calls, closed.writer.unsentBytes], [[], 0])
