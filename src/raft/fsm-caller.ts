@@ -398,7 +398,8 @@ export class FSMCaller {
     this.published = index
     this.options.logManager.setApplied(index)
     this.options.onApplied?.(index)
-    this.options.environment.observer.event({ ...this.options.origin, name: 'apply.advanced', index })
+    const { environment, origin } = this.options
+    environment.observer.event({ groupId: origin.groupId, peerId: origin.peerId, name: 'apply.advanced', index })
     let ready = 0
     while (ready < this.waiters.length && this.waiters[ready]!.index <= index) ready++
     for (const { done } of this.waiters.splice(0, ready)) done(Status.OK)

@@ -377,7 +377,8 @@ export class LogManager {
 
   private handleDurable(index: LogIndex): void {
     this.shrink()
-    this.options.environment.observer.event({ ...this.options.origin, name: 'log.durable', index })
+    const { environment, origin } = this.options
+    environment.observer.event({ groupId: origin.groupId, peerId: origin.peerId, name: 'log.durable', index })
   }
 
   private shrink(): void {

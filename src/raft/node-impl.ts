@@ -352,7 +352,7 @@ export class NodeImpl implements m.PeerHandler {
   }
 
   private onCommitted(index: LogIndex): void {
-    this.observe({ name: 'commit.advanced', index })
+    this.env.observer.event({ groupId: this.groupId, peerId: this.serverId, name: 'commit.advanced', index })
     this.writeLatency.onCommitted(index)
     this.applyQueue.onCommitted(index)
     this.log.setCommitted(index)

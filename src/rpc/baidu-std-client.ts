@@ -27,10 +27,10 @@ export interface BaiduStdRequest {
   readonly method: string
   readonly message: Uint8Array
   /** Follows `message` and is part of it; not copied. */
-  readonly messageRest?: Uint8Array
+  readonly messageRest?: Uint8Array | undefined
   readonly attachment?: Uint8Array
   readonly logId?: bigint
-  readonly userFields?: ReadonlyMap<string, string>
+  readonly userFields?: ReadonlyMap<string, string> | undefined
   /** The call fails with ERPCTIMEDOUT after this; without it, it waits as long as the connection holds. */
   readonly timeoutMs?: number
 }
@@ -202,7 +202,7 @@ export class BaiduStdClient {
     const parts = splitBody(frame)
     if (response.errorCode !== 0) this.settle(correlationId, new Status(response.errorCode, response.errorText))
     else if (!parts) this.settle(correlationId, new Status(BrpcCode.ERESPONSE, 'the attachment is larger than the response'))
-    else this.settle(correlationId, Status.OK, { ...parts, userFields: frame.meta.userFields })
+    else this.settle(correlationId, Status.OK, { message: parts.message, attachment: parts.attachment, userFields: frame.meta.userFields })
   }
 
   private settle(correlationId: bigint, status: Status, response?: BaiduStdResponse): void {
@@ -237,11 +237,7 @@ export class BaiduStdClient {
 /** The frame of a call up to its attachment; what is wrong with it when it cannot be sent. */
 function framedCall(correlationId: bigint, request: BaiduStdRequest): Buffer | Status {
   const { service: serviceName, method: methodName, message, messageRest, attachment, logId, userFields } = request
-  const meta = requestMeta(
-    correlationId,
-    { serviceName, methodName, ...(logId === undefined ? {} : { logId }) },
-    { attachmentSize: attachment?.length ?? 0, ...(userFields ? { userFields } : {}) },
-  )
+  const meta = requestMeta(correlationId, { serviceName, methodName, logId }, { attachmentSize: attachment?.length ?? 0, userFields })
   try {
     return encodeFrame(meta, message, messageRest?.length)
   } catch (error) {

@@ -80,7 +80,7 @@ class AppendStreamCalls implements ChannelStream {
   }
 
   open(userFields: ReadonlyMap<string, string>): void {
-    this.call({ method: StreamMethod.open, userFields }, (status, response) => {
+    this.call(StreamMethod.open, { userFields }, (status, response) => {
       if (this.finished) return
       if (response) this.events.opened((key) => response.userFields.get(key))
       else this.finish(plainStatus(status))
@@ -90,7 +90,7 @@ class AppendStreamCalls implements ChannelStream {
   send(head: Buffer, entries: Buffer | null): void {
     if (this.finished) return
     const message = head.subarray(GRPC_PREFIX_BYTES)
-    this.call({ method: StreamMethod.frame, message, ...(entries ? { messageRest: entries } : {}) }, (status, response) => {
+    this.call(StreamMethod.frame, { message, messageRest: entries ?? undefined }, (status, response) => {
       if (this.finished) return
       if (response) this.events.message(response.message)
       else this.finish(plainStatus(status))
@@ -100,7 +100,7 @@ class AppendStreamCalls implements ChannelStream {
   cancel(): void {
     if (this.finished) return
     this.over()
-    if (this.client.isConnected) this.call({ method: StreamMethod.close }, () => {})
+    if (this.client.isConnected) this.call(StreamMethod.close, {}, () => {})
   }
 
   finish(status: Status): void {
@@ -115,9 +115,11 @@ class AppendStreamCalls implements ChannelStream {
   }
 
   private call(
-    what: { method: string; message?: Buffer; messageRest?: Buffer; userFields?: ReadonlyMap<string, string> },
+    method: string,
+    what: { message?: Buffer; messageRest?: Buffer | undefined; userFields?: ReadonlyMap<string, string> },
     done: BaiduStdDone,
   ): void {
-    this.client.call({ service: Peer.name, message: NO_BYTES, logId: this.id, ...what }, done)
+    const { message = NO_BYTES, messageRest, userFields } = what
+    this.client.call({ service: Peer.name, method, message, messageRest, logId: this.id, userFields }, done)
   }
 }

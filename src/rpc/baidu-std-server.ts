@@ -51,12 +51,13 @@ export class BaiduStdServer {
 class Connection implements CallConnection {
   private readonly reader = new FrameReader()
   private readonly writer: TurnWriter
+  readonly peerAddress: string
   private readonly pendingCallsMax: number
   private readonly unsentBytesMax: number
   private pending = 0
   private draining = false
   private frameTimer: NodeJS.Timeout | null = null
-  /** What was called last, and by what. */
+  /** What was called last, and the method that was found: the reader gives the same object again for the same bytes. */
   private lastRequest: RequestMeta | null = null
   private lastMethod: RpcMethod | null = null
 
@@ -66,6 +67,7 @@ class Connection implements CallConnection {
     private readonly options: BaiduStdServerOptions,
   ) {
     this.writer = new TurnWriter(socket)
+    this.peerAddress = `${socket.remoteAddress}:${socket.remotePort}`
     this.pendingCallsMax = options.pendingCallsMax ?? 8192
     this.unsentBytesMax = options.unsentBytesMax ?? 4 * 1024 * 1024
   }
@@ -81,10 +83,6 @@ class Connection implements CallConnection {
   drain(): void {
     this.draining = true
     this.endWhenDone()
-  }
-
-  get peerAddress(): string {
-    return `${this.socket.remoteAddress}:${this.socket.remotePort}`
   }
 
   private received(chunk: Buffer): void {

@@ -31,7 +31,7 @@ export interface CallConnection {
   onClose(listener: () => void): void
 }
 
-/** Called exactly once, now or later; `response` is there exactly when `status` is OK. */
+/** Called exactly once, now or later; `response` is there exactly when `status` is OK. Bytes that are answered must not change any more. */
 export type Reply<R> = (status: Status, response?: R, attachment?: Buffer) => void
 
 export interface RpcMethod {

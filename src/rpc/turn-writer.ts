@@ -3,16 +3,17 @@ import { writeTogether } from './http2/pieces.js'
 
 const BLOCK_BYTES_MIN = 512
 const BLOCK_BYTES_MAX = 16 * 1024
+const NO_BYTES = Buffer.alloc(0)
 
 /**
  * Writes to a socket so that everything written in one turn of the event loop leaves in one system call, at the end of that turn.
  * After the socket closed, writes are dropped.
  *
- * What is small is put into a block, piece by piece behind what is there; what was sent of it is not changed any more.
+ * What is put into reserved room lies in a block, one behind the other; what was sent of it is not changed any more.
  */
 export class TurnWriter {
-  /** Where `reserve` says. */
-  block: Buffer = Buffer.alloc(0)
+  /** Where the room that was reserved last lies. */
+  block: Buffer = NO_BYTES
   /** Of the block: what is reserved in this turn and not among the pieces yet. */
   private from = 0
   private to = 0
@@ -33,7 +34,8 @@ export class TurnWriter {
     this.flushSoon()
     if (this.block.length - this.to < bytes) {
       this.closePiece()
-      this.block = Buffer.allocUnsafe(Math.max(bytes, BLOCK_BYTES_MIN, Math.min(2 * this.lastBytes, BLOCK_BYTES_MAX)))
+      const expected = 2 * Math.max(this.lastBytes, this.bytes)
+      this.block = Buffer.allocUnsafe(Math.max(bytes, BLOCK_BYTES_MIN, Math.min(expected, BLOCK_BYTES_MAX)))
       this.from = this.to = 0
     }
     const at = this.to
@@ -60,7 +62,8 @@ export class TurnWriter {
     const { pieces, bytes, socket } = this
     this.pieces = []
     this.bytes = 0
-    this.lastBytes = bytes
+    if (bytes > 0) this.lastBytes = bytes
+    if (this.block.length > BLOCK_BYTES_MAX) this.dropBlock()
     if (pieces.length > 0 && socket.writable) writeTogether(socket, pieces, bytes)
   }
 
@@ -72,6 +75,12 @@ export class TurnWriter {
 
   private flushSoon(): void {
     if (this.bytes === 0) process.nextTick(() => this.flush())
+  }
+
+  /** It was made for one that is longer than others: nothing holds it once that is sent. */
+  private dropBlock(): void {
+    this.block = NO_BYTES
+    this.from = this.to = 0
   }
 
   private closePiece(): void {

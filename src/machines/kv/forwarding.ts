@@ -233,8 +233,19 @@ class WriteCall implements PendingCall {
 /** The bytes of the log entry; not copied out of their writer, since the log copies them. */
 export function encodeCommand(write: Write, context: Pick<CallContext, 'session'>, leaderTimeMs: number): Uint8Array {
   const { session } = context
-  const stamp = session && { client_id: session.clientId, sequence: session.sequence, acknowledged_through: session.acknowledgedThrough }
-  return raftctl.kv.Command.encode({ ...stamp, ...write, leader_time_ms: Math.floor(leaderTimeMs) }).finish(true)
+  const { put = null, delete_range = null, txn = null, compact = null } = write
+  // Every field, in one order: what is not set is not written, and all commands are of one hidden class.
+  const command = {
+    client_id: session?.clientId ?? '',
+    sequence: session?.sequence ?? 0,
+    acknowledged_through: session?.acknowledgedThrough ?? 0,
+    leader_time_ms: Math.floor(leaderTimeMs),
+    put,
+    delete_range,
+    txn,
+    compact,
+  }
+  return raftctl.kv.Command.encode(command).finish(true)
 }
 
 export function notLeader(leader: PeerId): KvFailure {

@@ -56,6 +56,8 @@ export class HeaderBlocks {
     const block = this.parts.length === 1 ? part : Buffer.concat(this.parts)
     this.parts = []
     this.bytes = 0
-    return { ...this.decoder.decode(block), endsStream: this.endsStream }
+    // Not by a spread: each object would be of a hidden class of its own, and every request reads one.
+    const { fields, tooLarge } = this.decoder.decode(block)
+    return { fields, tooLarge, endsStream: this.endsStream }
   }
 }

@@ -70,18 +70,33 @@ test('what is put into reserved room leaves in order with what is written, whate
   await turn()
   assert.equal([text(socket), writer.unsentBytes], [['abcdef'], 0])
 
-  // Longer than a block, and than what is left of one; what was sent stays as it is.
-  const [first] = socket.calls as Buffer[]
+  // Longer than a block, and than what is left of one.
   const long = 'x'.repeat(5000)
   for (const letters of ['g', long, 'h'.repeat(400), 'i'.repeat(400)]) put(letters)
   await turn()
   assert.equal(text(socket)[1], `g${long}${'h'.repeat(400)}${'i'.repeat(400)}`)
+  // What was sent stays as it is.
   put('j')
   writer.flush()
   put('k')
   await turn()
   assert.equal(text(socket).slice(2), ['j', 'k'])
-  assert.is(first!.toString(), 'abcdef')
+})
+
+test('blocks grow with what leaves in a turn, up to a bound, and what is longer than that is not kept', async () => {
+  const { writer } = opened()
+  const sizes: number[] = []
+  for (const bytes of [10, 600, 900, 3000, 9000, 12_000]) {
+    writer.reserve(bytes)
+    sizes.push(writer.block.length)
+    writer.flush()
+    await turn()
+  }
+  assert.equal(sizes, [512, 600, 1200, 3000, 9000, 16 * 1024])
+  writer.reserve(60_000)
+  assert.is(writer.block.length, 60_000)
+  await turn()
+  assert.is(writer.block.length, 0)
 })
 
 test('closing sends what was written first, and a closed socket is sent nothing', async () => {
