@@ -1,6 +1,7 @@
 // `cluster restart` of real nodes, under load, and what it refuses.
 // timeout: 300s
 import { renameSync, writeFileSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { KvClient } from '../../src/machines/kv/client.js'
@@ -101,7 +102,9 @@ test('a step that would leave no quorum is exit 6, without a quorum at all it is
   assert.equal([refused.exitCode, refused.error.code], [6, 'E_QUORUM_AT_RISK'])
   assert.match(refused.error.hint, '--force')
   assert.ok(isAlive(up[0]!.pid))
-  await home.json(['cluster', 'kill', up[0]!.name])
+  process.kill(up[0]!.pid as number, 'SIGKILL')
+  // A leader believes that it leads until its followers have been silent for an election timeout.
+  while ((await home.json(['status'])).exitCode !== 4) await pause(50)
   const none = await patient('cluster', 'restart', '--rolling')
   assert.is(none.exitCode, 4)
   assert.ok(['E_NO_QUORUM', 'E_NO_LEADER'].includes(none.error.code))
