@@ -17,10 +17,8 @@ function lastTwo<T>(make: () => T): [T, T] {
 }
 
 test('what V8 is asked about hidden classes it answers', () => {
-  const spread = (a: { a: number }) => ({ ...a, b: 1 })
   assert.is(areOfOneClass({ a: 1 }, { a: 2 }), true)
   assert.is(areOfOneClass({ a: 1 }, { b: 2 }), false)
-  assert.is(areOfOneClass(...lastTwo(() => spread({ a: 1 }))), false)
 })
 
 test('the blocks of all requests are of one hidden class', () => {
