@@ -1,6 +1,7 @@
 import { quorumIndex } from './ballot.js'
 import type { BallotBox } from './ballot-box.js'
 import type { ConfigurationEntry } from './configuration.js'
+import { Durations } from './durations.js'
 import type { Clock } from './environment.js'
 import type { PeerId } from './peer-id.js'
 import type { LogIndex } from './types.js'
@@ -49,19 +50,16 @@ interface Sample {
 }
 
 /** Of a stage: counts for good, and the newest durations of this leadership. */
-class Durations {
-  private count = 0
-  private sumMs = 0
-  private readonly classes = new Float64Array(WRITE_LATENCY_BOUNDS_MS.length + 1)
+class StageDurations extends Durations {
   private readonly newest = new Float32Array(NEWEST)
   private recent = 0
 
-  add(ms: number): void {
-    this.count++
-    this.sumMs += ms
-    let at = 0
-    while (at < WRITE_LATENCY_BOUNDS_MS.length && ms > WRITE_LATENCY_BOUNDS_MS[at]!) at++
-    this.classes[at]!++
+  constructor() {
+    super(WRITE_LATENCY_BOUNDS_MS)
+  }
+
+  override add(ms: number): void {
+    super.add(ms)
     this.newest[this.recent++ % NEWEST] = ms
   }
 
@@ -90,7 +88,7 @@ export class WriteLatency {
   /** Batches that were taken off the front of `samples`. */
   private gone = 0
   private readonly through = { append: 0, replicate: 0, commit: 0, apply: 0 }
-  private readonly stages: Record<WriteStage, Durations | null> = {
+  private readonly stages: Record<WriteStage, StageDurations | null> = {
     queue: null,
     append: null,
     replicate: null,
@@ -217,7 +215,7 @@ export class WriteLatency {
   }
 
   private add(stage: WriteStage, ms: number): void {
-    this.stages[stage] ??= new Durations()
+    this.stages[stage] ??= new StageDurations()
     this.stages[stage].add(ms)
     this.cached = null
   }

@@ -20,14 +20,13 @@ export interface RequestHead {
   readonly path: string
   readonly fields: readonly string[]
   readonly peerAddress: string
+  /** How long the caller waits; null when it does not say. */
+  readonly timeoutMs: number | null
 }
 
 const CONTENT_TYPE: HeaderField = ['content-type', 'application/grpc']
 const OPENING: readonly HeaderField[] = [[':status', '200'], CONTENT_TYPE]
 const OK: Fields = { fields: [['grpc-status', '0']], recur: true }
-const TIMEOUT = /^(\d{1,8})([HMSmun])$/
-const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 }
-const TIMEOUT_MS_MAX = 2 ** 31 - 1
 /** What a failure may say at most: header fields are no place for more. */
 const DETAILS_MAX = 2000
 const TRAILER_BYTES_MAX = 8000
@@ -50,7 +49,7 @@ export abstract class Exchange implements ServerCall, StreamReader {
     private readonly head: RequestHead,
     private readonly guard: CallGuard,
   ) {
-    const timeoutMs = timeoutOf(this.field('grpc-timeout'))
+    const { timeoutMs } = head
     this.deadline = timeoutMs === null ? Number.POSITIVE_INFINITY : Date.now() + timeoutMs
     if (timeoutMs !== null) this.timer = setTimeout(() => this.expire(), timeoutMs)
   }
@@ -173,12 +172,6 @@ export function framed(message: Uint8Array): Buffer {
   bytes.writeUInt32BE(message.length, 1)
   bytes.set(message, GRPC_PREFIX_BYTES)
   return bytes
-}
-
-/** In milliseconds; null for what says none. */
-function timeoutOf(text: string | undefined): number | null {
-  const [, count, unit] = TIMEOUT.exec(text ?? '') ?? []
-  return unit === undefined ? null : Math.min(Number(count) * UNIT_MS[unit]!, TIMEOUT_MS_MAX)
 }
 
 function failureOf(problem: string): CallFailure {

@@ -16,9 +16,22 @@ const KEEPALIVE_MS = 30_000
 /** And is closed when nobody answers for so long. */
 const KEEPALIVE_TIMEOUT_MS = 20_000
 const LOOK_MS = 5000
+const UNSERVED = '/unknown'
+const TIMEOUT = /^(\d{1,8})([HMSmun])$/
+const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 }
+const TIMEOUT_MS_MAX = 2 ** 31 - 1
 
 const UNGUARDED: CallGuard = { refusal: () => null, introduction: () => NOBODY, onEnd: () => {} }
 const NOBODY: [] = []
+
+/** What the header fields of a request ask for. */
+interface Asked {
+  readonly fields: readonly string[]
+  /** Null: it is no request of HTTP/2. */
+  readonly head: RequestHead | null
+  /** The HTTP status for what is no request of gRPC; null for one that is. */
+  readonly refused: string | null
+}
 
 /**
  * Serves gRPC on connections that it is given. Written for what grpc-js costs a call: there a unary call takes two orders of
@@ -44,10 +57,15 @@ export class GrpcServer {
 
   /** `socket` is paused; what was read of it was put back. */
   serve(socket: net.Socket): void {
+    let asked: Asked | null = null
     const connection = new ServerConnection(socket, {
       streamsMax: STREAMS_MAX,
       headerListBytesMax: HEADER_LIST_BYTES_MAX,
-      onRequest: (stream, fields, { peerAddress }) => this.request(stream, fields, peerAddress),
+      onRequest: (stream, fields, { peerAddress }) => {
+        // Callers say the same of call after call, and are judged once.
+        if (asked?.fields !== fields) asked = { fields, head: headOf(fields, peerAddress), refused: refusalOf(fields) }
+        return this.request(stream, asked)
+      },
       onOversized: (stream) => tooLarge(stream),
       onClosed: (closed) => this.connections.delete(closed),
     })
@@ -69,13 +87,11 @@ export class GrpcServer {
     for (const connection of [...this.connections]) connection.destroy()
   }
 
-  private request(stream: Stream, fields: readonly string[], peerAddress: string): StreamReader | null {
-    const head = headOf(fields, peerAddress)
+  private request(stream: Stream, { head, refused }: Asked): StreamReader | null {
     if (!head) {
       stream.reset(ErrorCode.PROTOCOL_ERROR)
       return null
     }
-    const refused = refusalOf(head)
     if (refused !== null) {
       stream.end({ fields: [[':status', refused]], recur: false })
       return null
@@ -90,7 +106,8 @@ export class GrpcServer {
 
   private exchange(stream: Stream, head: RequestHead, method: HandledMethod | undefined): Exchange {
     const { guard } = this
-    if (!method) return new UnservedExchange(stream, head, guard)
+    // Counted under one name: what callers ask for has no end.
+    if (!method) return new UnservedExchange(stream, { ...head, path: UNSERVED }, guard)
     if (method.kind === 'unary') return new UnaryExchange(stream, head, guard, method as HandledMethod<'unary'>)
     return new StreamedExchange(stream, head, guard, method as HandledMethod<'serverStream' | 'bidiStream'>)
   }
@@ -119,17 +136,25 @@ function headOf(fields: readonly string[], peerAddress: string): RequestHead | n
     if (fields[i] === ':path') path = fields[i + 1]!
     else if (fields[i] === ':method') hasMethod = true
   }
-  return path === null || !hasMethod ? null : { path, fields, peerAddress }
+  return path === null || !hasMethod ? null : { path, fields, peerAddress, timeoutMs: timeoutOf(fields) }
 }
 
 /** The HTTP status for what is no request of gRPC; null for one that is. */
-function refusalOf({ fields }: RequestHead): string | null {
+function refusalOf(fields: readonly string[]): string | null {
   let isGrpc = false
   for (let i = 0; i < fields.length; i += 2) {
     if (fields[i] === ':method' && fields[i + 1] !== 'POST') return '405'
     if (fields[i] === 'content-type') isGrpc = /^application\/grpc(\+proto)?(;|$)/.test(fields[i + 1]!)
   }
   return isGrpc ? null : '415'
+}
+
+/** In milliseconds; null for what says none. */
+function timeoutOf(fields: readonly string[]): number | null {
+  let at = 0
+  while (at < fields.length && fields[at] !== 'grpc-timeout') at += 2
+  const [, count, unit] = TIMEOUT.exec(fields[at + 1] ?? '') ?? []
+  return unit === undefined ? null : Math.min(Number(count) * UNIT_MS[unit]!, TIMEOUT_MS_MAX)
 }
 
 function unimplemented({ path }: RequestHead) {

@@ -28,9 +28,11 @@ export class MessageReader {
       if (size > MAX_MESSAGE_BYTES) return `a message of ${size} bytes`
       this.wanted = GRPC_PREFIX_BYTES + size
       if (rest.length < this.wanted) break
-      take(rest.subarray(GRPC_PREFIX_BYTES, this.wanted))
-      rest = rest.subarray(this.wanted)
+      const end = this.wanted
       this.wanted = 0
+      take(rest.subarray(GRPC_PREFIX_BYTES, end))
+      if (rest.length === end) return null
+      rest = rest.subarray(end)
     }
     if (rest.length > 0) {
       this.chunks.push(rest)

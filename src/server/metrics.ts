@@ -1,35 +1,29 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import type { Gauge, Histogram, Registry } from 'prom-client'
+import type { Gauge, Registry } from 'prom-client'
+import { Durations } from '../raft/durations.js'
 import type { RaftEvent } from '../raft/events.js'
 import type { NodeStatus } from '../raft/node-status.js'
+import { WRITE_LATENCY_BOUNDS_MS } from '../raft/write-latency.js'
+import { CALL_BOUNDS_MS, CallTimes } from './call-times.js'
+import { addHistogram } from './histogram.js'
 import { LatencyWindow } from './latency-window.js'
-import { addWriteStages } from './write-metrics.js'
+import { writeStages } from './write-metrics.js'
 
-/** Samples kept until the metrics library is loaded, after the start. */
-const EARLY_SAMPLES_MAX = 4096
 /** So many groups are looked at in one turn of the event loop: with thousands of them a scrape would hold up their heartbeats. */
 const GROUPS_A_TURN = 64
-const SYNC_BUCKETS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5]
-const RPC_BUCKETS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5]
-
-interface Instruments {
-  readonly registry: Registry
-  readonly sync: Histogram
-  readonly calls: Histogram<'method' | 'code'>
-}
+const SYNC_BOUNDS_MS: readonly number[] = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1000, 5000]
 
 /**
  * What /metrics shows: the state of every group, and counts and latencies since the start of the process.
  *
- * The library is loaded only when the node runs (it costs tens of milliseconds of a start); what was measured before is
- * kept and counted then.
+ * The library is loaded only when the node runs: it costs tens of milliseconds of a start. What is measured is counted here.
  */
 export class Metrics {
-  private readonly syncTimes = new LatencyWindow()
-  private readonly early: ((instruments: Instruments) => void)[] = []
+  private readonly newestSyncs = new LatencyWindow()
+  private readonly syncs = new Durations(SYNC_BOUNDS_MS)
+  private readonly calls = new CallTimes()
   private readonly events = new Map<string, number>()
-  private instruments: Promise<Instruments> | null = null
-  private loaded: Instruments | null = null
+  private registry: Promise<Registry> | null = null
   /** Of every group, as the newest scrape found it. */
   private seen: readonly NodeStatus[] = []
 
@@ -38,16 +32,16 @@ export class Metrics {
 
   /** Slowest of a hundred of the newest durable writes; null before the first. */
   get syncP99Ms(): number | null {
-    return this.syncTimes.percentile(0.99)
+    return this.newestSyncs.percentile(0.99)
   }
 
   observeSync(ms: number): void {
-    this.syncTimes.add(ms)
-    this.record(({ sync }) => sync.observe(ms / 1000))
+    this.newestSyncs.add(ms)
+    this.syncs.add(ms)
   }
 
   observeCall(path: string, code: number, tookMs: number): void {
-    this.record(({ calls }) => calls.observe({ method: path.slice(1), code: String(code) }, tookMs / 1000))
+    this.calls.add(path, code, tookMs)
   }
 
   observeEvent(event: RaftEvent): void {
@@ -56,7 +50,7 @@ export class Metrics {
 
   /** The exposition format of Prometheus. */
   async text(): Promise<string> {
-    const { registry } = await this.load()
+    const registry = await this.load()
     const seen: NodeStatus[] = []
     for (const status of this.statuses()) if (seen.push(status) % GROUPS_A_TURN === 0) await turn()
     this.seen = seen
@@ -68,40 +62,38 @@ export class Metrics {
     return `${parts.join('\n\n')}\n`
   }
 
-  /** Starts to measure for good; safe to call often. */
-  load(): Promise<Instruments> {
-    this.instruments ??= import('prom-client').then((prom) => {
+  /** Loads the library, and starts what it measures by itself; safe to call often. */
+  load(): Promise<Registry> {
+    this.registry ??= import('prom-client').then((prom) => {
       const registry = new prom.Registry()
       // The event loop is woken for each look at its lag: at the default, 100 times a second in a process that has nothing to do.
       prom.collectDefaultMetrics({ register: registry, prefix: 'raftctl_', eventLoopMonitoringPrecision: 50 })
-      const instruments = {
-        registry,
-        sync: new prom.Histogram({
-          name: 'raft_sync_seconds',
-          help: 'Durable writes to the log and the meta files.',
-          buckets: SYNC_BUCKETS_S,
-          registers: [registry],
-        }),
-        calls: new prom.Histogram({
-          name: 'raftctl_call_seconds',
-          help: 'gRPC calls answered, by method and gRPC status.',
-          labelNames: ['method', 'code'] as const,
-          buckets: RPC_BUCKETS_S,
-          registers: [registry],
-        }),
-      }
+      this.addHistograms(registry)
       this.addGauges(prom.Gauge, registry)
-      addWriteStages(registry, () => this.seen)
-      this.loaded = instruments
-      for (const record of this.early.splice(0)) record(instruments)
-      return instruments
+      return registry
     })
-    return this.instruments
+    return this.registry
   }
 
-  private record(sample: (instruments: Instruments) => void): void {
-    if (this.loaded) sample(this.loaded)
-    else if (this.early.length < EARLY_SAMPLES_MAX) this.early.push(sample)
+  private addHistograms(registry: Registry): void {
+    addHistogram(registry, {
+      name: 'raft_sync_seconds',
+      help: 'Durable writes to the log and the meta files.',
+      boundsMs: SYNC_BOUNDS_MS,
+      series: () => [{ labels: {}, counted: this.syncs }],
+    })
+    addHistogram(registry, {
+      name: 'raftctl_call_seconds',
+      help: 'gRPC calls answered, by method and gRPC status.',
+      boundsMs: CALL_BOUNDS_MS,
+      series: () => this.calls.series(),
+    })
+    addHistogram(registry, {
+      name: 'raft_write_stage_seconds',
+      help: 'Where the time of writes goes on their leader, by stage: queue, then append and replicate side by side up to commit, apply; total.',
+      boundsMs: WRITE_LATENCY_BOUNDS_MS,
+      series: () => writeStages(this.seen),
+    })
   }
 
   private addGauges(GaugeClass: typeof Gauge, registry: Registry): void {

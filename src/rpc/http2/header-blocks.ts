@@ -38,7 +38,7 @@ export class HeaderBlocks {
     if (from > to) throw new Http2Error(ErrorCode.PROTOCOL_ERROR, 'more padding than there is')
     this.streamId = streamId
     this.endsStream = (flags & Flag.END_STREAM) !== 0
-    return this.take(flags, payload.subarray(from, to))
+    return this.take(flags, to - from === payload.length ? payload : payload.subarray(from, to))
   }
 
   /** A CONTINUATION frame. */
@@ -48,14 +48,19 @@ export class HeaderBlocks {
   }
 
   private take(flags: number, part: Buffer): HeaderBlock | null {
+    if (!this.isOpen && flags & Flag.END_HEADERS) return this.blockOf(part)
     this.bytes += part.length
     if (this.bytes > BLOCK_BYTES_MAX || this.parts.length >= FRAMES_MAX)
       throw new Http2Error(ErrorCode.ENHANCE_YOUR_CALM, 'header fields without an end')
     this.parts.push(part)
     if (!(flags & Flag.END_HEADERS)) return null
-    const block = this.parts.length === 1 ? part : Buffer.concat(this.parts)
+    const block = Buffer.concat(this.parts)
     this.parts = []
     this.bytes = 0
+    return this.blockOf(block)
+  }
+
+  private blockOf(block: Buffer): HeaderBlock {
     // Not by a spread: each object would be of a hidden class of its own, and every request reads one.
     const { fields, tooLarge } = this.decoder.decode(block)
     return { fields, tooLarge, endsStream: this.endsStream }

@@ -2,6 +2,9 @@ import { ErrorCode, Http2Error } from './error.js'
 import { decodeHuffman } from './huffman.js'
 import { DEFAULT_TABLE_BYTES, ENTRY_OVERHEAD, STATIC_TABLE } from './static-table.js'
 
+/** A block of at most so many bytes is remembered. */
+const REMEMBERED_BYTES_MAX = 1024
+const NO_BYTES = Buffer.alloc(0)
 /** The largest integer that has a meaning here: lengths and indices are far below. */
 const INTEGER_BITS_MAX = 28
 
@@ -16,18 +19,43 @@ export interface DecodedHeaders {
 /**
  * Reads header blocks of one connection (HPACK, RFC 7541). Blocks are read in the order of their arrival, each whole: the table
  * that both sides keep depends on all before it. Throws COMPRESSION_ERROR, after which the connection is of no use.
+ *
+ * Callers say the same of call after call: a block with the bytes of the one before it, that left the table as it was, is not
+ * read again, and has the same array of fields.
  */
 export class HeaderDecoder {
   /** Oldest first. */
   private table: { readonly name: string; readonly value: string }[] = []
   private tableBytes = 0
   private tableBytesMax = DEFAULT_TABLE_BYTES
-  private bytes: Uint8Array = new Uint8Array(0)
+  private bytes: Buffer = NO_BYTES
   private at = 0
+  /** The block that is read adds nothing to the table; another size of it, said again, changes nothing. */
+  private keepsTable = true
+  /** What the newest block said, while the table is as it was before it; its bytes are copied, and hold no socket's memory. */
+  private last: DecodedHeaders | null = null
+  private lastBytes: Buffer = NO_BYTES
+  private lastLength = 0
 
   constructor(private readonly listBytesMax: number) {}
 
-  decode(block: Uint8Array): DecodedHeaders {
+  decode(block: Buffer): DecodedHeaders {
+    const { last, lastLength } = this
+    if (last && block.length === lastLength && block.compare(this.lastBytes, 0, lastLength) === 0) return last
+    this.last = null
+    this.keepsTable = true
+    const decoded = this.read(block)
+    if (this.keepsTable && block.length <= REMEMBERED_BYTES_MAX) this.remember(block, decoded)
+    return decoded
+  }
+
+  private remember(block: Buffer, decoded: DecodedHeaders): void {
+    if (this.lastBytes.length < block.length) this.lastBytes = Buffer.alloc(block.length)
+    this.lastLength = block.copy(this.lastBytes)
+    this.last = decoded
+  }
+
+  private read(block: Buffer): DecodedHeaders {
     this.bytes = block
     this.at = 0
     const fields: string[] = []
@@ -69,6 +97,7 @@ export class HeaderDecoder {
 
   private add(field: { readonly name: string; readonly value: string }): void {
     const bytes = sizeOf(field)
+    this.keepsTable = false
     this.evictTo(this.tableBytesMax - bytes)
     // One that is larger than the table empties it, and is not kept.
     if (bytes > this.tableBytesMax) return
@@ -96,7 +125,7 @@ export class HeaderDecoder {
     if (to > this.bytes.length) throw wrong('a string that ends outside its block')
     this.at = to
     if (isHuffman) return decodeHuffman(this.bytes, from, to)
-    return Buffer.from(this.bytes.buffer, this.bytes.byteOffset + from, length).toString('latin1')
+    return this.bytes.toString('latin1', from, to)
   }
 
   /** With as many bits of the first byte as the form leaves (RFC 7541 §5.1). */

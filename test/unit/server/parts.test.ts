@@ -147,11 +147,25 @@ test('what was measured before the metrics were first asked for is in them', asy
   const metrics = new Metrics(() => [])
   metrics.observeSync(3)
   metrics.observeEvent(won(1))
-  metrics.observeCall('/etcdserverpb.KV/Put', 0, 2)
+  metrics.observeCall('/etcdserverpb.KV/Put', 0, 2.5)
+  metrics.observeCall('/etcdserverpb.KV/Put', 14, 6000)
   const text = await metrics.text()
   assert.match(text, 'raft_sync_seconds_count 1')
   assert.match(text, 'raft_events_total{event="election.won"} 1')
   assert.match(text, 'raftctl_call_seconds_count{method="etcdserverpb.KV/Put",code="0"} 1')
+  const put = 'method="etcdserverpb.KV/Put"'
+  assert.equal(text.match(/^raftctl_call_seconds_(bucket.*(le="(0.001|0.0025|5|\+Inf)".*)|sum.*)$/gm), [
+    `raftctl_call_seconds_bucket{${put},code="0",le="0.001"} 0`,
+    `raftctl_call_seconds_bucket{${put},code="0",le="0.0025"} 1`,
+    `raftctl_call_seconds_bucket{${put},code="0",le="5"} 1`,
+    `raftctl_call_seconds_bucket{${put},code="0",le="+Inf"} 1`,
+    `raftctl_call_seconds_sum{${put},code="0"} 0.0025`,
+    `raftctl_call_seconds_bucket{${put},code="14",le="0.001"} 0`,
+    `raftctl_call_seconds_bucket{${put},code="14",le="0.0025"} 0`,
+    `raftctl_call_seconds_bucket{${put},code="14",le="5"} 0`,
+    `raftctl_call_seconds_bucket{${put},code="14",le="+Inf"} 1`,
+    `raftctl_call_seconds_sum{${put},code="14"} 6`,
+  ])
   assert.is(metrics.syncP99Ms, 3)
 })
 

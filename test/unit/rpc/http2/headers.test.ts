@@ -111,6 +111,45 @@ test('what is larger than the table empties it and is not kept', () => {
   assert.throws(() => decode(empty, 'be'), /index 62/)
 })
 
+test('a block that comes again is not read again', () => {
+  const decoder = new HeaderDecoder(4096)
+  const block = hex('8287 0001 6101 62')
+  const first = decoder.decode(block)
+  assert.equal(first.fields, [':method', 'GET', ':scheme', 'https', 'a', 'b'])
+  assert.is(decoder.decode(Buffer.from(block)), first)
+  // What it came in is used again for what comes next.
+  block.fill(0x83)
+  assert.equal(decoder.decode(block).fields, Array(block.length).fill([':method', 'POST']).flat())
+  assert.equal(decode(decoder, '8383'), [':method', 'POST', ':method', 'POST'])
+  assert.equal(decode(decoder, '83'), [':method', 'POST'])
+  assert.equal(decode(decoder, '8383'), [':method', 'POST', ':method', 'POST'])
+})
+
+test('a block that comes again is read again when it adds to the table, or another one did', () => {
+  const decoder = new HeaderDecoder(4096)
+  const added = '4001 6101 62'
+  assert.equal(
+    [decode(decoder, added), decode(decoder, added)],
+    [
+      ['a', 'b'],
+      ['a', 'b'],
+    ],
+  )
+  assert.equal(decode(decoder, 'bf'), ['a', 'b'], 'twice in the table')
+  assert.equal(decode(decoder, '4001 6301 64'), ['c', 'd'])
+  assert.equal(decode(decoder, 'be'), ['c', 'd'])
+  assert.equal(decode(decoder, '4001 6501 66'), ['e', 'f'])
+  assert.equal(decode(decoder, 'be'), ['e', 'f'])
+})
+
+test('a long block is not remembered', () => {
+  const decoder = new HeaderDecoder(4096)
+  const long = Buffer.alloc(1025, 0x82)
+  const first = decoder.decode(long)
+  assert.is(first.tooLarge, true)
+  assert.is.not(decoder.decode(long), first)
+})
+
 test('a client that keeps a small table, or none, reads what recurs', async () => {
   for (const headerTableSize of [0, 100, 4096, 65_536]) {
     const recurring: HeaderField[] = [
