@@ -19,7 +19,7 @@ export const LEADING = new Set(['LEADER', 'TRANSFERRING'])
 /** A peer counts as heard when its last answer is younger than this many election timeouts. */
 export const FRESH_TIMEOUTS = 2
 /** The same for a peer that does not answer us: a leader needs a while to notice that a process died. */
-const FRESH_HEARTBEATS = 3
+const FRESH_HEARTBEATS = 4
 
 export function quorumOf(voters: number): number {
   return Math.floor(voters / 2) + 1

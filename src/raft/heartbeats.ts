@@ -1,21 +1,25 @@
 import type { Clock, Timer } from './environment.js'
 
+/** Says that a leadership lasts. `mayRest`: who has said all there is to say, and was answered, may be silent this time. */
+export type Beat = (mayRest: boolean) => void
+
 /** Leaderships that beat at the same interval. */
 class Rhythm {
-  readonly members = new Set<() => void>()
+  readonly members = new Set<Beat>()
   private timer: Timer | null = null
+  private mayRest = false
 
   constructor(
     private readonly clock: Clock,
     private readonly intervalMs: number,
   ) {}
 
-  add(beat: () => void): void {
+  add(beat: Beat): void {
     this.members.add(beat)
     if (!this.timer) this.schedule()
   }
 
-  remove(beat: () => void): void {
+  remove(beat: Beat): void {
     this.members.delete(beat)
     if (this.members.size > 0) return
     this.timer?.cancel()
@@ -31,8 +35,11 @@ class Rhythm {
 
   private readonly tick = (): void => {
     this.timer = null
+    // By the count, not by the clock: a process that was late does not let two times pass.
+    const { mayRest } = this
+    this.mayRest = !mayRest
     try {
-      for (const beat of this.members) beat()
+      for (const beat of this.members) beat(mayRest)
     } finally {
       if (this.members.size > 0 && !this.timer) this.schedule()
     }
@@ -41,7 +48,8 @@ class Rhythm {
 
 /**
  * When the leaderships of a process say that they last (Environment.heartbeats): at whole multiples of their interval, all in one
- * turn, so that what they say to the same process travels together, and by one timer, whatever their number.
+ * turn, so that what they say to the same process travels together, and by one timer, whatever their number. Every second time those
+ * that are idle may rest, all of them the same time.
  */
 export class Heartbeats {
   private readonly rhythms = new Map<number, Rhythm>()
@@ -49,7 +57,7 @@ export class Heartbeats {
   constructor(private readonly clock: Clock) {}
 
   /** Runs `beat` now and then, until cancelled; the same `beat` only once at a time. */
-  every(intervalMs: number, beat: () => void): Timer {
+  every(intervalMs: number, beat: Beat): Timer {
     const rhythm = this.rhythms.get(intervalMs) ?? new Rhythm(this.clock, intervalMs)
     this.rhythms.set(intervalMs, rhythm)
     rhythm.add(beat)

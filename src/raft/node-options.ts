@@ -45,7 +45,7 @@ export interface NodeOptions {
    * Default 100.
    */
   readonly priority?: number
-  /** A heartbeat every T / factor, at least 10 ms. Default 10. */
+  /** A heartbeat every T / factor, at least 10 ms; half as often while there is nothing to say, where the factor is 10 or more. Default 10. */
   readonly heartbeatFactor?: number
   /**
    * Lets the leader answer reads of mode 'lease' by its clock alone. All members must have it, the same election timeout, and

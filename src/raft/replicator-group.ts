@@ -9,6 +9,8 @@ import type { LogIndex } from './types.js'
 
 /** A removed member is told so for at most this many election timeouts. */
 const RETIRE_TIMEOUTS = 3
+/** Who rests every second time is still heard so often in an election timeout; with longer intervals nobody rests. */
+const BEATS_MIN = 5
 
 /** Somebody who was removed by the entry at `index` and has not been told that this is committed. */
 interface Retired {
@@ -157,11 +159,20 @@ export class ReplicatorGroup {
     this.heartbeatTimer = this.beats.every(this.node.heartbeatMs, this.onHeartbeat)
   }
 
-  private readonly onHeartbeat = (): void => {
+  private readonly onHeartbeat = (mayRest: boolean): void => {
+    if (mayRest && this.isIdle) return
     this.heartbeat()
     if (this.replicators.size > 0) return
     this.heartbeatTimer?.cancel()
     this.heartbeatTimer = null
+  }
+
+  /** All peers know that all of the log is committed, and have answered: half of the heartbeats will do. */
+  private get isIdle(): boolean {
+    const { heartbeatMs, electionTimeoutMs, log } = this.node
+    if (2 * heartbeatMs * BEATS_MIN > electionTimeoutMs) return false
+    for (const replicator of this.replicators.values()) if (!replicator.isIdle(log.lastIndex)) return false
+    return this.replicators.size > 0
   }
 
   /** How the leader sees each of its peers. */

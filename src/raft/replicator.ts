@@ -160,6 +160,11 @@ export class Replicator {
     }
   }
 
+  /** The peer knows that everything up to `last` is committed, and has answered what it was asked. */
+  isIdle(last: LogIndex): boolean {
+    return this.toldCommitted === last && this.heartbeats.count === 0
+  }
+
   /** A request without entries, answered at once: keeps the follower from campaigning, tells it what is committed. */
   heartbeat(): void {
     if (this.stopped || !this.openStream()) return

@@ -6,7 +6,7 @@ import { isUnknownService } from './braft-error.js'
 import { DelayedLink } from './delayed-link.js'
 import type { Faults } from './faults.js'
 import { MAX_MESSAGE_BYTES } from './grpc.js'
-import type { BeatingStream, HeartbeatSender } from './heartbeat-sender.js'
+import { type BeatingStream, BeatState, type HeartbeatSender } from './heartbeat-sender.js'
 import { MetadataKey, type ProcessIdentity } from './identity.js'
 import type { ChannelStream, PeerChannel } from './peer-channel.js'
 import { decodeAck, encodeFrame, type StreamRoute } from './peer-codec.js'
@@ -48,6 +48,7 @@ export function openAppendStream(context: AppendStreamContext, route: StreamRout
  */
 class PeerAppendStream implements AppendStream, BeatingStream {
   readonly id = ++lastId
+  readonly beatState = new BeatState()
   private over = false
   private readonly stream: ChannelStream | null
   private readonly opening: NodeJS.Timeout

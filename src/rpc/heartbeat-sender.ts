@@ -12,10 +12,18 @@ const APART_MS = 1000
 /** A roll with more streams that are over, and with more of them than others, begins anew. */
 const OVER_MAX = 64
 
+/** What a stream keeps for whoever sends its heartbeats: looked up for each of thousands, it would cost more than the beat. */
+export class BeatState {
+  /** The turn in which it was last given a beat to send. */
+  turn = 0
+  place: Place | null = null
+}
+
 /** An append stream as far as its heartbeats travel with those of others. */
 export interface BeatingStream {
   /** Among the streams of this process. */
   readonly id: number
+  readonly beatState: BeatState
   readonly to: PeerId
   readonly channel: PeerChannel
   readonly isOver: boolean
@@ -35,6 +43,7 @@ interface Waiting {
 
 /** A stream in the roll. */
 interface Place {
+  readonly roll: readonly Place[]
   readonly number: number
   readonly stream: BeatingStream
   /** What it said last. */
@@ -68,8 +77,8 @@ export interface HeartbeatSenderOptions {
  */
 export class HeartbeatSender {
   private pending: Waiting[] = []
-  private readonly streams = new Set<BeatingStream>()
-  /** Those of them with several heartbeats, which keep their order. */
+  private turn = 1
+  /** Streams with several heartbeats in this turn, which keep their order. */
   private readonly repeated = new Set<BeatingStream>()
   private readonly links = new Map<PeerChannel, Link>()
 
@@ -78,8 +87,9 @@ export class HeartbeatSender {
   add(stream: BeatingStream, seq: number, request: AppendEntriesRequest): void {
     if (this.pending.length === 0) this.options.executor.post(() => this.flush(), 'heartbeats')
     this.pending.push({ stream, seq, request, place: null })
-    if (this.streams.has(stream)) this.repeated.add(stream)
-    else this.streams.add(stream)
+    const { beatState } = stream
+    if (beatState.turn === this.turn) this.repeated.add(stream)
+    beatState.turn = this.turn
   }
 
   /** The channel is given up. */
@@ -102,7 +112,7 @@ export class HeartbeatSender {
       else byChannel.set(channel, [one])
     }
     this.pending = []
-    this.streams.clear()
+    this.turn++
     this.repeated.clear()
     alone(inOrder)
     for (const [channel, beats] of byChannel) {
@@ -127,7 +137,6 @@ class Link {
   private seq = 0
   private readonly sent = new Map<number, SentFrame>()
   private roll: Place[] = []
-  private readonly places = new Map<BeatingStream, Place>()
   private overCount = 0
   private apartUntil = Number.NEGATIVE_INFINITY
 
@@ -158,9 +167,10 @@ class Link {
     const changed: Waiting[] = []
     for (const one of beats) {
       const { stream, request } = one
-      const known = this.places.get(stream)
-      const place = known ?? this.enter(stream, request)
-      if (!known || !isSame(place.request, request)) changed.push(one)
+      const { place: last } = stream.beatState
+      const isKnown = last !== null && last.roll === this.roll
+      const place = isKnown ? last : this.enter(stream, request)
+      if (!isKnown || !isSame(place.request, request)) changed.push(one)
       place.request = request
       place.calledIn = seq
       one.place = place
@@ -169,9 +179,10 @@ class Link {
   }
 
   private enter(stream: BeatingStream, request: AppendEntriesRequest): Place {
-    const place = { number: this.roll.length, stream, request, answer: null, calledIn: 0 }
-    this.roll.push(place)
-    this.places.set(stream, place)
+    const { roll } = this
+    const place = { roll, number: roll.length, stream, request, answer: null, calledIn: 0 }
+    roll.push(place)
+    stream.beatState.place = place
     return place
   }
 
@@ -189,7 +200,6 @@ class Link {
 
   private beginRoll(): void {
     this.roll = []
-    this.places.clear()
     this.overCount = 0
   }
 

@@ -1,5 +1,8 @@
 import type { Clock, Executor, Timer } from '../raft/environment.js'
 
+/** A timer may be late by this part of its delay: those of thousands of groups share moments, where each would wake the process. */
+const SLACK = 1 / 64
+
 interface Entry {
   readonly at: number
   readonly order: number
@@ -42,7 +45,7 @@ export class ProductionClock implements Clock {
   }
 
   schedule(delayMs: number, fn: () => void, label: string): Timer {
-    const entry: Entry = { at: this.now() + Math.max(0, delayMs), order: this.order++, label, fn, due: false }
+    const entry: Entry = { at: momentFor(this.now(), delayMs), order: this.order++, label, fn, due: false }
     this.push(entry)
     this.arm()
     return { cancel: () => this.cancel(entry) }
@@ -135,6 +138,13 @@ export class ProductionClock implements Clock {
     }
     heap[i] = last
   }
+}
+
+/** Never before `delayMs` have passed; of long delays the next of those moments that others wait for too. */
+export function momentFor(now: number, delayMs: number): number {
+  const at = now + Math.max(0, delayMs)
+  const gridMs = 2 ** Math.floor(Math.log2(delayMs * SLACK))
+  return gridMs > 1 ? Math.ceil(at / gridMs) * gridMs : at
 }
 
 function before(a: Entry, b: Entry): boolean {

@@ -113,6 +113,12 @@ test('a member that the leader hears but we cannot reach counts, with a warning'
   assert.match(warnings.join(), 'n3 is reached by the others but not from here')
 })
 
+test('whom an idle leader, which rests every second time, heard so long ago counts still', () => {
+  const reachable = (lastContactMs: number) =>
+    read([up(leader({ progress: [progress(2), progress(3, { lastContactMs })] })), up(report(2)), down(3)]).status.reachableVoters
+  assert.equal([390, 410].map(reachable), [3, 2])
+})
+
 test('a member that answers us but not the leader is cut off and does not count', () => {
   const { status } = read([up(leader({ progress: [progress(2), progress(3, STALE)] })), up(report(2)), up(report(3))])
   assert.is(status.reachableVoters, 2)

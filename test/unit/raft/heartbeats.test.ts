@@ -65,6 +65,36 @@ test('who ends does not beat any more, also when another one ended it in the sam
   assert.equal(bench.until(1100), ['c@1100'], 'and the next leadership begins anew')
 })
 
+test('every second time those that are idle may rest, all of them the same time, also when the process was late', () => {
+  const scheduler = new Scheduler()
+  let lateMs = 0
+  const heartbeats = new Heartbeats({
+    now: () => scheduler.now,
+    schedule: (delayMs, fn, label) => {
+      scheduler.schedule(delayMs + lateMs, null, label, fn)
+      return { cancel: () => {} }
+    },
+  })
+  const beats: string[] = []
+  heartbeats.every(100, (mayRest) => beats.push(`a@${scheduler.now}${mayRest ? ' rest' : ''}`))
+  scheduler.runUntil(130)
+  heartbeats.every(100, (mayRest) => beats.push(`b@${scheduler.now}${mayRest ? ' rest' : ''}`))
+  scheduler.runUntil(250)
+  lateMs = 190
+  scheduler.runUntil(310)
+  lateMs = 0
+  scheduler.runUntil(700)
+  assert.equal(beats, [
+    'a@100',
+    ...['a@200 rest', 'b@200 rest'],
+    ...['a@300', 'b@300'],
+    // 190 ms behind 400.
+    ...['a@590 rest', 'b@590 rest'],
+    ...['a@600', 'b@600'],
+    ...['a@700 rest', 'b@700 rest'],
+  ])
+})
+
 test('a multiple that is as good as past is not waited for: the next one is', () => {
   const bench = new Bench()
   bench.until(99.5)

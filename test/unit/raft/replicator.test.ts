@@ -59,6 +59,56 @@ test('heartbeats fall on whole multiples of their interval, whenever the leaders
   assert.equal(beats, [0, 0, 0])
 })
 
+/** In each of the next intervals, how many requests without entries peer 2 was sent; all are answered by all but the silent. */
+function beatsOf(bench: NodeBench, intervals: number, intervalMs = T / 10, silent: readonly number[] = []): number[] {
+  return Array.from({ length: intervals }, () => {
+    const { length } = bench.stream(2).sent
+    bench.advance(intervalMs)
+    for (const n of [2, 3]) if (!silent.includes(n)) bench.stream(n).answerAll()
+    return bench
+      .stream(2)
+      .sent.slice(length)
+      .filter(({ request }) => !request.entries).length
+  })
+}
+
+/** A leader whose last beat was answered, and that rests next. */
+function idleLeader(options = {}): NodeBench {
+  const bench = NodeBench.leader(6, options)
+  beatsOf(bench, 4)
+  if (beatsOf(bench, 1)[0] === 0) assert.equal(beatsOf(bench, 1), [1])
+  return bench
+}
+
+test('a leader that has said all there is to say rests every second time', () => {
+  assert.equal(beatsOf(idleLeader(), 6), [0, 1, 0, 1, 0, 1])
+})
+
+test('what is new is said at once, and what is committed at the next time, not the one after it', () => {
+  const bench = idleLeader()
+  bench.propose('x')
+  for (const n of [2, 3]) bench.stream(n).answerAll()
+  assert.is(bench.impl.ballotBox.lastCommittedIndex, bench.impl.log.lastIndex)
+  assert.equal(beatsOf(bench, 4), [1, 1, 0, 1])
+})
+
+test('a leader does not rest while somebody answers nothing, or lacks an entry', () => {
+  const bench = idleLeader()
+  assert.equal(beatsOf(bench, 5, T / 10, [3]), [0, 1, 1, 1, 1])
+  bench.take(3)
+  assert.equal(beatsOf(bench, 3).slice(-2).sort(), [0, 1])
+
+  const behind = idleLeader()
+  behind.propose('x')
+  behind.stream(2).answerAll()
+  assert.equal(beatsOf(behind, 4, T / 10, [3]), [1, 1, 1, 1])
+})
+
+test('a leader that is heard less often than ten times in an election timeout does not rest', () => {
+  const bench = NodeBench.leader(6, { heartbeatFactor: 9 })
+  assert.equal(beatsOf(bench, 8, T / 9).slice(-4), [1, 1, 1, 1])
+})
+
 test('only answers to entries say what a peer holds', () => {
   const bench = NodeBench.follower(5, { disk: log() })
   bench.elect()

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ProductionClock } from '../../../src/server/clock.js'
+import { momentFor, ProductionClock } from '../../../src/server/clock.js'
 import { EventLoopExecutor } from '../../../src/server/executor.js'
 import { ProductionRandom } from '../../../src/server/random.js'
 
@@ -135,6 +135,43 @@ test('draws stay in their ranges and reach all of them', () => {
   assert.equal([...seen].sort(), [0, 1, 2, 3, 4, 5, 6])
   assert.match(random.hex(16), /^[0-9a-f]{32}$/)
   assert.is.not(random.fork('a').u32(), random.fork('a').u32())
+})
+
+test('long timers share their moments, none is early, and none later than by a sixty-fourth', () => {
+  assert.equal(
+    [0, 1, 100, 127].map((delayMs) => momentFor(12.3, delayMs)),
+    [12.3, 13.3, 112.3, 139.3],
+  )
+  for (let delayMs = 128; delayMs < 4000; delayMs += 7.3) {
+    const late = momentFor(12.3, delayMs) - 12.3 - delayMs
+    assert.ok(late >= 0 && late <= delayMs / 64, `${delayMs}: ${late}`)
+  }
+  const moments = Array.from({ length: 1000 }, (_, i) => momentFor(i, 1000))
+  assert.is(new Set(moments).size, 126)
+})
+
+test('a long timer of the clock fires when others do', async () => {
+  class Stepped extends ProductionClock {
+    time = 12.3
+    override now(): number {
+      return this.time
+    }
+    protected override realDelay(): number {
+      return 1
+    }
+  }
+  const executor = new EventLoopExecutor()
+  const clock = new Stepped(executor)
+  let fired = 0
+  clock.schedule(1000, () => fired++, '')
+  const firedAt = async (time: number) => {
+    clock.time = time
+    // Behind the look at what is due, which is one of node's timers too, and what it posts.
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+    return fired
+  }
+  assert.equal([await firedAt(1015.9), await firedAt(1016)], [0, 1])
 })
 
 test.run()
