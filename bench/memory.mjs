@@ -1,8 +1,8 @@
 // Whether memory stays as it is: three members under puts as fast as they are answered, to keys that are written again and again, with
 // old revisions forgotten and the log cut behind snapshots all the while.
-//   node bench/memory.mjs [--minutes 10] [--warmup 1] [--clients 64] [--keys 10000] [--value-bytes 128] [--snapshot-interval 30s] [--every 10]
+//   node bench/memory.mjs [--minutes 10] [--warmup 3] [--clients 64] [--keys 10000] [--value-bytes 128] [--snapshot-interval 30s] [--every 10]
 //                         [--size 3] [--dir .] [--json FILE] [--profile DIR]
-// The first minute after the warm-up against the last one; the slope is that of a line through all in between. --json keeps the curve.
+// The first minute after the warm-up (in minutes: a heap is as large as it will be after two or three) against the last one; the slope is that of a line through all in between. --json keeps the curve.
 import { parseArgs } from 'node:util'
 import { control } from './lib/control.mjs'
 import { raftctlGroup } from './lib/groups.mjs'
@@ -16,7 +16,7 @@ const KINDS = ['resident', 'heap', 'external']
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '10' },
-    warmup: { type: 'string', default: '1' },
+    warmup: { type: 'string', default: '3' },
     clients: { type: 'string', default: '64' },
     keys: { type: 'string', default: '10000' },
     'value-bytes': { type: 'string', default: '128' },

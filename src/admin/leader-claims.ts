@@ -18,7 +18,7 @@ export const LEADING = new Set(['LEADER', 'TRANSFERRING'])
 
 /** A peer counts as heard when its last answer is younger than this many election timeouts. */
 export const FRESH_TIMEOUTS = 2
-/** The same for a peer that does not answer us: a leader needs a while to notice that a process died. */
+/** The same for a peer that does not answer us: a leader needs a while to notice that a process died, and rests every second beat. */
 const FRESH_HEARTBEATS = 4
 
 export function quorumOf(voters: number): number {

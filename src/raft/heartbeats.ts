@@ -3,11 +3,15 @@ import type { Clock, Timer } from './environment.js'
 /** Says that a leadership lasts. `mayRest`: who has said all there is to say, and was answered, may be silent this time. */
 export type Beat = (mayRest: boolean) => void
 
+/** Whoever has beaten within so many intervals may rest: every second time, where none is late. */
+const REST_INTERVALS = 1.5
+
 /** Leaderships that beat at the same interval. */
 class Rhythm {
   readonly members = new Set<Beat>()
   private timer: Timer | null = null
-  private mayRest = false
+  /** When nobody was allowed to rest. */
+  private beatenAt = Number.NEGATIVE_INFINITY
 
   constructor(
     private readonly clock: Clock,
@@ -35,9 +39,10 @@ class Rhythm {
 
   private readonly tick = (): void => {
     this.timer = null
-    // By the count, not by the clock: a process that was late does not let two times pass.
-    const { mayRest } = this
-    this.mayRest = !mayRest
+    const now = this.clock.now()
+    // By the clock, not by the count: a process that stood still has been silent for long enough.
+    const mayRest = now - this.beatenAt < REST_INTERVALS * this.intervalMs
+    if (!mayRest) this.beatenAt = now
     try {
       for (const beat of this.members) beat(mayRest)
     } finally {

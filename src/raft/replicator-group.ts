@@ -169,8 +169,9 @@ export class ReplicatorGroup {
 
   /** All peers know that all of the log is committed, and have answered: half of the heartbeats will do. */
   private get isIdle(): boolean {
-    const { heartbeatMs, electionTimeoutMs, log } = this.node
-    if (2 * heartbeatMs * BEATS_MIN > electionTimeoutMs) return false
+    const { heartbeatMs, electionTimeoutMs, lease, log } = this.node
+    // A lease is renewed by beats, and others may not have the new election timeout yet.
+    if (lease.isEnabled || electionTimeoutMs !== lease.promiseMs || 2 * heartbeatMs * BEATS_MIN > electionTimeoutMs) return false
     for (const replicator of this.replicators.values()) if (!replicator.isIdle(log.lastIndex)) return false
     return this.replicators.size > 0
   }

@@ -162,7 +162,7 @@ export class Replicator {
 
   /** The peer knows that everything up to `last` is committed, and has answered what it was asked. */
   isIdle(last: LogIndex): boolean {
-    return this.toldCommitted === last && this.heartbeats.count === 0
+    return this.toldCommitted === last && this.heartbeats.count === 0 && this.consecutiveErrors === 0
   }
 
   /** A request without entries, answered at once: keeps the follower from campaigning, tells it what is committed. */

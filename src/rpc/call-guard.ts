@@ -12,7 +12,7 @@ export interface CallGuardOptions {
 }
 
 /** braft's services know nothing of clusters. */
-const UNGUARDED = '/braft.'
+const UNGUARDED_PREFIX = '/braft.'
 const APPEND = `/${Peer.name}/Append`
 const NOBODY: readonly HeaderField[] = []
 
@@ -30,12 +30,12 @@ export function callGuard({ identity, onCall }: CallGuardOptions): CallGuard {
   }
   return {
     refusal: (path, call) => {
-      if (path === APPEND || path.startsWith(UNGUARDED)) return null
+      if (path === APPEND || path.startsWith(UNGUARDED_PREFIX)) return null
       const mismatch = identity.clusterMismatch(call.field(MetadataKey.clusterId))
       if (!mismatch) return null
       return toGrpcError(grpc.status.FAILED_PRECONDITION, { code: 'E_CLUSTER_MISMATCH', retryable: false, applied: 'no' }, mismatch)
     },
-    introduction: (path) => (path.startsWith(UNGUARDED) ? NOBODY : introduction()),
+    introduction: (path) => (path.startsWith(UNGUARDED_PREFIX) ? NOBODY : introduction()),
     onEnd: (path, code, tookMs) => {
       if (path !== APPEND) onCall(path, code, tookMs)
     },

@@ -75,6 +75,11 @@ export abstract class Exchange implements ServerCall, StreamReader {
     return this.field(':authority') ?? this.field('host') ?? ''
   }
 
+  /** The path by which it is counted. */
+  protected get countedAs(): string {
+    return this.head.path
+  }
+
   // ---- what comes ----
 
   onData(bytes: Buffer): void {
@@ -160,7 +165,7 @@ export abstract class Exchange implements ServerCall, StreamReader {
     if (this.isOver) return
     this.isOver = true
     if (this.timer) clearTimeout(this.timer)
-    this.guard.onEnd(this.head.path, code, performance.now() - this.startedAt)
+    this.guard.onEnd(this.countedAs, code, performance.now() - this.startedAt)
     this.onOver()
   }
 }

@@ -106,8 +106,7 @@ export class GrpcServer {
 
   private exchange(stream: Stream, head: RequestHead, method: HandledMethod | undefined): Exchange {
     const { guard } = this
-    // Counted under one name: what callers ask for has no end.
-    if (!method) return new UnservedExchange(stream, { ...head, path: UNSERVED }, guard)
+    if (!method) return new UnservedExchange(stream, head, guard)
     if (method.kind === 'unary') return new UnaryExchange(stream, head, guard, method as HandledMethod<'unary'>)
     return new StreamedExchange(stream, head, guard, method as HandledMethod<'serverStream' | 'bidiStream'>)
   }
@@ -124,6 +123,11 @@ export class GrpcServer {
 
 /** Refused as soon as it is made. */
 class UnservedExchange extends Exchange {
+  /** What callers ask for has no end. */
+  protected override get countedAs(): string {
+    return UNSERVED
+  }
+
   protected take(): void {}
   protected ended(): void {}
 }

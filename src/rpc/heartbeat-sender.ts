@@ -41,9 +41,12 @@ interface Waiting {
   place: Place | null
 }
 
+let lastRollId = 0
+
 /** A stream in the roll. */
 interface Place {
-  readonly roll: readonly Place[]
+  /** Which roll: a number, so that it holds none of them. */
+  readonly roll: number
   readonly number: number
   readonly stream: BeatingStream
   /** What it said last. */
@@ -137,6 +140,7 @@ class Link {
   private seq = 0
   private readonly sent = new Map<number, SentFrame>()
   private roll: Place[] = []
+  private rollId = ++lastRollId
   private overCount = 0
   private apartUntil = Number.NEGATIVE_INFINITY
 
@@ -168,7 +172,7 @@ class Link {
     for (const one of beats) {
       const { stream, request } = one
       const { place: last } = stream.beatState
-      const isKnown = last !== null && last.roll === this.roll
+      const isKnown = last !== null && last.roll === this.rollId
       const place = isKnown ? last : this.enter(stream, request)
       if (!isKnown || !isSame(place.request, request)) changed.push(one)
       place.request = request
@@ -179,8 +183,8 @@ class Link {
   }
 
   private enter(stream: BeatingStream, request: AppendEntriesRequest): Place {
-    const { roll } = this
-    const place = { roll, number: roll.length, stream, request, answer: null, calledIn: 0 }
+    const { roll, rollId } = this
+    const place = { roll: rollId, number: roll.length, stream, request, answer: null, calledIn: 0 }
     roll.push(place)
     stream.beatState.place = place
     return place
@@ -200,6 +204,7 @@ class Link {
 
   private beginRoll(): void {
     this.roll = []
+    this.rollId = ++lastRollId
     this.overCount = 0
   }
 

@@ -90,7 +90,7 @@ export interface Gate {
 /** A voter counts as heard when its last answer is younger than this many election timeouts. */
 const FRESH_TIMEOUTS = 2
 /** The same for one whose last request failed, in heartbeats. */
-const FAILING_HEARTBEATS = 3
+const FAILING_HEARTBEATS = 4
 /** A voter may miss this many committed entries and still be level: writes wait a moment for it at most. */
 const LEVEL_ENTRIES = 1000
 /** A member that does not run yet is no reason to refuse: the change waits for it. */

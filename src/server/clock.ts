@@ -144,7 +144,7 @@ export class ProductionClock implements Clock {
 export function momentFor(now: number, delayMs: number): number {
   const at = now + Math.max(0, delayMs)
   const gridMs = 2 ** Math.floor(Math.log2(delayMs * SLACK))
-  return gridMs > 1 ? Math.ceil(at / gridMs) * gridMs : at
+  return gridMs > 1 && gridMs < Number.POSITIVE_INFINITY ? Math.ceil(at / gridMs) * gridMs : at
 }
 
 function before(a: Entry, b: Entry): boolean {

@@ -104,6 +104,22 @@ test('a leader does not rest while somebody answers nothing, or lacks an entry',
   assert.equal(beatsOf(behind, 4, T / 10, [3]), [1, 1, 1, 1])
 })
 
+test('a leader does not rest while a peer is not to be reached', () => {
+  const bench = idleLeader()
+  const beats = Array.from({ length: 5 }, () => {
+    bench.stream(3).break()
+    return beatsOf(bench, 1, T / 10, [3])[0]
+  })
+  assert.equal(beats, [1, 1, 1, 1, 1])
+})
+
+test('a leader with leases does not rest, nor one whose election timeout was changed while it ran', () => {
+  assert.equal(beatsOf(NodeBench.leader(6, { leaderLease: true }), 6), [1, 1, 1, 1, 1, 1])
+  const changed = idleLeader()
+  changed.node.resetElectionTimeoutMs(T + 10, 1)
+  assert.equal(beatsOf(changed, 6, T / 10 + 1).slice(-4), [1, 1, 1, 1])
+})
+
 test('a leader that is heard less often than ten times in an election timeout does not rest', () => {
   const bench = NodeBench.leader(6, { heartbeatFactor: 9 })
   assert.equal(beatsOf(bench, 8, T / 9).slice(-4), [1, 1, 1, 1])

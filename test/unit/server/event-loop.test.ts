@@ -139,8 +139,8 @@ test('draws stay in their ranges and reach all of them', () => {
 
 test('long timers share their moments, none is early, and none later than by a sixty-fourth', () => {
   assert.equal(
-    [0, 1, 100, 127].map((delayMs) => momentFor(12.3, delayMs)),
-    [12.3, 13.3, 112.3, 139.3],
+    [-5, 0, 1, 100, 127, Number.POSITIVE_INFINITY].map((delayMs) => momentFor(12.3, delayMs)),
+    [12.3, 12.3, 13.3, 112.3, 139.3, Number.POSITIVE_INFINITY],
   )
   for (let delayMs = 128; delayMs < 4000; delayMs += 7.3) {
     const late = momentFor(12.3, delayMs) - 12.3 - delayMs
