@@ -160,13 +160,13 @@ const table: readonly (Case & { readonly name: string; readonly expected: readon
   },
   {
     name: 'G3: one whose process has just gone is not waited for',
-    peers: [follower(n2), follower(n3, { lastContactMs: 301, consecutiveErrors: 1 })],
+    peers: [follower(n2), follower(n3, { lastContactMs: 401, consecutiveErrors: 1 })],
     removed: [n2],
     expected: ['G3', 'E_QUORUM_AT_RISK', true],
   },
   {
     name: 'G3: a request that failed a moment after an answer is no silence',
-    peers: [follower(n2), follower(n3, { lastContactMs: 300, consecutiveErrors: 1 })],
+    peers: [follower(n2), follower(n3, { lastContactMs: 400, consecutiveErrors: 1 })],
     removed: [n2],
     expected: null,
   },
