@@ -2,7 +2,8 @@
 // old revisions forgotten and the log cut behind snapshots all the while.
 //   node bench/memory.mjs [--minutes 10] [--warmup 3] [--clients 64] [--keys 10000] [--value-bytes 128] [--snapshot-interval 30s] [--every 10]
 //                         [--size 3] [--dir .] [--json FILE] [--profile DIR]
-// The first minute after the warm-up (in minutes: a heap is as large as it will be after two or three) against the last one; the slope is that of a line through all in between. --json keeps the curve.
+// The first minute after the warm-up against the last one; the slope is that of a line through all in between. --json keeps the curve.
+// The warm-up is in minutes too: a heap is as large as it will be after two or three.
 import { parseArgs } from 'node:util'
 import { control } from './lib/control.mjs'
 import { raftctlGroup } from './lib/groups.mjs'
