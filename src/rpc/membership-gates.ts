@@ -89,7 +89,7 @@ export interface Gate {
 
 /** A voter counts as heard when its last answer is younger than this many election timeouts. */
 const FRESH_TIMEOUTS = 2
-/** The same for one whose last request failed, in heartbeats. */
+/** The same for one whose last request failed, in heartbeats: an idle leader rests every second one. */
 const FAILING_HEARTBEATS = 4
 /** A voter may miss this many committed entries and still be level: writes wait a moment for it at most. */
 const LEVEL_ENTRIES = 1000
